@@ -199,6 +199,10 @@ asan-library: ## C tests against a library that is instrumented by ASan itself; 
 	@$(ready) test
 	@$(unmade) c_tests/scripts/asan_library.sh build/asan-library
 
+tsan: ## the Rust tests under ThreadSanitizer, with a standard library that is instrumented too: half an hour; Debian's second Rust is fetched
+	@$(ready) build
+	@$(unmade) tests/tsan.sh build/tsan
+
 features: ## Cargo features, none, all but each, each alone and all: lints, tests, exported names; an hour
 	@$(ready) test
 	@$(unmade) tests/features.sh check
@@ -211,6 +215,10 @@ neon: ## the tests of Layer 2 for AArch64, whose sums are NEON's, under an emula
 	@$(unmade) cmake --build build/neon -j $(JOBS)
 	@cd build/neon && $(unmade) ctest -j $(JOBS) --output-on-failure --no-tests=error
 	@qemu-aarch64 build/neon/tests/layer2_sum | grep -x 'path neon'
+
+cross: ## Rust and C tests for i686, s390x (big-endian) and AArch64, two of them under an emulator (./setup.sh cross installs it); an hour or two; PROCESSORS=i686 for one
+	@$(ready) cross
+	@$(unmade) tests/cross.sh $(PROCESSORS)
 
 ##@ To change it
 

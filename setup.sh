@@ -3,16 +3,17 @@
 #
 #   ./setup.sh demo [FILE=path]    installs the tools of a build, then runs `make demo`
 #   ./setup.sh test                installs the tools of a build and of all tests, then runs `make test`
-#   ./setup.sh build, neon         the same for `make build` and for `make neon`
-#   ./setup.sh install [PURPOSE]   installs alone, for build, test (the default) or neon
+#   ./setup.sh build, neon, cross  the same for `make build`, `make neon` and `make cross`
+#   ./setup.sh install [PURPOSE]   installs alone, for build, test (the default), neon or cross
 #   ./setup.sh check PURPOSE       installs nothing: prints the missing tools and the line that installs them;
 #                                  status 1 if the purpose is impossible without
 #   ./setup.sh libclang            installs nothing: status 0 if libclang can renew the bindings of Layer 2
 #   ./setup.sh --help              prints this text
 #
 # build needs a C compiler, make, CMake and Rust; test adds rustfmt, clippy and, for some of the tests, a
-# C++ compiler, pkg-config, valgrind, an OpenCL for the processor (pocl), libclang and Python with pytest, hypothesis and numpy, which pip puts into
-# build/venv; neon needs a compiler and an emulator for AArch64.
+# C++ compiler, pkg-config, valgrind, an OpenCL for the processor (pocl), libclang and Python with pytest, hypothesis and
+# numpy, which pip puts into build/venv; neon needs a compiler and an emulator for AArch64, cross those for i686, s390x
+# and AArch64.
 #
 # Packages are installed by apt-get, which needs root. Without root the script prints the line that
 # installs them, and goes on if only some tests need them. If there is no Rust at all, rustup puts the
@@ -74,6 +75,13 @@ look_for_tools() {
         first_file /usr/aarch64-linux-gnu/lib/libc.a || need libc6-dev-arm64-cross
         found qemu-aarch64 || need qemu-user
         return
+    fi
+    if [ "$purpose" = cross ]; then
+        for pair in i686=i386 s390x=s390x aarch64=arm64; do
+            found "${pair%=*}-linux-gnu-gcc" || need "gcc-${pair%=*}-linux-gnu"
+            first_file "/usr/${pair%=*}-linux-gnu/lib/libc.so" || need "libc6-dev-${pair#*=}-cross"
+        done
+        { found qemu-s390x && found qemu-aarch64; } || need qemu-user
     fi
     # They fetch Rust, and the crates.
     if ! found cargo; then
@@ -244,7 +252,7 @@ asked=${1:-}
 action=install
 case $asked in
     demo | build) purpose=build ;;
-    test | neon) purpose=$asked ;;
+    test | neon | cross) purpose=$asked ;;
     install) purpose=${1:-test} ;;
     check) action=check purpose=${1:-} ;;
     libclang) libclang_library && libclang_headers; exit ;;
@@ -253,8 +261,8 @@ case $asked in
     *) wrong_use "'$asked' is not known" ;;
 esac
 case $purpose in
-    build | test | neon) ;;
-    *) wrong_use "'$purpose' is not build, test or neon" ;;
+    build | test | neon | cross) ;;
+    *) wrong_use "'$purpose' is not build, test, neon or cross" ;;
 esac
 
 if ! handle_tools; then
@@ -265,5 +273,5 @@ fi
 [ "$purpose" != test ] || handle_python
 case $asked in
     # They need not look again.
-    demo | build | test | neon) exec make ready=: "$asked" "$@" ;;
+    demo | build | test | neon | cross) exec make ready=: "$asked" "$@" ;;
 esac

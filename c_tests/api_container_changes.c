@@ -546,7 +546,7 @@ static void regions_are_imported(void)
         atlas_projection_destroy(snapshot);
         CHECK_STATUS(atlas_container_import(container, source, &second, 1, NULL, NULL, NULL),
                      ATLAS_STATUS_INVALID_ARGUMENT);
-        CHECK_SAYS("import all");
+        CHECK_SAYS("import the whole source");
         memset(counted.reads, 0, sizeof counted.reads);
         atlas_source_destroy(source);
         atlas_container_destroy(container);

@@ -193,7 +193,7 @@ static void sums_say_what_to_add(void)
     atlas_source *source = borrowed(unbalanced, sizeof unbalanced);
     atlas_projection *made = NULL;
     SAYS(atlas_projection_create(0, source, &options, NULL, &made), ATLAS_STATUS_CONSERVATION,
-         "the domain sums to 95 mod 96 and STRICT asks for 0: add bytes that sum to 1");
+         "the domain sums to 95 mod 96 and STRICT requires 0: add bytes that sum to 1");
     atlas_source_destroy(source);
 }
 

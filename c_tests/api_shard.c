@@ -509,7 +509,7 @@ static void wrong_options_give_nothing(void)
     options.strategy = ATLAS_PARALLEL_CHUNKED;
     options.chunk_size = 0;
     expect_nothing(projection, regions, &options, ATLAS_STATUS_INVALID_ARGUMENT);
-    CHECK_SAYS("chunk_size 0");
+    CHECK_SAYS("chunk_size is 0");
     /* chunk_size means nothing to the others. */
     options.strategy = ATLAS_PARALLEL_SEQUENTIAL;
     atlas_shard *shard = NULL;

@@ -1,4 +1,4 @@
-# Installs libraries, headers, licences, suppressions for valgrind, and what find_package and pkg-config
+# Installs libraries, headers, licences, suppressions for valgrind and ThreadSanitizer, and what find_package and pkg-config
 # read. All of it may be moved. The components runtime, dev, tool and debug become packages of their own
 # (AtlasPackage.cmake); without --component all of them are installed.
 include(CMakePackageConfigHelpers)
@@ -16,7 +16,7 @@ if(ATLAS_MANIFOLD_STATIC)
 endif()
 
 install(FILES include/atlas_manifold.h include/atlas_manifold.hpp DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT dev)
-install(FILES LICENSE-MIT LICENSE-APACHE LICENSE-THIRD-PARTY cmake/atlas_manifold.supp
+install(FILES LICENSE-MIT LICENSE-APACHE LICENSE-THIRD-PARTY cmake/atlas_manifold.supp cmake/atlas_manifold.tsan.supp
     DESTINATION "${CMAKE_INSTALL_DATADIR}/atlas_manifold" COMPONENT dev)
 
 configure_package_config_file(cmake/AtlasManifoldConfig.cmake.in

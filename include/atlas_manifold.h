@@ -486,7 +486,7 @@ ATLAS_API void atlas_operation_init(struct atlas_operation *operation);
  * With 1 no thread is started: all work and all callbacks run on the calling thread. `*out` is
  * owned by the caller: atlas_pool_destroy(). A pool may serve many calls at once. Its threads are
  * named atlas-N, block asynchronous signals and have a stack of 2 MiB. In a forked child every use
- * of the pool, also of one thread, is ATLAS_STATUS_STATE. Fails with INVALID_ARGUMENT or
+ * of the pool, also of one thread, fails with ATLAS_STATUS_STATE. Fails with INVALID_ARGUMENT or
  * OUT_OF_MEMORY (no thread could be started).
  */
 ATLAS_API enum atlas_status atlas_pool_create(uint32_t threads, struct atlas_pool **out);
@@ -547,12 +547,12 @@ typedef enum atlas_file_io {
   /**
    * Memory mapping if no process can shorten the file, otherwise like ATLAS_FILE_IO_READ.
    *
-   * Linux guarantees this for a file with the seal F_SEAL_SHRINK, for an immutable one on ext4, and for
-   * one on a file system that is mounted read-only as a whole and that no other machine writes to. A
-   * file on a read-only mount of a file system that is mounted for writing elsewhere is read. The caller
-   * guarantees that no process writes to a file that is only sealed against shrinking, and that no
-   * administrator revokes the other two guarantees in the meantime. A failing disk kills the process
-   * (SIGBUS) under a mapping; with reads it is IO.
+   * Linux guarantees this for a file with the seal F_SEAL_SHRINK, for an immutable one on ext4,
+   * and for one on a file system that is mounted read-only as a whole and that no other machine
+   * writes to. A file on a read-only mount of a file system that is mounted for writing
+   * elsewhere is read. The caller guarantees that no process writes to a file that is only
+   * sealed against shrinking, and that no administrator revokes the other two guarantees in the
+   * meantime. A failing disk kills the process (SIGBUS) under a mapping; reads fail with IO.
    */
   ATLAS_FILE_IO_AUTO = 2,
 } atlas_file_io;
@@ -856,7 +856,7 @@ enum atlas_status atlas_projection_get_info(const struct atlas_projection *proje
                                             struct atlas_projection_info *info);
 
 /**
- * Computes the witness root: 32 bytes that every shard of this state proves itself against.
+ * Computes the witness root: the 32 bytes to which the proof of every shard of this state leads.
  *
  * After edits it first hashes the edited tiles, with progress once per tile. Callable from any
  * thread. `operation` may be NULL. Fails with INVALID_ARGUMENT, STATE (pool from before a fork) or
@@ -949,9 +949,9 @@ enum atlas_status atlas_projection_verify(const struct atlas_projection *project
  * The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed.
  * On failure an older file stays, and nothing else remains. Only the owner can read the temporary
  * file; at the end it gets owner, group, mode, access list and attributes of the file that it
- * replaces, or those of a new file. If the process may not set one of them, the call fails with IO.
- * A symbolic link is itself replaced, and its target stays. Anything else but a regular file is
- * INVALID_ARGUMENT. A tile of zeros becomes a hole.
+ * replaces, or those of a new file. If the process may not set one of them, the call fails with
+ * IO. A symbolic link is itself replaced, and its target stays. Anything else but a regular file
+ * fails with INVALID_ARGUMENT. A tile of zeros becomes a hole.
  *
  * Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails
  * with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT, STATE (pool from before a fork),
@@ -1141,10 +1141,12 @@ ATLAS_API void atlas_extract_options_init(struct atlas_extract_options *options)
  * Extracts many regions of a projection: all of them, or none.
  *
  * `out` has room for `region_count` handles, in the order of the regions, each owned by the
- * caller; on failure every entry is NULL. A tile is read and hashed once per MiB and per 256
- * shards extracted from it, however many regions touch it (and once per task with CHUNKED).
- * `options` and `operation` may be NULL. Progress is reported at least once per MiB of payload;
- * its count has one part for each tile that a region touches. The call reports the error of the
+ * caller; on failure every entry is NULL. Regions in the same tile share one reading and hashing
+ * of it: LINEAR up to 256 whose pages in it add up to at most its size, R96 up to 4. For more
+ * regions it is read again. With CHUNKED only the regions of one task share. `options` and
+ * `operation` may be NULL. Progress is reported at least once per MiB of payload, with R96 at
+ * least once per 4 regions of a tile; its count is the sum, over the regions, of the tiles that
+ * each of them touches. The call reports the error of the
  * first region that fails, with its index in atlas_error_info; an error while hashing earlier
  * edits has no index. Callable from any thread. Fails as atlas_shard_extract() does, and with
  * INVALID_ARGUMENT (POOL without a pool, a chunk_size of 0).
@@ -1257,9 +1259,9 @@ enum atlas_status atlas_shard_read(const struct atlas_shard *shard,
 /**
  * Trust settings of a verifier. Fill it with atlas_verify_options_init().
  *
- * With a key the shard must be keyed and match; a keyed shard without a key is
- * ATLAS_STATUS_WITNESS. Without expected_root only self-consistency is checked: anyone can make a
- * shard that is consistent with a root of their own.
+ * With a key, the shard must be keyed with it. A keyed shard fails with ATLAS_STATUS_WITNESS if no
+ * key is given. Without expected_root only self-consistency is checked: anyone can make a shard
+ * that is consistent with a root of their own.
  */
 typedef struct atlas_verify_options {
   /**
@@ -1307,8 +1309,8 @@ typedef struct atlas_limits {
    */
   uint64_t max_payload_size;
   /**
-   * Maximum bytes of all that proves the payload, and of the memory for its tiles, about 200
-   * bytes each. Default 64 MiB.
+   * Maximum bytes of the proof of the payload, and of the memory for its tiles, about 200 bytes
+   * each. Default 64 MiB.
    */
   uint64_t max_proof_size;
 } atlas_limits;
@@ -1402,8 +1404,8 @@ typedef struct atlas_reconstruction_options {
    */
   const char *spool_path;
   /**
-   * Maximum size of the domain; a shard that claims a larger one is ATLAS_STATUS_LIMIT. 0 means
-   * no limit.
+   * Maximum size of the domain. A shard that claims a larger one fails with ATLAS_STATUS_LIMIT.
+   * 0 means no limit.
    */
   uint64_t max_domain_size;
 } atlas_reconstruction_options;
@@ -1577,9 +1579,9 @@ enum atlas_status atlas_stream_project(uint32_t type,
  * `type` is an atlas_projection_type. The stream keeps the source alive. `options`, `config` and
  * `operation` may be NULL and are copied; the operation's pool and user_data must outlive the
  * stream. `*out` is owned by the caller: atlas_stream_destroy(). After a failure or a cancellation
- * only getters and destroy work and all other calls are STATE; the stream then holds no resources.
- * Fails with INVALID_ARGUMENT, UNSUPPORTED or LIMIT (the memory limit is too small for one worker
- * and the result).
+ * only getters and destroy work, and all other calls fail with STATE; the stream then holds no
+ * resources. Fails with INVALID_ARGUMENT, UNSUPPORTED or LIMIT (the memory limit is too small for
+ * one worker and the result).
  */
 ATLAS_API
 enum atlas_status atlas_stream_open(uint32_t type,
@@ -1688,7 +1690,7 @@ enum atlas_status atlas_stream_get_progress(const struct atlas_stream *stream,
 ATLAS_API bool atlas_stream_is_complete(const struct atlas_stream *stream);
 
 /**
- * Processes the remaining bytes and returns the projection of the whole domain. Possible once.
+ * Processes the remaining bytes and returns the projection of the whole domain. May succeed once.
  *
  * A spool file then has its final name, replacing an existing file. `*out` is owned by the caller:
  * atlas_projection_destroy(); it outlives the stream. Progress is reported once per chunk, and at
@@ -1744,7 +1746,7 @@ typedef enum atlas_change_type {
   /**
    * Cuts [offset, offset + length) and inserts it before the byte that was at destination before
    * the move. At the size of the domain it goes to the end. A destination at either edge of the
-   * range changes nothing; one strictly inside it is ATLAS_STATUS_INVALID_ARGUMENT.
+   * range changes nothing; one strictly inside it fails with ATLAS_STATUS_INVALID_ARGUMENT.
    */
   ATLAS_CHANGE_MOVE = 3,
 } atlas_change_type;
@@ -1752,8 +1754,8 @@ typedef enum atlas_change_type {
 /**
  * One change of a domain.
  *
- * A range outside the domain is ATLAS_STATUS_OUT_OF_RANGE. A delta without effect succeeds, and
- * counts in statistics and history.
+ * A range outside the domain fails with ATLAS_STATUS_OUT_OF_RANGE. A delta without effect
+ * succeeds, and counts in statistics and history.
  */
 typedef struct atlas_delta {
   /**
@@ -1897,10 +1899,10 @@ enum atlas_status atlas_projection_apply_batch(struct atlas_projection *projecti
  * Undoes the last `count` applied deltas. A batch counts as its deltas.
  *
  * Restores bytes, size, residue, geometry and root exactly, at a cost that does not depend on the
- * amount of data that the deltas touched. A `count` beyond the history is OUT_OF_RANGE and undoes
- * nothing. Statistics keep their counts; transforms are not part of the history. Serialised with
- * other changes of the handle. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, or CONSERVATION if a
- * STRICT projection would end in the middle of a batch whose parts do not sum to 0 mod 96.
+ * amount of data that the deltas touched. A `count` beyond the history fails with OUT_OF_RANGE and
+ * undoes nothing. Statistics keep their counts; transforms are not part of the history. Serialised
+ * with other changes of the handle. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, or CONSERVATION if
+ * a STRICT projection would end in the middle of a batch whose parts do not sum to 0 mod 96.
  */
 ATLAS_API
 enum atlas_status atlas_projection_rollback(struct atlas_projection *projection,
@@ -1981,15 +1983,16 @@ typedef enum atlas_compression_algorithm {
    */
   ATLAS_COMPRESSION_DEFLATE = 1,
   /**
-   * For each block the smaller of DEFLATE alone and DEFLATE after a split into byte planes.
+   * DEFLATE of each block, alone or after a split into byte planes, whichever is smaller.
    */
   ATLAS_COMPRESSION_CONSERVATION_AWARE = 2,
   /**
-   * Zstandard, after byte planes if they help. UNSUPPORTED without ATLAS_FEATURE_ZSTD.
+   * Zstandard, after byte planes if they help. Fails with UNSUPPORTED without
+   * ATLAS_FEATURE_ZSTD.
    */
   ATLAS_COMPRESSION_ZSTD = 3,
   /**
-   * LZ4, after byte planes if they help. UNSUPPORTED without ATLAS_FEATURE_LZ4.
+   * LZ4, after byte planes if they help. Fails with UNSUPPORTED without ATLAS_FEATURE_LZ4.
    */
   ATLAS_COMPRESSION_LZ4 = 4,
   /**
@@ -2098,7 +2101,8 @@ typedef struct atlas_compression_config {
    */
   uint32_t target;
   /**
-   * Not 0: codec_level replaces level. INVALID_ARGUMENT with ATLAS_COMPRESSION_AUTO. Default 0.
+   * Not 0: codec_level replaces level. Fails with INVALID_ARGUMENT for ATLAS_COMPRESSION_AUTO.
+   * Default 0.
    */
   uint32_t has_codec_level;
   /**
@@ -2501,8 +2505,8 @@ typedef bool (*atlas_damage_fn)(const struct atlas_damage *damage, void *user_da
  *
  * The payload lies in the file, or stays in a source of the caller's, the base; such a container
  * is an outline of it. One writer and any number of readers may use the file, in any processes. A
- * generation never changes. After fork() a child may only destroy the handle; other calls are
- * ATLAS_STATUS_STATE. Snapshots still read there.
+ * generation never changes. After fork() a child may only destroy the handle; other calls fail
+ * with ATLAS_STATUS_STATE. Snapshots can still read there.
  */
 typedef struct atlas_container atlas_container;
 
@@ -2535,8 +2539,8 @@ typedef struct atlas_container_create_options {
   uint32_t block_log2;
   /**
    * Not 0: the chaining values of the groups of 16 KiB are stored, 0.2 % of the domain, so that
-   * verifying a byte reads at most one group. LINEAR only, otherwise
-   * ATLAS_STATUS_INVALID_ARGUMENT.
+   * verifying a byte reads at most one group. LINEAR only; fails with
+   * ATLAS_STATUS_INVALID_ARGUMENT for R96.
    */
   uint32_t keep_chains;
   /**
@@ -2588,8 +2592,8 @@ typedef struct atlas_container_open_options {
   const struct atlas_source *base;
   /**
    * Expected history of the newest generation or of an ancestor of it, 32 bytes. NULL means any.
-   * The history of the oldest generation of a compacted container proves nothing alone: it fails
-   * with WITNESS without expected_root or a key. Copied.
+   * The history of the oldest generation of a compacted container proves nothing alone: opening
+   * fails with WITNESS unless expected_root or a key is given too. Copied.
    */
   const uint8_t *expected_history;
   /**
@@ -2601,7 +2605,7 @@ typedef struct atlas_container_open_options {
    */
   uint64_t cache_size;
   /**
-   * Maximum size of a generation; a larger one is ATLAS_STATUS_LIMIT. 0 means no limit.
+   * Maximum size of a generation. A larger one fails with ATLAS_STATUS_LIMIT. 0 means no limit.
    */
   uint64_t max_domain_size;
 } atlas_container_open_options;
@@ -2625,7 +2629,8 @@ typedef struct atlas_commit_options {
    */
   uint32_t reserved;
   /**
-   * Required number of the newest generation; another one is ATLAS_STATUS_CONFLICT. 0 means any.
+   * Required number of the newest generation. Any other fails with ATLAS_STATUS_CONFLICT. 0
+   * means any.
    */
   uint64_t expected;
   /**
@@ -2853,11 +2858,11 @@ enum atlas_status atlas_container_get_note(const struct atlas_container *contain
  * is none. Its tree is loaded on demand.
  *
  * With `verify_reads` not 0, atlas_projection_read() returns only bytes that were checked against
- * their witness. The snapshot keeps the present base. A read uses at most 16 MiB of memory.
- * `operation` may be NULL. `*out` is owned by the caller: atlas_projection_destroy(); it may
- * outlive the container. Fails with OUT_OF_RANGE (it is not kept), WITNESS, FORMAT, UNSUPPORTED,
- * CONSERVATION (STRICT, and its sum is not 0 mod 96), LIMIT, STATE, IO, INVALID_ARGUMENT,
- * OUT_OF_MEMORY or CANCELLED.
+ * their witness. The snapshot keeps the base that is attached now. A read uses at most 16 MiB of
+ * memory. `operation` may be NULL. `*out` is owned by the caller: atlas_projection_destroy(); it
+ * may outlive the container. Fails with OUT_OF_RANGE (it is not kept), WITNESS, FORMAT,
+ * UNSUPPORTED, CONSERVATION (STRICT, and its sum is not 0 mod 96), LIMIT, STATE, IO,
+ * INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_container_snapshot(const struct atlas_container *container,
@@ -2877,7 +2882,7 @@ enum atlas_status atlas_container_snapshot(const struct atlas_container *contain
  * source changed), STATE (opened for reading; another process; an earlier flush failed),
  * UNSUPPORTED (features of a newer version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED, and then
  * nothing was committed. After a failed flush the outcome is unknown, and all calls but destroy
- * and getters are STATE until the container is opened again.
+ * and getters fail with STATE until the container is opened again.
  */
 ATLAS_API
 enum atlas_status atlas_container_commit(struct atlas_container *container,
@@ -2887,8 +2892,8 @@ enum atlas_status atlas_container_commit(struct atlas_container *container,
                                          uint64_t *generation);
 
 /**
- * Projects a source and makes it the newest generation, in one pass and in memory bounded
- * independently of the domain's size.
+ * Projects a source and makes it the newest generation, in one pass and in memory that does not
+ * grow with the domain's size.
  *
  * Only digests are stored of the base, or of another source of the same file. A tile equal to the
  * newest generation's tile of the same index is reused.
@@ -2915,8 +2920,8 @@ enum atlas_status atlas_container_import(struct atlas_container *container,
 /**
  * Attaches another base for later snapshots. NULL means none.
  *
- * Nothing is read. Reading bytes that a shorter base lacks is INCOMPLETE; the additional bytes of
- * a longer one are ignored. The container keeps the source alive. Fails with STATE or
+ * Nothing is read. Reading bytes that a shorter base lacks fails with INCOMPLETE; the additional
+ * bytes of a longer base are ignored. The container keeps the source alive. Fails with STATE or
  * INVALID_ARGUMENT.
  */
 ATLAS_API
@@ -2927,8 +2932,9 @@ enum atlas_status atlas_container_set_base(struct atlas_container *container,
  * Looks for newer generations, in the file that has the path now. `*newest` is set to the newest;
  * may be NULL.
  *
- * `operation` may be NULL. Fails with STATE (the file lacks the generation that the handle was at:
- * open it again), WITNESS, FORMAT, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+ * `operation` may be NULL. Fails with STATE (the file lacks the generation that was the newest for
+ * this handle: open it again), WITNESS, FORMAT, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or
+ * CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_container_refresh(struct atlas_container *container,
@@ -2953,8 +2959,10 @@ enum atlas_status atlas_container_compact(struct atlas_container *container,
                                           const struct atlas_operation *operation);
 
 /**
- * Checks every record but the slots, the zero bytes between records, and every tile of the
- * generations from `from` on. 0 means all.
+ * Checks the header, the chain of commit records, and every other record and tile of the
+ * generations from `from` on; 0 means all. If these are all generations and no damage was found,
+ * it then checks that the bytes between records are zero. Slots (hints to the newest commit) are
+ * not checked.
  *
  * `damage` receives records by their offset, then tiles, generation by generation from the oldest;
  * a tile shared by several is reported once, with the oldest. If a base was changed in place, the
@@ -3047,10 +3055,10 @@ enum atlas_status atlas_projection_find_damage(const struct atlas_projection *pr
  * Repairs a file in place until it holds the projection's bytes.
  *
  * The file at `path` is read and compared with the witnesses. Only ranges that differ, cannot be
- * read or are missing are read through the projection, verified, and then written. So an outline
- * whose base is another copy of the file, or a callback that downloads it, fetches damaged bytes
- * alone, on as many threads as the operation allows. `regions` NULL means the whole domain;
- * otherwise there are `region_count` regions in any order.
+ * read or are missing are read through the projection, verified, and then written. An outline
+ * whose base is another copy of the file, or a callback that downloads it, therefore fetches only
+ * the damaged bytes, on as many threads as the operation allows. `regions` NULL means the whole
+ * domain; otherwise there are `region_count` regions in any order.
  *
  * `damage` is required. It is called once per range, ascending, each at most a tile, before the
  * range is written. repairable is 1 if verified bytes are available, else 0 (os_error has the
@@ -3268,7 +3276,7 @@ typedef struct atlas_parity_info {
    */
   uint8_t root[32];
   /**
-   * Id of the file. Each creation and update gives a new one.
+   * Id of the file. Each creation and update makes a new one, unless the options name it.
    */
   uint8_t id[16];
 } atlas_parity_info;
@@ -3363,13 +3371,13 @@ ATLAS_API void atlas_repair_options_init(struct atlas_repair_options *options);
 /**
  * Writes the parity file of a source.
  *
- * It never replaces a file, because a parity file made again would accept damage as the truth;
- * atlas_parity_update() follows changes. Every byte is read once. Work memory is 256 MiB, or less
- * if memory_limit leaves less, besides 16 bytes per unit and 9 MiB of tables; the file depends
- * neither on it nor on threads. `options` and `operation` may be NULL; progress is reported at
- * least once per MiB. The file appears complete or not at all. Fails with INVALID_ARGUMENT (sizes
- * that do not fit one another), IO (os_error EEXIST if `path` exists), LIMIT, STATE (pool from
- * before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+ * It never replaces a file, because a new parity file would protect damaged bytes as if they were
+ * right; atlas_parity_update() follows changes. Every byte is read once. Work memory is 256 MiB,
+ * or less if memory_limit leaves less, besides 16 bytes per unit and 9 MiB of tables; the file
+ * depends neither on it nor on threads. `options` and `operation` may be NULL; progress is
+ * reported at least once per MiB. The file appears complete or not at all. Fails with
+ * INVALID_ARGUMENT (sizes that do not fit one another), IO (os_error EEXIST if `path` exists),
+ * LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
  */
 ATLAS_API
 enum atlas_status atlas_parity_create(const struct atlas_source *source,
@@ -3378,15 +3386,15 @@ enum atlas_status atlas_parity_create(const struct atlas_source *source,
                                       const struct atlas_operation *operation);
 
 /**
- * Opens a parity file. One of its ends may be lost.
+ * Opens a parity file, which may have lost its beginning or its end.
  *
  * If neither end has a valid head, the file is searched block by block, with progress once per
- * MiB. With a key of `verify` the file must be keyed and match; a keyed file without a key is
- * WITNESS. An expected_root must equal the stored root, if there is one, and repairs compare the
- * whole result with it. `verify` and `operation` may be NULL. `*out` is owned by the caller:
- * atlas_parity_destroy(). Fails with FORMAT (no parity file, or too little is left), WITNESS,
- * UNSUPPORTED (newer version, not built in), IO, INVALID_ARGUMENT, LIMIT, STATE (pool from before
- * a fork), OUT_OF_MEMORY or CANCELLED.
+ * MiB. With a key in `verify`, the file must be keyed with it. A keyed file fails with WITNESS if
+ * no key is given. An expected_root must equal the stored root, if there is one, and repairs
+ * compare the whole result with it. `verify` and `operation` may be NULL. `*out` is owned by the
+ * caller: atlas_parity_destroy(). Fails with FORMAT (no parity file, or too little is left),
+ * WITNESS, UNSUPPORTED (newer version, not built in), IO, INVALID_ARGUMENT, LIMIT, STATE (pool
+ * from before a fork), OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_parity_open(const char *path,
@@ -3410,9 +3418,9 @@ enum atlas_status atlas_parity_get_info(const struct atlas_parity *parity,
  * `damage` may be NULL; otherwise it receives each damaged unit and block separately, once the
  * verdict is known: first those of the data, then those of the parity file, each ascending.
  * Returning false ends the call with CANCELLED. `operation` may be NULL; progress is reported once
- * per 256 KiB. Callable from any thread. Fails with WITNESS, INCOMPLETE, IO (more than a bad
- * sector), INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or
- * UNSUPPORTED (not built in).
+ * per 256 KiB. Callable from any thread. Fails with WITNESS, INCOMPLETE, IO (an error other than
+ * an unreadable sector), INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY,
+ * CANCELLED or UNSUPPORTED (not built in).
  */
 ATLAS_API
 enum atlas_status atlas_parity_check(const struct atlas_parity *parity,
@@ -3477,10 +3485,10 @@ enum atlas_status atlas_parity_restore(const struct atlas_parity *parity,
  * parity columns and key stay. `options` may be NULL; only id and store_root count, and a root
  * that is not requested is dropped. The result is that of create on the old bytes with these
  * ranges replaced, so damage elsewhere stays damage. If other bytes of the affected rows differ,
- * the call is WITNESS and writes nothing; with store_root any differing byte has this effect.
- * Reads the appended bytes, the units of each affected row, and the parity file once. Replaces a
- * file of this name, also the parity file itself; the handle stays that of the old file.
- * `operation` may be NULL; progress is reported at least once per MiB. Fails with WITNESS,
+ * the call fails with WITNESS and writes nothing; with store_root any differing byte has this
+ * effect. Reads the appended bytes, the units of each affected row, and the parity file once.
+ * Replaces a file of this name, also the parity file itself; the handle stays that of the old
+ * file. `operation` may be NULL; progress is reported at least once per MiB. Fails with WITNESS,
  * INVALID_ARGUMENT (the rows do not fit the new size: create a new file), OUT_OF_RANGE (a region
  * outside the source), IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or
  * UNSUPPORTED (not built in).

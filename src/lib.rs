@@ -120,11 +120,11 @@
 //! |---|---|---|
 //! | `std` | the library | required |
 //! | `parallel` | worker threads (rayon) | everything runs on the calling thread |
-//! | `compression` | compressed shards (flate2) | its functions are UNSUPPORTED |
-//! | `streaming` | streams, mapped files (memmap2) | streams and mapping are UNSUPPORTED |
-//! | `parity` | parity files (reed-solomon-simd) | its functions are UNSUPPORTED |
-//! | `opencl` | pools with an OpenCL device (libloading) | they are UNSUPPORTED |
-//! | `benchmarks` | the benchmark suite | its functions are UNSUPPORTED |
+//! | `compression` | compressed shards (flate2) | its functions fail with UNSUPPORTED |
+//! | `streaming` | streams, mapped files (memmap2) | streams and mapping fail with UNSUPPORTED |
+//! | `parity` | parity files (reed-solomon-simd) | its functions fail with UNSUPPORTED |
+//! | `opencl` | pools with an OpenCL device (libloading) | they fail with UNSUPPORTED |
+//! | `benchmarks` | the benchmark suite | its functions fail with UNSUPPORTED |
 //! | `reserve` | a global allocator with a reserve for small blocks; on in the C library only | a lack of memory may abort |
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "test data are small numbers"))]

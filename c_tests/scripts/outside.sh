@@ -41,7 +41,7 @@ is_installed() {
         "lib/cmake/AtlasManifold/AtlasManifoldConfigVersion.cmake" \
         "lib/pkgconfig/atlas_manifold.pc" "lib/pkgconfig/atlas_conservation.pc" \
         "share/atlas_manifold/LICENSE-MIT" "share/atlas_manifold/LICENSE-APACHE" "share/atlas_manifold/LICENSE-THIRD-PARTY" \
-        "share/atlas_manifold/atlas_manifold.supp"; do
+        "share/atlas_manifold/atlas_manifold.supp" "share/atlas_manifold/atlas_manifold.tsan.supp"; do
         [ -f "$1/$file" ] || fail "$1/$file is not there"
     done
     [ "$(readlink "$1/lib/$SONAME")" = "libatlas_manifold.so.$VERSION" ] || fail "$SONAME is no such link"

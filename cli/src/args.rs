@@ -99,7 +99,7 @@ pub(crate) struct Output {
     pub(crate) force: bool,
 }
 
-/// A root in hexadecimal digits.
+/// Parses a root in hexadecimal digits.
 pub(crate) fn parse_root(text: &str) -> Result<[u8; 32], String> {
     units::parse_digest(text)
 }
@@ -113,7 +113,7 @@ macro_rules! commands {
         }
 
         impl Command {
-            /// The name in the output.
+            /// Returns the name in the output.
             pub(crate) fn name(&self) -> &'static str {
                 match self {
                     $(Command::$name(_) => $text,)*
@@ -219,12 +219,12 @@ pub(crate) fn ranges_from_end(arguments: impl Iterator<Item = OsString>) -> Vec<
     arguments
 }
 
-/// True for a minus sign and a digit. No option begins so.
+/// Returns true for a minus sign and a digit. No option begins like that.
 fn is_from_end(argument: &OsStr) -> bool {
     matches!(argument.as_encoded_bytes(), [b'-', digit, ..] if digit.is_ascii_digit())
 }
 
-/// True if the positional argument of this number, or the last one, is a RANGE or an OFFSET.
+/// Returns true if the positional argument of this number, or the last one, is a RANGE or an OFFSET.
 fn takes_range(command: &clap::Command, position: usize) -> bool {
     let positionals: Vec<&Arg> = command.get_positionals().collect();
     let argument = positionals.get(position).or(positionals.last());
@@ -232,7 +232,7 @@ fn takes_range(command: &clap::Command, position: usize) -> bool {
     names.iter().any(|name| FROM_END.contains(&name.as_str()))
 }
 
-/// True if the value of the option, or of the last of several short ones, is the next argument.
+/// Returns true if the value of the option, or of the last of several short ones, is the next argument.
 fn takes_next(program: &clap::Command, command: &clap::Command, text: &str) -> bool {
     let takes = |is_named: &dyn Fn(&Arg) -> bool| {
         let mut known = program.get_arguments().chain(command.get_arguments());
@@ -251,7 +251,7 @@ fn takes_next(program: &clap::Command, command: &clap::Command, text: &str) -> b
     false
 }
 
-/// True if the file of this name is one that sealing writes.
+/// Returns true if the file of this name is one that sealing writes.
 pub(crate) fn is_seal(path: &std::path::Path) -> bool {
     [names::ATLAS, names::PARITY].iter().any(|suffix| names::without_suffix(path, suffix).is_some())
 }

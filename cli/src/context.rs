@@ -100,7 +100,7 @@ impl Ctx {
         })
     }
 
-    /// The heaviest status so far.
+    /// Returns the heaviest status so far.
     pub(crate) fn status(&self) -> Status {
         self.status.get()
     }
@@ -113,7 +113,7 @@ impl Ctx {
         self.global.json
     }
 
-    /// A word in a colour, if colours are wanted.
+    /// Returns a word in a colour, if colours are wanted.
     pub(crate) fn coloured(&self, colour: Colour, word: &str) -> String {
         if self.colours { format!("\x1b[{}m{word}\x1b[0m", colour as u8) } else { word.to_owned() }
     }
@@ -125,7 +125,7 @@ impl Ctx {
         self.out.borrow_mut().write(bytes)
     }
 
-    /// True once standard output is closed by its reader.
+    /// Returns true once standard output is closed by its reader.
     pub(crate) fn is_closed(&self) -> bool {
         self.out.borrow().is_closed()
     }
@@ -160,14 +160,14 @@ impl Ctx {
         self.write(format!("{}\n", Value::from(object)).as_bytes())
     }
 
-    /// A warning, unless `-q` is given.
+    /// Prints a warning, unless `-q` is given.
     pub(crate) fn warn(&self, text: &str) {
         if !self.global.quiet {
             drop(writeln!(io::stderr(), "atlasm: {text}"));
         }
     }
 
-    /// A detail that `-v` asks for.
+    /// Prints a detail if `-v` is given.
     pub(crate) fn detail(&self, text: &str) {
         if self.global.verbose {
             drop(writeln!(io::stderr(), "atlasm: {text}"));
@@ -198,17 +198,17 @@ impl Ctx {
         Ok(())
     }
 
-    /// True after a signal, or after the end of `--max-time`.
+    /// Returns true after a signal, or after the end of `--max-time`.
     pub(crate) fn is_stopped(&self) -> bool {
         signals::cancelled() || self.is_late()
     }
 
-    /// True after the end of `--max-time`.
+    /// Returns true after the end of `--max-time`.
     pub(crate) fn is_late(&self) -> bool {
         self.deadline.get().is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// Bounds of a slow run.
+    /// Limits the rate and the duration of the run.
     pub(crate) fn set_pace(&self, rate: Option<u64>, max_time: Option<Duration>) {
         self.rate.set(rate);
         self.deadline.set(max_time.and_then(|time| Instant::now().checked_add(time)));
@@ -248,7 +248,7 @@ impl Ctx {
         })
     }
 
-    /// The threads and the memory of the global options. A single tile needs no pool.
+    /// Returns the threads and the memory of the global options. A single tile needs no pool.
     fn operation(&self, size: u64) -> Res<Operation<'_>> {
         let is_small = size <= TILE_SIZE as u64;
         let operation = match self.global.threads() {
@@ -273,7 +273,7 @@ impl Ctx {
         })
     }
 
-    /// A regular file as a source, read as `--io` says.
+    /// Returns a regular file as a source, read as `--io` says.
     pub(crate) fn source(&self, path: &Path) -> Res<Source> {
         match self.global.io {
             IoMode::Auto => {
@@ -321,7 +321,7 @@ impl Ctx {
     }
 }
 
-/// Sleeps so long that no more than a rate is read.
+/// Sleeps as long as needed to read at no more than a rate.
 struct Throttle {
     rate: Option<u64>,
     started: Instant,
@@ -360,7 +360,7 @@ pub(crate) fn complain(failure: &Failure) {
     drop(io::stderr().write_all(text.as_bytes()));
 }
 
-/// The object of a failure.
+/// Returns a failure as a JSON object.
 pub(crate) fn failed_object(command: &str, failure: &Failure) -> Map<String, Value> {
     let mut error = json!({ "kind": failure.status.name(), "message": failure.message });
     if let Some(hint) = &failure.hint {
@@ -374,7 +374,7 @@ pub(crate) fn failed_object(command: &str, failure: &Failure) -> Map<String, Val
     object
 }
 
-/// A key: 32 bytes, or 64 hexadecimal digits and perhaps a line end.
+/// Reads a key: 32 bytes, or 64 hexadecimal digits and perhaps a line end.
 fn read_key(path: &Path) -> Res<Zeroizing<[u8; 32]>> {
     let wrong = |what: String| {
         Failure::usage(format!("the key file {} {what}", names::shown(path)))

@@ -1,4 +1,4 @@
-//! The one search for bytes of a file that differ from those of its outline.
+//! The search for bytes of a file that differ from those of its outline. All commands use it.
 
 use crate::context::Ctx;
 use crate::names;
@@ -39,7 +39,7 @@ impl Bad {
         self.offset + self.length
     }
 
-    /// A word for the kind.
+    /// Returns a word for the kind.
     pub(crate) fn word(&self) -> &'static str {
         match self.kind {
             DamageKind::Differs => "differs",
@@ -72,12 +72,12 @@ impl Bad {
         Some(Bad { kind, offset, length, os_error: i32::try_from(os_error).ok()? })
     }
 
-    /// A line of text for people, with a word for its state.
+    /// Returns a line of text for people, with a word for its state.
     pub(crate) fn line_as(&self, word: &str) -> String {
         format!("  {}..{}  {}, {word}", self.offset, self.end(), units::human(self.length))
     }
 
-    /// A line of text for people.
+    /// Returns a line of text for people.
     pub(crate) fn line(&self) -> String {
         let reason = match self.os_error {
             0 => String::new(),
@@ -90,7 +90,7 @@ impl Bad {
 /// The outline of a file, opened over it.
 pub(crate) struct Outline {
     pub(crate) path: PathBuf,
-    /// True if it was found by its size alone.
+    /// True if it was found only by its size.
     pub(crate) is_guess: bool,
     /// Name of the file that it was made of, if the first generation is kept and says so.
     pub(crate) made_of: Option<PathBuf>,
@@ -105,19 +105,20 @@ pub(crate) struct Outline {
     pub(crate) keeps_chains: bool,
     /// The range of the file that the outline stands for, or `None` for the whole file.
     pub(crate) range: Option<Range<u64>>,
-    /// The part of the file that is searched alone, or `None` for all of it.
+    /// The only part of the file that is searched. `None` means all of it.
     pub(crate) part: Option<Range<u64>>,
 }
 
 impl Outline {
-    /// True if `file` was written to after it was sealed: a change that may have been meant, where a disk leaves no time.
+    /// Returns true if `file` was written to after it was sealed: then the difference may be a deliberate
+    /// change, because damage by a disk changes no time.
     pub(crate) fn is_older(&self, file: &Path) -> bool {
         let written = fs::metadata(file)
             .map(|metadata| metadata.mtime().checked_mul(1_000_000_000)?.checked_add(metadata.mtime_nsec()));
         self.time != 0 && written.is_ok_and(|written| written.is_some_and(|written| written > self.time))
     }
 
-    /// A sentence for people if it was made of a file of another name than `file` has.
+    /// Returns a sentence for people if it was made of a file of another name than `file` has.
     pub(crate) fn other_name(&self, file: &Path) -> Option<String> {
         let name = self.made_of.as_deref().filter(|name| name.as_os_str() != names::last(file))?;
         Some(format!("{} was made of a file that is called {}", names::shown(&self.path), names::shown(name)))
@@ -133,13 +134,13 @@ pub(crate) enum Guess {
     Never,
 }
 
-/// Begin of the note of a first generation, before the name of the file.
+/// Beginning of the note of a first generation, before the name of the file.
 const SEAL_OF: &[u8] = b"seal of ";
 
-/// Begin of the note of an outline that stands for a range of a file.
+/// Beginning of the note of an outline that stands for a range of a file.
 pub(crate) const RANGE_OF: &[u8] = b"range of ";
 
-/// The note of a new outline of `file`. Empty if the name is too long for one.
+/// Returns the note of a new outline of `file`. Empty if the name is too long for one.
 pub(crate) fn note_of(file: &Path) -> Vec<u8> {
     let name = names::last(file).as_bytes();
     if name.len() > 1_000 { Vec::new() } else { [SEAL_OF, name].concat() }
@@ -149,7 +150,7 @@ pub(crate) fn note_of(file: &Path) -> Vec<u8> {
 pub(crate) struct Missing {
     pub(crate) outline: Option<PathBuf>,
     pub(crate) parity: Option<PathBuf>,
-    /// Number of bytes that were sealed. `None` if no seal says it.
+    /// Number of bytes that were sealed. `None` if no seal states it.
     pub(crate) size: Option<u64>,
 }
 
@@ -216,7 +217,7 @@ impl Findings {
     }
 }
 
-/// The outline of `file`: `given`; or `FILE.atlas`; or a guess.
+/// Returns the outline of `file`: `given`; or `FILE.atlas`; or a guess.
 pub(crate) fn find_outline(
     ctx: &Ctx,
     file: &Path,
@@ -245,7 +246,7 @@ pub(crate) fn find_outline(
         }
         if let Some(other) = &found {
             return Err(Failure::usage(format!(
-                "no {} is there, and {} and {} are both outlines of {size} bytes",
+                "{} does not exist, and {} and {} are both outlines of {size} bytes",
                 names::shown(&beside),
                 names::shown(&other.path),
                 names::shown(&candidate)
@@ -257,19 +258,24 @@ pub(crate) fn find_outline(
     Ok(found)
 }
 
-/// True if a failure to open says that the container was one, and is damaged. A wrong key looks the same in some of them.
+/// Returns true if a failure to open shows a damaged container. Some of these failures are the same for a
+/// wrong key.
 pub(crate) fn is_damaged(path: &Path, failure: &Failure) -> bool {
     let is_ours = || objects::kind_of(path).is_ok_and(|kind| kind == objects::Kind::Container);
     let is_newer = failure.message.contains("version");
     matches!(failure.status, Status::Differs | Status::Foreign) && !is_newer && is_ours()
 }
 
-/// The failure for an outline that is damaged itself.
+/// Returns the failure for an outline that is itself damaged.
 pub(crate) fn outline_damaged(file: &Path, outline: &Path, why: &str) -> Failure {
     let name = names::quoted(file);
     Failure::new(
         Status::Differs,
-        format!("{} is damaged itself, and cannot vouch for {}: {why}", names::shown(outline), names::shown(file)),
+        format!(
+            "{} is itself damaged, so that {} cannot be verified: {why}",
+            names::shown(outline),
+            names::shown(file)
+        ),
     )
     .with_hint(format!(
         "atlasm repair {name} makes it anew if its root or a parity file proves the bytes of the file; else remove it, and \
@@ -277,7 +283,7 @@ pub(crate) fn outline_damaged(file: &Path, outline: &Path, why: &str) -> Failure
     ))
 }
 
-/// True if the whole of `file` has the root of the outline: then it is intact, whatever the outline has lost.
+/// Returns true if the whole of `file` has the root of the outline: then it is intact, whatever the outline has lost.
 pub(crate) fn has_root(ctx: &Ctx, file: &Path, outline: &Outline) -> Res<bool> {
     if objects::size_of(file)? != outline.size {
         return Ok(false);
@@ -323,7 +329,7 @@ pub(crate) fn open_outline(
     let newest = opened.container.generation(0)?;
     if opened.info.base_size == 0 && newest.domain_size > 0 {
         return Err(Failure::usage(format!(
-            "{} is a container with its bytes inside, and no outline",
+            "{} is a container that has its bytes inside, not an outline",
             names::shown(path)
         ))
         .with_hint("atlasm unpack writes them to a file"));
@@ -345,7 +351,7 @@ pub(crate) fn open_outline(
     })
 }
 
-/// A projection of the file as its outline has it, of which every read is verified.
+/// Returns a projection of the file as its outline has it, of which every read is verified.
 pub(crate) fn snapshot(ctx: &Ctx, outline: &Outline) -> Res<AtlasProjection> {
     ctx.operate(&outline.path, 0, |operation| outline.container.snapshot(outline.generation, true, operation))
 }
@@ -366,7 +372,7 @@ pub(crate) fn find(ctx: &Ctx, file: &Path, outline: &Outline) -> Res<Findings> {
     Ok(findings)
 }
 
-/// The findings of an outline that has lost its digests: all bytes are unknown.
+/// Returns the findings of an outline that has lost its digests: all bytes are unknown.
 fn unproved(outline: &Outline, mut findings: Findings) -> Findings {
     let first = outline.range.as_ref().map_or(0, |range| range.start);
     findings.push(Bad { kind: DamageKind::Unknown, offset: first, length: outline.size, os_error: 0 });
@@ -374,7 +380,7 @@ fn unproved(outline: &Outline, mut findings: Findings) -> Findings {
     findings
 }
 
-/// Finds the ranges of `file` behind `from` that differ, `step` bytes at a time, until the end or until
+/// Finds the ranges of `file` after `from` that differ, `step` bytes at a time, until the end or until
 /// `--max-time`. Returns the end of the last whole step as well: the bytes before it were searched.
 pub(crate) fn find_from(
     ctx: &Ctx,
@@ -428,7 +434,7 @@ pub(crate) fn find_again(ctx: &Ctx, file: &Path, outline: &Outline, ranges: &[Ba
     Ok(findings.bad)
 }
 
-/// Bytes of the file after the sealed end.
+/// Returns the bytes of the file after the sealed end.
 fn surplus(file: &Path, outline: &Outline) -> Res<u64> {
     let size = match outline.part.as_ref().or(outline.range.as_ref()) {
         Some(range) => range.end - range.start,

@@ -19,15 +19,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A place that bytes of the domain of an outline may be had from.
+/// A source of bytes for the domain of an outline, such as a copy.
 pub(crate) struct Donor {
     path: PathBuf,
     /// The outline over the donor's bytes, of which every read is verified.
     verified: AtlasProjection,
     counted: Arc<AtomicU64>,
-    /// Reasons for ranges that it did not give, and the number of them.
+    /// Reasons for ranges that it did not provide, with the number of ranges of each.
     refusals: RefCell<BTreeMap<String, u64>>,
-    /// Ranges are fetched as a whole before they are read.
+    /// Set if ranges are fetched as a whole before they are read.
     fetched: Option<Arc<Fetched>>,
     _container: Container,
 }
@@ -78,7 +78,7 @@ impl ReadAt for ShardBytes {
     }
 }
 
-/// The reason for a range that a donor did not give.
+/// Returns the reason why a donor did not provide a range.
 fn reason(error: &AtlasError) -> String {
     match error.kind() {
         ErrorKind::Witness | ErrorKind::Conservation => "its bytes are not those that were sealed".to_owned(),
@@ -87,12 +87,12 @@ fn reason(error: &AtlasError) -> String {
 }
 
 impl Donor {
-    /// A copy of the file, which may be damaged or cut itself.
+    /// Opens a copy of the file, which may itself be damaged or cut.
     pub(crate) fn file(ctx: &Ctx, path: &Path, outline: &Outline) -> Res<Donor> {
         Self::new(ctx, path, FileBytes(objects::open_regular(path)?), outline)
     }
 
-    /// A container with the bytes inside, or an outline whose file is there.
+    /// Opens a container with the bytes inside, or an outline whose file exists.
     pub(crate) fn container(ctx: &Ctx, path: &Path, outline: &Outline) -> Res<Donor> {
         let options = ContainerOptions::default();
         let opened = objects::open_container(ctx, path, ContainerMode::Read, None, options)?;
@@ -110,19 +110,19 @@ impl Donor {
         Err(Failure::new(Status::Differs, text))
     }
 
-    /// A shard of the file, which was verified.
+    /// Returns a donor of the bytes of a shard, which was verified.
     pub(crate) fn shard(ctx: &Ctx, path: &Path, shard: AtlasShard, outline: &Outline) -> Res<Donor> {
         Self::new(ctx, path, ShardBytes(shard), outline)
     }
 
-    /// Bytes that a child process prints.
+    /// Returns a donor of the bytes that a child process prints.
     pub(crate) fn fetched(ctx: &Ctx, name: &str, fetched: Fetched, outline: &Outline) -> Res<Donor> {
         let fetched = Arc::new(fetched);
         let donor = Self::new(ctx, Path::new(name), FetchedBytes(Arc::clone(&fetched)), outline)?;
         Ok(Donor { fetched: Some(fetched), ..donor })
     }
 
-    /// Any bytes by position.
+    /// Returns a donor of any bytes that can be read by position.
     fn new(ctx: &Ctx, path: &Path, bytes: impl ReadAt + 'static, outline: &Outline) -> Res<Donor> {
         let counted = Arc::new(AtomicU64::new(0));
         let reader = Counted { inner: bytes, count: Arc::clone(&counted) };
@@ -152,13 +152,13 @@ impl Donor {
         read.is_ok()
     }
 
-    /// Reasons for ranges that it did not give, each with their number.
+    /// Returns the reasons for ranges that it did not provide, each with the number of ranges.
     pub(crate) fn refusals(&self) -> Vec<String> {
         let reasons = self.refusals.borrow();
         reasons.iter().map(|(why, ranges)| format!("{why} ({})", units::count(*ranges, "range"))).collect()
     }
 
-    /// Bytes that were read from it.
+    /// Returns the bytes that were read from it.
     pub(crate) fn read_bytes(&self) -> u64 {
         self.counted.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Bytes that a command or a web server gives, range by range. Nothing of them is trusted.
+//! Bytes from a command or a web server, range by range. The caller verifies all of them.
 
 use crate::names;
 use crate::signals;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use atlas_manifold::ReadAt;
 
-/// Time without a byte after which a child is given up.
+/// Time without a byte after which a child process is killed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes the command for the bytes `first..=last`.
@@ -27,7 +27,8 @@ pub(crate) struct Fetched {
 }
 
 impl Fetched {
-    /// A shell command, in which `{first}` and `{last}` become the offsets of the first and the last byte.
+    /// Returns a source that runs a shell command, in which `{first}` and `{last}` become the offsets of the
+    /// first and the last byte.
     pub(crate) fn by_command(command: &str, patience: Option<Duration>) -> Fetched {
         let command = command.to_owned();
         Self::new(
@@ -42,7 +43,7 @@ impl Fetched {
         )
     }
 
-    /// Range requests, by curl.
+    /// Returns a source that sends range requests with curl.
     pub(crate) fn by_url(url: &str, patience: Option<Duration>) -> Fetched {
         let url = url.to_owned();
         Self::new(
@@ -78,7 +79,7 @@ impl Fetched {
         self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Exactly these bytes, or an error.
+    /// Fetches exactly `len` bytes at `offset`. Fails if fewer or more arrive.
     fn fetch(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         let Some(last) = (len as u64).checked_sub(1).and_then(|more| offset.checked_add(more)) else {
             return Ok(Vec::new());
@@ -92,9 +93,7 @@ impl Fetched {
         let mut child = Running { child };
         let bytes = child.read(len, self.patience)?;
         if bytes.len() > len {
-            return Err(io::Error::other(format!(
-                "{program} gave more than the {len} bytes that were asked for"
-            )));
+            return Err(io::Error::other(format!("{program} returned more than the requested {len} bytes")));
         }
         let status = child.end(self.patience)?;
         if !status.success() {
@@ -122,7 +121,7 @@ impl ReadAt for Fetched {
     }
 }
 
-/// A child that ends with this.
+/// Child process that is killed on drop.
 struct Running {
     child: Child,
 }
@@ -131,7 +130,7 @@ impl Running {
     /// Reads its output: at most one byte more than `len`.
     fn read(&mut self, len: usize, patience: Duration) -> io::Result<Vec<u8>> {
         let Some(mut out) = self.child.stdout.take() else {
-            return Err(io::Error::other("a child without an output"));
+            return Err(io::Error::other("the child process has no standard output"));
         };
         let mut bytes = Vec::new();
         let mut heard = Instant::now();
@@ -144,7 +143,7 @@ impl Running {
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     format!(
-                        "no byte for {:.1} s, and {} of {len} came before",
+                        "no byte for {:.1} s after {} of {len} bytes",
                         patience.as_secs_f64(),
                         bytes.len()
                     ),
@@ -174,7 +173,7 @@ impl Running {
 }
 
 impl Running {
-    /// Its status, for which it has `patience`.
+    /// Waits for the exit status, at most `patience`.
     fn end(&mut self, patience: Duration) -> io::Result<std::process::ExitStatus> {
         let closed = Instant::now();
         loop {
@@ -182,7 +181,7 @@ impl Running {
                 return Ok(status);
             }
             if closed.elapsed() >= patience || signals::cancelled() {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "it closed its output and did not end"));
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "it closed its output and did not exit"));
             }
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -55,7 +55,7 @@ fn run() -> Status {
     }
 }
 
-/// Ends a run by a failure that is about no single file.
+/// Ends a run with a failure that does not belong to a single file.
 fn end(command: &str, json: bool, failure: &Failure) -> Status {
     context::complain(failure);
     if json {

@@ -7,17 +7,17 @@ use atlas_manifold::TILE_SIZE;
 
 /// Cells of a line.
 const COLUMNS: u64 = 64;
-/// The most lines.
+/// Maximum number of lines.
 const LINES: u64 = 8;
 
-/// Outcome of the ranges that were bad.
+/// State of the bad ranges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Bad,
     Repaired,
 }
 
-/// Lines of a picture in which each cell stands for some bytes of a file of `size` bytes.
+/// Returns the lines of a picture in which each cell stands for some bytes of a file of `size` bytes.
 pub(crate) fn draw(ctx: &Ctx, size: u64, ranges: &[Bad], fate: Fate) -> Vec<String> {
     if size == 0 {
         return Vec::new();

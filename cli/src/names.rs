@@ -12,12 +12,12 @@ pub(crate) const PARITY: &str = ".atp";
 /// Suffix of the damaged file that a repair keeps.
 pub(crate) const DAMAGED: &str = ".damaged";
 
-/// The name `-`: standard input or output.
+/// Returns true for the name `-`: standard input or output.
 pub(crate) fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// A name for messages: control characters are escaped, and bytes that are no UTF-8 replaced.
+/// Returns a name for messages: control characters are escaped, and bytes that are no UTF-8 replaced.
 pub(crate) fn shown(path: &Path) -> String {
     if is_dash(path) {
         return "standard input".to_owned();
@@ -29,7 +29,7 @@ pub(crate) fn shown(path: &Path) -> String {
     name.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
-/// A name for result lines: the bytes as they are, control characters escaped.
+/// Returns a name for result lines: the bytes as they are, control characters escaped.
 pub(crate) fn text(path: &Path) -> Vec<u8> {
     let mut out = Vec::new();
     for byte in path.as_os_str().as_bytes() {
@@ -50,14 +50,14 @@ pub(crate) fn put(object: &mut Map<String, Value>, key: &str, path: &Path) {
     };
 }
 
-/// A name as a JSON object of its own, for lists.
+/// Returns a name as a JSON object of its own, for lists.
 pub(crate) fn object(path: &Path) -> Value {
     let mut object = Map::new();
     put(&mut object, "path", path);
     object.into()
 }
 
-/// RFC 4648 with padding.
+/// Returns the bytes in base64 of RFC 4648, with padding.
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
@@ -71,15 +71,16 @@ fn base64(bytes: &[u8]) -> String {
     out
 }
 
-/// The name with something behind it.
+/// Appends `suffix` to the name.
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-/// The seal of `file` that `given` names. If that is a folder, `below` is the name in it of the file if the file was found in
-/// a folder, as `seal -r` makes it. A file that was named itself has the seal with the longest end of its name.
+/// Returns the seal of `file` that `given` names. If that is a folder, `below` is the name in it of the file
+/// if the file was found in a folder, as `seal -r` makes it. A file that was named itself has the seal with
+/// the longest end of its name.
 pub(crate) fn seal_of(
     given: Option<&Path>,
     below: Option<&Path>,
@@ -104,14 +105,14 @@ pub(crate) fn seal_of(
     Some(seals.into_iter().find(|seal| std::fs::metadata(seal).is_ok()).unwrap_or(plain))
 }
 
-/// The name without `suffix`, if it ends with that and is not only that.
+/// Returns the name without `suffix`, if it ends with that and is not only that.
 pub(crate) fn without_suffix(path: &Path, suffix: &str) -> Option<PathBuf> {
     let stem = path.as_os_str().as_bytes().strip_suffix(suffix.as_bytes())?;
     let is_name = stem.last().is_some_and(|byte| *byte != b'/');
     is_name.then(|| OsString::from_vec(stem.to_vec()).into())
 }
 
-/// The folder that a file lies in, in a form that can be opened.
+/// Returns the folder that a file lies in, in a form that can be opened.
 pub(crate) fn folder(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -130,7 +131,7 @@ pub(crate) fn quoted(path: &Path) -> String {
     format!("'{}'", name.replace('\'', "'\\''"))
 }
 
-/// The last part of a name.
+/// Returns the last part of a name.
 pub(crate) fn last(path: &Path) -> &OsStr {
     path.file_name().unwrap_or(path.as_os_str())
 }

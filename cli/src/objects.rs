@@ -34,7 +34,7 @@ impl Kind {
 
 const MAGIC: [u8; 8] = *b"\x89ATLAS\n\x1a";
 
-/// The kind of a file that is read.
+/// Returns the kind of a file that is read.
 pub(crate) fn kind_of(path: &Path) -> Res<Kind> {
     let failed = |error| Failure::io("reading", path, &error);
     let mut file = open_regular(path)?;
@@ -63,7 +63,7 @@ fn refuse_stdin(path: &Path) -> Res<()> {
     if !names::is_dash(path) {
         return Ok(());
     }
-    Err(Failure::usage("standard input cannot be read by position, as this command reads its files")
+    Err(Failure::usage("this command reads files by position, which standard input does not support")
         .with_hint("save the bytes to a file first; a file of the name - is ./-"))
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn open_regular(path: &Path) -> Res<File> {
     File::open(path).map_err(failed)
 }
 
-/// The size of a regular file.
+/// Returns the size of a regular file.
 pub(crate) fn size_of(path: &Path) -> Res<u64> {
     let file = open_regular(path)?;
     Ok(file.metadata().map_err(|error| Failure::io("looking at", path, &error))?.len())
@@ -96,14 +96,14 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// True if the bytes lie in another file.
+    /// Returns true if the bytes lie in another file.
     pub(crate) fn is_outline(&self) -> bool {
         self.info.base_size > 0
     }
 }
 
-/// Opens a container. With `base`, that is the file of its bytes; else the file without `.atlas` is, if the
-/// container needs one.
+/// Opens a container. Its bytes lie in the file `base`, if given, or else in the file of its name without
+/// `.atlas`, if the container needs one.
 pub(crate) fn open_container(
     ctx: &Ctx,
     path: &Path,
@@ -133,7 +133,7 @@ pub(crate) fn open_container(
     Ok(Opened { container, info, base })
 }
 
-/// Advice on a container that does not open.
+/// Returns the failure with advice on a container that does not open.
 fn explain_container(path: &Path, failure: Failure) -> Failure {
     let shown = names::shown(path);
     let mut failure = if failure.message.contains(&shown) { failure } else { failure.while_doing(&shown) };
@@ -153,7 +153,7 @@ fn explain_container(path: &Path, failure: Failure) -> Failure {
     }
 }
 
-/// The bytes of a base. One that is shorter than it was still has its other bytes.
+/// Opens the bytes of a base. A base that has lost its end still provides the other bytes.
 pub(crate) fn base_source(ctx: &Ctx, path: &Path, wanted: u64) -> Res<Source> {
     let size = size_of(path)?;
     if size >= wanted {
@@ -174,7 +174,7 @@ impl ReadAt for Shortened {
     }
 }
 
-/// True if a failure means that bytes changed or cannot be read.
+/// Returns true if a failure means that bytes changed or cannot be read.
 pub(crate) fn is_damage(kind: ErrorKind) -> bool {
     matches!(
         kind,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Standard output. Once its reader has closed it, everything goes nowhere, and that is no error.
+/// Standard output. Once its reader has closed it, output is discarded without an error.
 pub(crate) struct Out {
     is_closed: bool,
 }
@@ -21,7 +21,7 @@ impl Out {
         Out { is_closed: false }
     }
 
-    /// True once the reader has closed the output.
+    /// Returns true once the reader has closed the output.
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed
     }
@@ -48,16 +48,16 @@ pub(crate) fn refuse_terminal() -> Res<()> {
     if !io::stdout().is_terminal() {
         return Ok(());
     }
-    Err(Failure::usage("standard output is a terminal, which the bytes of a file may put out of order")
+    Err(Failure::usage("standard output is a terminal, which the bytes of a file may garble")
         .with_hint("send them to a file with -o FILE, or to another program with |"))
 }
 
-/// True if both are one file.
+/// Returns true if both are one file.
 pub(crate) fn same_file(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// True if there is something of this name, a dangling link included.
+/// Returns true if there is something of this name, a dangling link included.
 pub(crate) fn exists(path: &Path) -> Res<bool> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
@@ -72,15 +72,16 @@ pub(crate) fn refuse_stdout(target: &Path) -> Res<()> {
         return Ok(());
     }
     Err(Failure::usage(
-        "this output cannot be standard output, because it is a file that appears once it is whole",
+        "this output cannot go to standard output, because it is written under a temporary name and \
+         renamed when it is complete",
     )
     .with_hint("-o NAME names the file; one of the name - is ./-"))
 }
 
-/// Checks that `target` may become an output: asked before the work.
+/// Checks that `target` may become an output, before the work begins.
 ///
-/// It must be free, or, with `force`, a regular file that is none of the inputs; and its folder must take new
-/// files.
+/// It must be free, or, with `force`, a regular file that is none of the inputs; and its folder must be
+/// writable.
 pub(crate) fn check_target(target: &Path, force: bool, inputs: &[&Path]) -> Res<()> {
     refuse_stdout(target)?;
     let name = names::shown(target);
@@ -127,7 +128,7 @@ fn is_writable(folder: &Path) -> bool {
     unsafe { libc::access(folder.as_ptr(), libc::W_OK | libc::X_OK) == 0 }
 }
 
-/// A file that is being written under a temporary name beside the one it gets in the end.
+/// Output under a temporary name in the folder of its target, renamed to the target when it is complete.
 #[derive(Debug)]
 pub(crate) struct Staged {
     temporary: PathBuf,
@@ -153,12 +154,12 @@ impl Staged {
         }
     }
 
-    /// The name to write under.
+    /// Returns the temporary path that is written to.
     pub(crate) fn path(&self) -> &Path {
         &self.temporary
     }
 
-    /// The name that it gets.
+    /// Returns the final path of the output.
     pub(crate) fn target(&self) -> &Path {
         &self.target
     }
@@ -219,7 +220,7 @@ pub(crate) fn with_targets(message: &str) -> String {
     message
 }
 
-/// Renames; a file of the new name is `AlreadyExists`.
+/// Renames. Fails with `AlreadyExists` if a file has the new name.
 pub(crate) fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
     let name = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from);
     let (old, new) = (name(from)?, name(to)?);
@@ -242,7 +243,7 @@ pub(crate) fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a name durable, where the file system can.
+/// Makes a name durable, if the file system supports that.
 pub(crate) fn sync_folder(path: &Path) -> Res<()> {
     let folder = names::folder(path);
     match File::open(folder).and_then(|folder| folder.sync_all()) {

@@ -23,7 +23,7 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Number of bytes that differ or cannot be read.
+    /// Returns the number of bytes that differ or cannot be read.
     fn bytes(&self) -> u64 {
         self.data.iter().map(|(_, bad)| bad.length).sum()
     }
@@ -32,7 +32,7 @@ impl Found {
         self.data.is_empty() && self.records == 0
     }
 
-    /// The damage in a few words.
+    /// Returns the damage in a few words.
     fn text(&self) -> String {
         let mut parts = Vec::new();
         if !self.data.is_empty() {
@@ -77,7 +77,7 @@ fn find(ctx: &Ctx, path: &Path, opened: &Opened, from: u64) -> Res<Found> {
     Ok(found)
 }
 
-/// Fails if the generations from `from` on are damaged: a new file with the same damage would look whole.
+/// Fails if the generations from `from` on are damaged: a new file with the same damage would look intact.
 pub(crate) fn refuse_damaged(ctx: &Ctx, path: &Path, opened: &Opened, from: u64) -> Res<()> {
     let found = find(ctx, path, opened, from)?;
     if found.is_empty() {
@@ -94,7 +94,7 @@ pub(crate) fn refuse_damaged(ctx: &Ctx, path: &Path, opened: &Opened, from: u64)
     Err(Failure::new(Status::Differs, text).with_hint(hint))
 }
 
-/// True if `path` is to be verified by itself: a container or parity file that has no seal of its own.
+/// Returns true if `path` is to be verified by itself: a container or parity file that has no seal of its own.
 pub(crate) fn is_named_itself(path: &Path) -> Res<bool> {
     let has_seal = [names::ATLAS, names::PARITY]
         .iter()
@@ -102,7 +102,8 @@ pub(crate) fn is_named_itself(path: &Path) -> Res<bool> {
     Ok(!has_seal && matches!(objects::kind_of(path)?, Kind::Container | Kind::Parity))
 }
 
-/// Verifies a container that holds its bytes. An outline or a parity file is refused, because its file is to be named.
+/// Verifies a container that holds its bytes. Refuses an outline or a parity file: the user must name the
+/// protected file instead.
 pub(crate) fn verify(ctx: &Ctx, path: &Path) -> Res<Report> {
     let refused = |what: &str, suffix: &str, option: &str| {
         let file = names::without_suffix(path, suffix);
@@ -154,7 +155,8 @@ pub(crate) fn verify(ctx: &Ctx, path: &Path) -> Res<Report> {
     Ok(report)
 }
 
-/// Says which bytes of `region` a read of a container failed at, if they are not those that it was made of.
+/// Returns the failure of a read of a container, with the bytes of `region` that differ from those it was
+/// made of.
 pub(crate) fn explain_read(
     ctx: &Ctx,
     path: &Path,
@@ -182,7 +184,7 @@ pub(crate) fn explain_read(
         Some(base) => Failure::new(
             Status::Differs,
             format!(
-                "the bytes {}..{} of {} are not those that {} was made of",
+                "the bytes {}..{} of {} differ from those that {} was made of",
                 range.start,
                 range.end,
                 names::shown(base),

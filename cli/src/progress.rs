@@ -24,7 +24,7 @@ pub(crate) enum ProgressMode {
     Never,
 }
 
-/// Delay before a bar is shown.
+/// Delay after which a bar appears.
 const DELAY: Duration = Duration::from_millis(400);
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Columns of the bar.
@@ -63,7 +63,7 @@ impl Bar {
         }
     }
 
-    /// Takes note of progress; false if the run is to end.
+    /// Shows progress. Returns false if the run must end.
     pub(crate) fn update(&mut self, progress: &Progress) -> bool {
         if signals::cancelled() {
             return false;
@@ -150,7 +150,7 @@ impl Drop for Bar {
     }
 }
 
-/// True if standard error is a terminal that can move its cursor.
+/// Returns true if standard error is a terminal that can move its cursor.
 fn is_terminal() -> bool {
     io::stderr().is_terminal()
         && std::env::var_os("TERM").is_some_and(|term| term != "dumb" && !term.is_empty())

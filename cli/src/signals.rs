@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Signals that came.
+/// Number of received signals.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// Signals that end the process immediately, without a cleanup.
@@ -20,7 +20,7 @@ extern "C" fn on_signal(_: libc::c_int) {
     }
 }
 
-/// Takes SIGINT, SIGTERM and SIGHUP. One that the parent ignores, as `nohup` does, stays ignored.
+/// Handles SIGINT, SIGTERM and SIGHUP. A signal that the parent ignores, as under `nohup`, stays ignored.
 pub(crate) fn install() {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
         // SAFETY: both structures are initialised, and the handler calls only functions that a handler may call.
@@ -45,11 +45,11 @@ pub(crate) fn cancelled() -> bool {
     COUNT.load(Ordering::Relaxed) > 0
 }
 
-/// The longest time until a wait looks at the flag, in milliseconds.
+/// Maximum time between two checks of the flag during a wait, in milliseconds.
 const LOOK: libc::c_int = 50;
 
-/// Opens a file to read. A pipe without a writer is waited for, until one comes or a signal ends the run, which is
-/// `Interrupted`.
+/// Opens a file to read. For a pipe, waits until it has a writer. Fails with `Interrupted` if a signal ends
+/// the run.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     // Without this flag the system call waits, and the standard library repeats it after a signal.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
@@ -62,7 +62,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     if is_done { Ok(file) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Waits for bytes or the end of a file. A signal that ends the run ends the wait, which is `Interrupted`.
+/// Waits for bytes or the end of a file. Fails with `Interrupted` if a signal ends the run.
 pub(crate) fn wait_readable(file: &impl AsFd) -> io::Result<()> {
     let mut wanted = libc::pollfd { fd: file.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
     loop {
@@ -81,7 +81,7 @@ pub(crate) fn wait_readable(file: &impl AsFd) -> io::Result<()> {
     }
 }
 
-/// Reads some bytes, as `Read::read`. A signal that ends the run ends the wait, which is `Interrupted`.
+/// Reads some bytes like `Read::read`. Fails with `Interrupted` if a signal ends the run.
 pub(crate) fn read(file: &mut (impl Read + AsFd), buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         wait_readable(file)?;
@@ -92,7 +92,7 @@ pub(crate) fn read(file: &mut (impl Read + AsFd), buffer: &mut [u8]) -> io::Resu
     }
 }
 
-/// Appends all bytes until the end to `bytes`. A signal that ends the run ends it, which is `Interrupted`.
+/// Appends all bytes until the end to `bytes`. Fails with `Interrupted` if a signal ends the run.
 pub(crate) fn read_to_end(file: &mut (impl Read + AsFd), bytes: &mut Vec<u8>) -> io::Result<()> {
     let mut buffer = [0; 1 << 14];
     loop {

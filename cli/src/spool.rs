@@ -7,13 +7,13 @@ use crate::status::{Failure, Res};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// A temporary file, which is removed in the end.
+/// A temporary file, which is removed when it is dropped.
 pub(crate) struct Spool {
     staged: Staged,
 }
 
 impl Spool {
-    /// All of standard input, in the folder of `beside`.
+    /// Copies standard input to a temporary file in the folder of `beside`.
     pub(crate) fn stdin(ctx: &Ctx, beside: &Path) -> Res<Spool> {
         let staged = Staged::new(beside, true, &[])?;
         let mut file = staged.create()?;

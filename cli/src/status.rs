@@ -25,7 +25,7 @@ pub(crate) enum Status {
     Incomplete = 4,
     /// The operating system refused.
     Io = 5,
-    /// Not a file of ours, or of a newer version.
+    /// The file has another format or a newer version.
     Foreign = 6,
     /// A limit or the memory is exceeded.
     Limit = 7,
@@ -53,12 +53,12 @@ pub(crate) const MEANINGS: [(Status, &str); 11] = [
 ];
 
 impl Status {
-    /// The number that the process exits with.
+    /// Returns the number that the process exits with.
     pub(crate) fn code(self) -> u8 {
         self as u8
     }
 
-    /// Name in the output of `--json`.
+    /// Returns the name in the output of `--json`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Status::Done => "done",
@@ -75,7 +75,7 @@ impl Status {
         }
     }
 
-    /// Weight among the statuses of several files: the heaviest is that of the run.
+    /// Returns the weight of the status. A run over several files ends with the heaviest.
     fn weight(self) -> u8 {
         match self {
             Status::Done => 0,
@@ -92,7 +92,7 @@ impl Status {
         }
     }
 
-    /// The heavier one of two.
+    /// Returns the status of greater weight.
     pub(crate) fn and(self, other: Status) -> Status {
         if other.weight() > self.weight() { other } else { self }
     }
@@ -108,7 +108,7 @@ pub(crate) struct Failure {
 
 /// Hint on ENOSPC.
 pub(crate) const FULL: &str =
-    "the file system is full: free some space on it, or let the output be on another one";
+    "the file system is full: free some space, or write the output to another file system";
 
 /// Text after a signal.
 const STOPPED: &str = "stopped; no output was left";

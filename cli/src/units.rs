@@ -32,7 +32,7 @@ const UNITS: [(&str, u64); 24] = [
     ("eib", 1 << 60),
 ];
 
-/// A number of bytes: `4096`, `64K`, `1MiB`, `1.5GB`.
+/// Parses a number of bytes: `4096`, `64K`, `1MiB`, `1.5GB`.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let wrong = || format!("'{text}' is not a size such as 4096, 64K, 1MiB or 1.5GB");
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_').unwrap_or(text.len());
@@ -58,7 +58,7 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     u64::try_from(bytes).map_err(|_| too_large())
 }
 
-/// A range of bytes, of which the ends are known once the size of the file is.
+/// A range of bytes whose ends may depend on the size of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RangeText {
     text: String,
@@ -106,11 +106,11 @@ impl std::str::FromStr for RangeText {
 }
 
 impl RangeText {
-    /// The bytes of a file of `size` bytes.
+    /// Returns the bytes of a file of `size` bytes.
     pub(crate) fn resolve(&self, size: u64) -> Res<Range<u64>> {
         let outside = || {
             Failure::usage(format!(
-                "the range {} is outside the {size} bytes that there are ({})",
+                "the range {} is outside the available {size} bytes ({})",
                 self.text,
                 human(size)
             ))
@@ -133,14 +133,14 @@ impl RangeText {
     }
 }
 
-/// A share such as `10%` or `6.25%`, in 1/10,000.
+/// Parses a share such as `10%` or `6.25%`, in 1/10,000.
 pub(crate) fn parse_share(text: &str) -> Result<u32, String> {
     let wrong = || format!("'{text}' is not a share such as 10% or 6.25%, from 0.01% to 100%");
     let number: f64 = text.strip_suffix('%').unwrap_or(text).trim().parse().map_err(|_| wrong())?;
     // A fraction such as 0.1 means 10% to some, and 0.1% to others.
     if number > 0.0 && number < 1.0 && !text.ends_with('%') {
         return Err(format!(
-            "'{text}' is not clear: write 10% for a tenth, or {text}% for less than a hundredth"
+            "'{text}' is ambiguous: write 10% for a tenth, or {text}% for less than a hundredth"
         ));
     }
     let share = (number * 100.0).round();
@@ -151,7 +151,7 @@ pub(crate) fn parse_share(text: &str) -> Result<u32, String> {
     Ok(share as u32)
 }
 
-/// A time such as `90s`, `15m`, `3h` or `2d`; a number alone is seconds.
+/// Parses a time such as `90s`, `15m`, `3h` or `2d`; a number alone is seconds.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("'{text}' is not a time such as 90s, 15m, 3h or 2d");
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -167,7 +167,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())
 }
 
-/// A number of bytes for people: three digits and a unit.
+/// Returns a number of bytes for people: three digits and a unit.
 pub(crate) fn human(bytes: u64) -> String {
     const NAMES: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1_024 {
@@ -186,12 +186,12 @@ pub(crate) fn human(bytes: u64) -> String {
     format!("{text} {}", NAMES[name])
 }
 
-/// A number of bytes for people, and exactly.
+/// Returns a number of bytes for people, and exactly.
 pub(crate) fn exact(bytes: u64) -> String {
     if bytes < 1_024 { human(bytes) } else { format!("{} ({bytes} bytes)", human(bytes)) }
 }
 
-/// A time for people.
+/// Returns a time for people.
 pub(crate) fn human_time(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),
@@ -201,7 +201,7 @@ pub(crate) fn human_time(seconds: u64) -> String {
     }
 }
 
-/// `1 tile`, `2 tiles`.
+/// Returns `1 tile`, `2 tiles`.
 pub(crate) fn count(number: u64, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
@@ -228,7 +228,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// 32 bytes of 64 digits.
+/// Returns the 32 bytes of 64 digits.
 pub(crate) fn parse_digest(text: &str) -> Result<[u8; 32], String> {
     let mut digest = [0; 32];
     let wrong = || format!("'{text}' is not a root: 64 hexadecimal digits");

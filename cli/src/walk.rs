@@ -29,15 +29,15 @@ impl Seals {
     }
 }
 
-/// True if this program left the file behind: the damaged one that a repair keeps, or a temporary one.
+/// Returns true if this program left the file behind: the damaged one that a repair keeps, or a temporary one.
 fn is_leftover(name: &Path) -> bool {
     let is_kept = names::without_suffix(name, names::DAMAGED).is_some_and(|file| fs::metadata(file).is_ok());
     let last = names::last(name).as_encoded_bytes();
     is_kept || last.starts_with(b".atlas-") && last.ends_with(b".tmp")
 }
 
-/// The files to work on with their seals: those that `walk` finds, in folders only if they have seals, and no seal whose file
-/// is named too, as a pattern of a shell does.
+/// Returns the files to work on with their seals: those that `walk` finds, in folders only if they have
+/// seals, and no seal whose file is named too, as a pattern of a shell does.
 pub(crate) fn sealed(
     ctx: &Ctx,
     named: &[PathBuf],
@@ -62,8 +62,9 @@ pub(crate) fn sealed(
     Ok(files)
 }
 
-/// The files that `paths` name: each as it is, and with `recursive` the regular files in folders, sorted by name.
-/// Links inside folders are not followed. What cannot be listed is reported, and the rest goes on.
+/// Returns the files that `paths` name: each as it is, and with `recursive` the regular files in folders,
+/// sorted by name. Links inside folders are not followed. What cannot be listed is reported, and the rest
+/// goes on.
 pub(crate) fn walk(ctx: &Ctx, paths: &[PathBuf], recursive: bool, seals: Seals) -> Res<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
@@ -81,7 +82,7 @@ pub(crate) fn walk(ctx: &Ctx, paths: &[PathBuf], recursive: bool, seals: Seals) 
     Ok(files)
 }
 
-/// The name of a file in the folder of `named` that it was found in. `None` if the file was named itself.
+/// Returns the name of a file in the folder of `named` that it was found in. `None` if the file was named itself.
 pub(crate) fn below<'f>(named: &[PathBuf], file: &'f Path) -> Option<&'f Path> {
     if named.iter().any(|named| named == file) {
         return None;

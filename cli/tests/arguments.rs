@@ -147,7 +147,7 @@ fn a_read_of_damaged_bytes_names_them_and_what_to_do() {
     // The groups of 16 KiB are found, whatever was read.
     place.damage("a", 3 * MIB + 5);
     let wanted = format!(
-        "atlasm: the bytes {}..{} of a are not those that a.atlas was made of\n        atlasm verify a lists all",
+        "atlasm: the bytes {}..{} of a differ from those that a.atlas was made of\n        atlasm verify a lists all",
         3 * MIB,
         3 * MIB + 16_384
     );
@@ -289,7 +289,11 @@ fn join_says_why_shards_are_left_out() {
     // The shards of another file.
     place.line("split -k 64 b -o classes").expect(0);
     let ran = place.line("join classes -o y").expect(0);
-    assert!(ran.stderr.contains("left out: 96 shards of b, which were not read"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("left out: 96 shards of b, which the output does not need"),
+        "{}",
+        ran.stderr
+    );
     assert!(place.read("y") == place.read("a"));
 }
 

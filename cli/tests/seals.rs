@@ -392,7 +392,7 @@ fn a_damaged_outline_of_an_intact_file_is_made_anew() {
         );
         let ran = place.line("update a").expect(1);
         assert!(
-            ran.stderr.contains("a.atlas is damaged itself") && ran.stderr.contains("atlasm repair a"),
+            ran.stderr.contains("a.atlas is itself damaged") && ran.stderr.contains("atlasm repair a"),
             "{}",
             ran.stderr
         );
@@ -440,7 +440,7 @@ fn a_file_and_its_outline_are_both_repaired() {
     let before = place.read("a");
     let ran = place.line("repair a").expect(1);
     assert!(ran.stderr.contains("seal the file anew once you are sure"), "{}", ran.stderr);
-    assert!(place.line("seal -f a").expect(1).stderr.contains("a.atlas is damaged itself"));
+    assert!(place.line("seal -f a").expect(1).stderr.contains("a.atlas is itself damaged"));
     assert!(place.read("a") == before && place.read("a.atlas") == damaged);
     place.line("repair --from copy a").expect(0);
     assert!(place.read("a") == data);
@@ -519,10 +519,10 @@ fn a_copy_that_gives_nothing_says_why() {
         ("printf 12345 # {first} {last}", "sh returned 5 bytes instead of the requested 16384 (2 ranges)"),
         (
             "head -c 99999 /dev/zero # {first} {last}",
-            "sh gave more than the 16384 bytes that were asked for (2 ranges)",
+            "sh returned more than the requested 16384 bytes (2 ranges)",
         ),
         ("head -c 16384 /dev/zero # {first} {last}", "its bytes are not those that were sealed (2 ranges)"),
-        ("sleep 9 # {first} {last}", "no byte for 0.2 s, and 0 of 16384 came before (2 ranges)"),
+        ("sleep 9 # {first} {last}", "no byte for 0.2 s after 0 of 16384 bytes (2 ranges)"),
     ] {
         let words = ["repair", "--patience", "0.2s", "--from-command", command, "a"];
         let text = place.run(words).expect(4).text();
@@ -636,7 +636,8 @@ fn a_file_that_is_gone_comes_back_from_a_copy() {
     fs::remove_file(place.path("a")).unwrap();
     let ran = place.line("repair a").expect(4);
     assert!(
-        ran.stderr.contains("a is not there, and a.atlas is") && ran.stderr.contains("--from COPY a"),
+        ran.stderr.contains("a is missing, and its seal a.atlas exists")
+            && ran.stderr.contains("--from COPY a"),
         "{}",
         ran.stderr
     );

@@ -3,6 +3,10 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#ifdef ATLAS_L2_X86
+#include <cpuid.h>
+#endif
+
 /* A 64-bit word holds four 16-bit counters. A word of data adds at most 2 * 255 to each, so a
  * block of 128 words cannot overflow them (128 * 510 = 65,280). */
 #define BLOCK_WORDS 128
@@ -72,6 +76,38 @@ void atlas_l2_sum4_plain(const uint8_t *data, size_t stride, size_t len, uint64_
     }
 }
 
+#ifdef ATLAS_L2_X86
+/* Bits of leaf 7, and of XCR0: the registers that the system saves. */
+#define LEAF_7_AVX2 (1u << 5)
+#define LEAF_7_AVX512F (1u << 16)
+#define LEAF_7_AVX512BW (1u << 30)
+#define SAVED_AVX 0x06u
+#define SAVED_AVX512 0xe6u
+
+/* Not __builtin_cpu_supports(), which needs a part of libgcc that a static link with musl lacks. */
+static void find_vectors(bool *avx2, bool *avx512)
+{
+    unsigned eax = 0;
+    unsigned ebx = 0;
+    unsigned ecx = 0;
+    unsigned edx = 0;
+    *avx2 = false;
+    *avx512 = false;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || (ecx & bit_OSXSAVE) == 0 || (ecx & bit_AVX) == 0) {
+        return;
+    }
+    unsigned saved = 0;
+    unsigned above = 0;
+    __asm__ volatile("xgetbv" : "=a"(saved), "=d"(above) : "c"(0));
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
+        return;
+    }
+    *avx2 = (ebx & LEAF_7_AVX2) != 0 && (saved & SAVED_AVX) == SAVED_AVX;
+    *avx512 = (ebx & LEAF_7_AVX512F) != 0 && (ebx & LEAF_7_AVX512BW) != 0 &&
+              (saved & SAVED_AVX512) == SAVED_AVX512;
+}
+#endif
+
 size_t atlas_l2_sum_paths(const atlas_l2_sum_path *paths[ATLAS_L2_SUM_PATHS])
 {
     static const atlas_l2_sum_path plain = {"plain", atlas_l2_sum_plain, atlas_l2_sum4_plain};
@@ -81,11 +117,13 @@ size_t atlas_l2_sum_paths(const atlas_l2_sum_path *paths[ATLAS_L2_SUM_PATHS])
     static const atlas_l2_sum_path avx2 = {"avx2", atlas_l2_sum_avx2, atlas_l2_sum4_avx2};
     static const atlas_l2_sum_path avx512 = {"avx512", atlas_l2_sum_avx512,
                                              atlas_l2_sum4_avx512};
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2")) {
+    bool has_avx2 = false;
+    bool has_avx512 = false;
+    find_vectors(&has_avx2, &has_avx512);
+    if (has_avx2) {
         paths[count++] = &avx2;
     }
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")) {
+    if (has_avx512) {
         paths[count++] = &avx512;
     }
 #endif

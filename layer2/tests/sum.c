@@ -333,6 +333,13 @@ int main(void)
 #ifdef ATLAS_L2_NEON
     CHECK(count == 2 && paths[1]->sum == atlas_l2_sum_neon);
 #endif
+#if defined(ATLAS_L2_X86) && defined(__GLIBC__)
+    /* The compiler's library looks at the processor too. */
+    __builtin_cpu_init();
+    const bool avx2 = __builtin_cpu_supports("avx2") != 0;
+    const bool avx512 = __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0;
+    CHECK(count == (size_t)1 + avx2 + avx512);
+#endif
     for (size_t i = 0; i < count; i++) {
         printf("path %s\n", paths[i]->name);
         sums_are_exact_for_every_length_and_alignment(paths[i]);

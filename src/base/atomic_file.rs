@@ -1,9 +1,9 @@
 //! Files that appear under their name complete or not at all.
 //!
-//! The bytes go to a file without a name in the folder of the target, or, if the file system knows none, to a
-//! temporary one that its owner alone can read. [`AtomicFile::persist`] gives it the attributes of the file
-//! that it replaces, or those of a new file, flushes it to the disk, renames it, and flushes the folder;
-//! dropping it before removes it.
+//! The bytes go to a file without a name in the folder of the target, or, if the file system has no such
+//! files, to a temporary file that only its owner can read. [`AtomicFile::persist`] gives it the attributes
+//! of the file that it replaces, or those of a new file, flushes it to the disk, renames it, and flushes the
+//! folder; dropping it before removes it.
 //!
 //! Temporary names are `.atlas-` with 16 hexadecimal digits and `.tmp`. A process that is killed leaves one
 //! if the file system knows no files without names, or if it dies between naming the file and renaming it.
@@ -34,8 +34,8 @@ pub(crate) struct AtomicFile {
     is_named: bool,
 }
 
-/// A file that has not got its name yet. Only the process which made it removes it: a forked child that
-/// destroys its copy of a handle must not take the parent's file away.
+/// A file that does not have its final name yet. Only the process that created it removes it: a forked child
+/// that destroys its copy of a handle must not remove the parent's file.
 struct Temporary {
     folder: Folder,
     file: Arc<FileStorage>,
@@ -54,7 +54,7 @@ impl Drop for Temporary {
     }
 }
 
-/// A name that no other file is likely to have.
+/// Returns a name that no other file is likely to have.
 fn temporary_name() -> io::Result<OsString> {
     // 64 random bits: process ids and times repeat among the machines that share a folder.
     let mut random = [0; 8];
@@ -119,7 +119,7 @@ pub(crate) fn sync_folder(path: &Path) -> Result<()> {
         .map_err(|error| AtlasError::io(format_args!("flushing the folder {}", folder.display()), error))
 }
 
-/// The folder of `path`, in a form that can be opened.
+/// Returns the folder of `path`, in a form that can be opened.
 fn folder(path: &Path) -> &Path {
     // A bare name lies in the working folder.
     match path.parent() {
@@ -189,7 +189,10 @@ impl AtomicFile {
             return Ok(());
         }
         let target = self.target.display();
-        Err(AtlasError::state(format!("the temporary file of {target} belongs to the process that began it")))
+        Err(AtlasError::state(format!(
+            "the temporary file of {target} belongs to the process that created it: after a fork only the \
+             parent can write it"
+        )))
     }
 
     /// Returns the storage of the bytes, which stays valid after the file gets its name.
@@ -215,8 +218,9 @@ impl AtomicFile {
         })
     }
 
-    /// Writes like [`write_at`](Self::write_at) at a place that is empty so far: zeros become a hole, a
-    /// tile's length at a time. [`set_len`](Self::set_len) makes the file long enough at the end.
+    /// Writes like [`write_at`](Self::write_at), but in pieces of 1 MiB, and skips those of zeros only, so
+    /// that they stay holes. Nothing may have been written to the range before. [`set_len`](Self::set_len)
+    /// extends a file that ends with a hole.
     pub(crate) fn write_sparse_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         let starts = (offset..).step_by(TILE_SIZE);
         let mut parts = starts.zip(bytes.chunks(TILE_SIZE)).filter(|(_, part)| !is_zero(part));
@@ -283,7 +287,8 @@ impl AtomicFile {
             // After a failed flush the system may report success without having written the bytes.
             if let Some(code) = self.unflushed {
                 return Err(self.failed(
-                    "an earlier flush failed, and its losses are unknown: start from scratch",
+                    "an earlier flush failed and may have lost bytes: write the file again from its first \
+                     byte",
                     io::Error::from_raw_os_error(code),
                 ));
             }

@@ -22,12 +22,12 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// `len` zeros at any address, or OUT_OF_MEMORY.
+    /// Returns `len` zeros at any address. Fails with OUT_OF_MEMORY.
     pub(super) fn new(len: usize) -> Result<Block> {
         Ok(Block { memory: try_zeroed(len)?, start: 0, len })
     }
 
-    /// Returns `len` zeros that begin at a page boundary, or OUT_OF_MEMORY.
+    /// Returns `len` zeros that begin at a page boundary. Fails with OUT_OF_MEMORY.
     ///
     /// The spare bytes are never touched. An allocator that aligns by itself needs the same memory, and has
     /// to clear it.
@@ -51,8 +51,8 @@ impl DerefMut for Block {
     }
 }
 
-/// Returns zeros, or OUT_OF_MEMORY. Large ones are not touched here: the system provides zero pages at the
-/// first touch, which may be on any thread.
+/// Returns zeros. Fails with OUT_OF_MEMORY. Large ones are not touched here: the system provides zero pages
+/// at the first touch, which may be on any thread.
 fn try_zeroed(len: usize) -> Result<Vec<u8>> {
     let failed = || AtlasError::out_of_memory(format!("allocation of {len} bytes failed"));
     let layout = Layout::array::<u8>(len).map_err(|_| failed())?;

@@ -20,7 +20,7 @@ pub(crate) fn try_vec<T>(len: usize) -> Result<Vec<T>> {
     Ok(vec)
 }
 
-/// Collects `items`, or OUT_OF_MEMORY.
+/// Collects `items`. Fails with OUT_OF_MEMORY.
 pub(crate) fn try_collect<T>(items: impl Iterator<Item = T>) -> Result<Vec<T>> {
     let mut vec = try_vec(items.size_hint().0)?;
     for item in items {
@@ -29,7 +29,7 @@ pub(crate) fn try_collect<T>(items: impl Iterator<Item = T>) -> Result<Vec<T>> {
     Ok(vec)
 }
 
-/// Appends `item`, or OUT_OF_MEMORY.
+/// Appends `item`. Fails with OUT_OF_MEMORY.
 pub(crate) fn try_push<T>(vec: &mut Vec<T>, item: T) -> Result<()> {
     if vec.len() == vec.capacity() {
         try_grow(vec, 1)?;
@@ -38,7 +38,7 @@ pub(crate) fn try_push<T>(vec: &mut Vec<T>, item: T) -> Result<()> {
     Ok(())
 }
 
-/// Returns `len` copies of `value`, or OUT_OF_MEMORY.
+/// Returns `len` copies of `value`. Fails with OUT_OF_MEMORY.
 pub(crate) fn try_filled<T: Clone>(value: T, len: usize) -> Result<Vec<T>> {
     let mut vec = try_vec(len)?;
     vec.resize(len, value);
@@ -76,7 +76,8 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// `len` bytes of unspecified contents, or OUT_OF_MEMORY. A buffer of 64 KiB or more begins at a page boundary.
+    /// Returns `len` bytes of unspecified contents. Fails with OUT_OF_MEMORY. A buffer of 64 KiB or more
+    /// begins at a page boundary.
     pub(crate) fn new(len: usize) -> Result<Buffer> {
         if len < RECYCLED_MIN {
             return Ok(Buffer { block: Block::new(len)?, len });
@@ -106,8 +107,7 @@ impl Buffer {
         if len < RECYCLED_MIN { len + ALIGNMENT } else { Self::footprint(len) }
     }
 
-    /// Returns the buffer at `place`, which is made with `len` bytes at a page boundary if there is none
-    /// yet.
+    /// Returns the buffer at `place`. If there is none yet, makes one of `len` bytes at a page boundary.
     pub(crate) fn or_new(place: &mut Option<Buffer>, len: usize) -> Result<&mut Buffer> {
         Ok(match place {
             Some(buffer) => buffer,
@@ -115,14 +115,14 @@ impl Buffer {
         })
     }
 
-    /// A copy of `bytes`.
+    /// Returns a copy of `bytes`.
     pub(crate) fn copy_of(bytes: &[u8]) -> Result<Buffer> {
         let mut buffer = Buffer::new(bytes.len())?;
         buffer.copy_from_slice(bytes);
         Ok(buffer)
     }
 
-    /// `len` zeros.
+    /// Returns `len` zeros.
     pub(crate) fn zeros(len: usize) -> Result<Buffer> {
         let mut buffer = Buffer::new(len)?;
         // A recycled buffer has its old bytes.

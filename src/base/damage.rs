@@ -93,8 +93,8 @@ impl Damage {
     }
 }
 
-/// Returns the kind of damage that a failed read or check shows. `None` for errors that say nothing about the
-/// bytes, such as a lack of memory.
+/// Returns the kind of damage that a failed read or check shows. `None` for errors that have no cause in the
+/// bytes, such as OUT_OF_MEMORY.
 pub(crate) fn kind_of(error: &AtlasError) -> Option<DamageKind> {
     match error.kind() {
         ErrorKind::Witness | ErrorKind::Conservation | ErrorKind::Format => Some(DamageKind::Differs),

@@ -48,7 +48,7 @@ pub(crate) fn off_standard(file: File) -> io::Result<File> {
     Ok(file)
 }
 
-/// The result of a system call, which is repeated if a signal interrupted it.
+/// Returns the result of a system call, and repeats it if a signal interrupted it.
 #[cfg(unix)]
 pub(crate) fn again(call: impl Fn() -> libc::c_int) -> io::Result<libc::c_int> {
     loop {

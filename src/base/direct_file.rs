@@ -1,5 +1,5 @@
-//! A file that is read past the page cache: the bytes of the medium, whatever other programs keep in
-//! memory.
+//! A file that is read with O_DIRECT, past the page cache: returns the bytes on the disk, also if the cache
+//! differs.
 
 #![forbid(unsafe_code)]
 
@@ -18,7 +18,8 @@ const ALIGNMENT: usize = 4_096;
 /// Number of bytes per read.
 const WINDOW: usize = 1 << 20;
 
-/// The medium of an open file, for reading only. Dirty pages are written before it is read.
+/// An open file that is read with O_DIRECT, past the page cache. The system writes dirty pages back before
+/// each read.
 pub(crate) struct DirectFile {
     file: File,
 }

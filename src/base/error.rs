@@ -83,7 +83,7 @@ struct Details {
     source: Option<Source>,
 }
 
-/// The error that another one comes from.
+/// Cause of an error.
 #[derive(Debug)]
 enum Source {
     /// An error number alone.

@@ -1,8 +1,8 @@
 //! The lock of the single writer of a file.
 //!
 //! An open-file-description lock on one byte, far after every byte that a file can have. It belongs to the
-//! open file, not to the process, and ends with it. A lock that a file system does not keep is worse than
-//! none, so that taking it includes a second attempt through another description, which must be refused.
+//! open file, not to the process, and ends with it. Some file systems accept the lock and do not enforce it.
+//! Locking therefore includes a second attempt through another description, which must be refused.
 
 use super::descriptor;
 use std::fs::File;
@@ -32,10 +32,25 @@ mod system {
         lock.l_type = libc::c_short::try_from(kind).unwrap_or(0);
         lock.l_whence = libc::c_short::try_from(libc::SEEK_SET).unwrap_or(0);
         (lock.l_start, lock.l_len) = (BYTE, 1);
-        // SAFETY: the descriptor is open, and the struct is the one of the call.
-        match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } {
+        match call(file, &lock) {
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),
+        }
+    }
+
+    #[cfg(not(all(target_pointer_width = "32", not(target_arch = "x86_64"))))]
+    fn call(file: &File, lock: &libc::flock64) -> libc::c_long {
+        // SAFETY: the descriptor is open, and the struct is the one of the call.
+        let done = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, std::ptr::from_ref(lock)) };
+        done.into()
+    }
+
+    // glibc's fcntl takes the struct of 32-bit offsets on 32-bit processors, where the byte does not exist.
+    #[cfg(all(target_pointer_width = "32", not(target_arch = "x86_64")))]
+    fn call(file: &File, lock: &libc::flock64) -> libc::c_long {
+        // SAFETY: the descriptor is open, and the struct is the one of the kernel's call.
+        unsafe {
+            libc::syscall(libc::SYS_fcntl64, file.as_raw_fd(), libc::F_OFD_SETLK, std::ptr::from_ref(lock))
         }
     }
 

@@ -46,6 +46,9 @@ mod system {
 
     /// Opens `name`, relative to `folder`.
     fn open_at(folder: c_int, name: &OsStr, flags: c_int, mode: u32) -> io::Result<File> {
+        // Without it glibc opens files of at most 2 GiB on 32-bit processors; on others it is 0.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let flags = flags | libc::O_LARGEFILE;
         let (name, flags) = (c_string(name)?, flags | libc::O_CLOEXEC);
         // SAFETY: the folder is open, or means the working folder, and the name ends with a NUL.
         let file = again(|| unsafe { libc::openat(folder, name.as_ptr(), flags, mode) })?;
@@ -193,7 +196,7 @@ mod system {
         }
     }
 
-    /// A path to an open file, whatever its name.
+    /// Returns a path to an open file, whatever its name.
     #[cfg(target_os = "linux")]
     pub(in crate::base) fn itself(file: &File) -> io::Result<std::path::PathBuf> {
         Ok(format!("/proc/self/fd/{}", file.as_raw_fd()).into())

@@ -1,4 +1,4 @@
-//! The lowest layer: errors, units, locks, buffers and files. It knows nothing of domains.
+//! The lowest layer: errors, units, locks, buffers and files. It does not depend on domains.
 
 pub(crate) mod atomic_file;
 #[cfg(unix)]

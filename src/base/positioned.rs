@@ -27,7 +27,8 @@ const FAST_FROM: usize = 32;
 #[cfg(unix)]
 const STEP: usize = 16 * 1024;
 
-/// True if a copy of `len` bytes from `source` to `target` is slow; both are addresses or offsets in a file.
+/// Returns true if a copy of `len` bytes from `source` to `target` is slow; both are addresses or offsets in
+/// a file.
 #[cfg(unix)]
 fn is_slow(target: usize, source: usize, len: usize) -> bool {
     let distance = target.wrapping_sub(source) % PAGE;
@@ -202,7 +203,7 @@ pub(super) fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io
 }
 
 pub(super) fn ends_before() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends before")
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends before the last requested byte")
 }
 
 #[cfg(all(test, unix))]

@@ -141,7 +141,7 @@ fn count_forks() {}
 mod tests {
     use super::*;
 
-    /// Ends a child, with a bit for each way in which it differs from its parent's process.
+    /// Ends a forked child. Its exit status has a bit for each check that told the child from its parent.
     fn end_child(here: Process) -> ! {
         let same_number = Process { number: Process::current().number, ..here };
         let same_forks = Process { forks: Process::current().forks, ..here };

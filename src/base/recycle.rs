@@ -1,8 +1,8 @@
 //! The bounded list of used buffers.
 //!
-//! Fresh memory costs more than hashing it: each page is a fault and is cleared by the kernel. So buffers of
-//! [`RECYCLED_MIN`] bytes and more come from a list of used buffers, which holds at most [`RECYCLED_TOTAL`]
-//! bytes for the whole process. A used buffer still has its old bytes.
+//! Fresh memory costs more than hashing it: each page is a fault and is cleared by the kernel. Buffers of
+//! [`RECYCLED_MIN`] bytes and more therefore come from a list of used buffers, which holds at most
+//! [`RECYCLED_TOTAL`] bytes for the whole process. A used buffer still has its old bytes.
 //!
 //! The list counts towards the memory limit of an operation, which frees the excess. [`shrink`]`(0)` empties
 //! the list.
@@ -18,8 +18,8 @@ const RECYCLED_TOTAL: usize = 64 * 1024 * 1024;
 
 /// Used buffers by length. Among equal lengths, the last one in is the first one out.
 ///
-/// Evicts stale buffers first, or else they would fill the list permanently. Then it evicts the smallest, so
-/// that one buffer too many does not cost a large one each time.
+/// A full list evicts stale buffers first, because they would otherwise fill it permanently, and then the
+/// smallest buffer, because a large one costs more to allocate again.
 struct UsedBuffers {
     /// Ascending by length, then oldest first.
     buffers: Vec<Used>,
@@ -34,8 +34,8 @@ struct Used {
     since: u64,
 }
 
-/// A buffer is stale once this many bytes were requested since it came back: the whole list could have been
-/// requested twice.
+/// A buffer is stale once this many bytes were requested since it came back, twice the size of the whole
+/// list.
 const UNWANTED_AFTER: u64 = 2 * RECYCLED_TOTAL as u64;
 
 static USED: Mutex<UsedBuffers> = Mutex::new(UsedBuffers::new());
@@ -55,7 +55,7 @@ fn with_used<R>(action: impl FnOnce(&mut UsedBuffers) -> R) -> Option<R> {
     None
 }
 
-/// A used buffer of `capacity` bytes, or of up to a quarter more; `None` if the list has none.
+/// Returns a used buffer of `capacity` bytes, or of up to a quarter more; `None` if the list has none.
 pub(super) fn take(capacity: usize) -> Option<Block> {
     if !(RECYCLED_MIN..=RECYCLED_TOTAL).contains(&capacity) {
         return None;
@@ -153,9 +153,9 @@ impl UsedBuffers {
         Some(used.bytes)
     }
 
-    /// Adds a buffer. If the list is full, returns a stale or smaller buffer that the caller frees before it
-    /// retries. Refuses the buffer if no such one helps, or if the list cannot grow, because freeing memory must
-    /// not need any.
+    /// Adds a buffer. If the list is full, returns a stale or smaller buffer, which the caller frees before
+    /// it retries. Refuses the buffer if there is no such buffer, or if the list cannot grow, because freeing
+    /// memory must not allocate any.
     fn put(&mut self, bytes: Block) -> Put {
         let len = bytes.len();
         if len > RECYCLED_TOTAL || self.buffers.try_reserve(1).is_err() {

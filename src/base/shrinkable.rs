@@ -76,7 +76,7 @@ mod linux {
         mount_of(file).is_some_and(|mount| mounts().is_some_and(|mounts| is_system_read_only(&mounts, mount)))
     }
 
-    /// Kind of the file system.
+    /// Returns the kind of the file system.
     fn kind_of(file: &File) -> Option<u64> {
         let mut found = MaybeUninit::<libc::statfs>::zeroed();
         // SAFETY: the descriptor is open, and there is room for the answer.
@@ -95,7 +95,7 @@ mod linux {
         Some(kind.cast_unsigned() & 0xffff_ffff)
     }
 
-    /// True if the file system or the mount is read-only.
+    /// Returns true if the file system or the mount is read-only.
     fn is_mounted_read_only(file: &File) -> bool {
         let mut found = MaybeUninit::<libc::statvfs>::zeroed();
         // SAFETY: the descriptor is open, and there is room for the answer, which is there if the call
@@ -116,7 +116,7 @@ mod linux {
         (told == 0).then(|| unsafe { status.assume_init() })
     }
 
-    /// Number of the mount through which the file was opened.
+    /// Returns the number of the mount through which the file was opened.
     fn mount_of(file: &File) -> Option<u64> {
         /// Since Linux 5.8.
         const MOUNT: libc::c_uint = 0x1000;

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 /// Bytes that can be read and changed by position, from any thread.
 ///
-/// A change is on the medium only after [`sync`](Self::sync). Before that a crash may keep all of it, some
-/// of it or nothing.
+/// A change is on the disk only after [`sync`](Self::sync). A crash before that may keep all of it, some of
+/// it or nothing.
 pub(crate) trait Storage: Send + Sync {
     /// Returns the number of bytes.
     fn len(&self) -> io::Result<u64>;
@@ -35,20 +35,22 @@ pub(crate) trait Storage: Send + Sync {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Returns once all bytes and their number are on the medium.
+    /// Returns once all bytes and their number are on the disk.
     fn sync(&self) -> io::Result<()>;
 
-    /// Returns once all bytes are on the medium, and their number if it changed.
+    /// Like [`sync`](Self::sync), but need not write metadata that reading the bytes does not depend on, such as
+    /// times (fdatasync). A changed length is written.
     fn sync_data(&self) -> io::Result<()> {
         self.sync()
     }
 
-    /// Drops cached bytes. True if later reads return the bytes of the medium; false if that is unknown.
+    /// Drops cached bytes. Returns true if later reads return the bytes on the disk, false if that is
+    /// unknown.
     fn drop_cache(&self) -> io::Result<bool> {
         Ok(true)
     }
 
-    /// Returns the medium itself, past all caches, for reading only. `None` if there is no way to it.
+    /// Returns a storage that reads the disk past all caches. `None` if the system supports no such reads.
     fn medium(&self) -> Option<Arc<dyn Storage>> {
         None
     }
@@ -63,19 +65,19 @@ pub(crate) trait Storage: Send + Sync {
         let _ = (offset, len);
     }
 
-    /// True if the medium has fewer bytes than [`len`](Self::len), so that some may be in holes.
+    /// Returns true if the disk has fewer bytes than [`len`](Self::len), so that some may be in holes.
     fn may_have_holes(&self) -> bool {
         false
     }
 
     /// Returns the first range at or after `offset` that is not a hole, or `None` if a hole continues to the
-    /// end. Bytes in a hole are zeros. Fails if the system cannot tell.
+    /// end. Bytes in a hole are zeros. Fails if the system does not report it.
     fn data_after(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
         let _ = offset;
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// True if reads at `offset` do not wait for a medium, as far as that is known.
+    /// Returns true if reads at `offset` are known not to wait for a disk.
     fn is_near(&self, offset: u64) -> bool {
         let _ = offset;
         false
@@ -97,7 +99,7 @@ pub(crate) struct FileId {
 }
 
 impl FileId {
-    /// `None` if the system does not say.
+    /// `None` if the system does not report it.
     pub(crate) fn of(metadata: &std::fs::Metadata) -> Option<FileId> {
         #[cfg(unix)]
         {
@@ -155,7 +157,7 @@ impl FileStorage {
         &self.file
     }
 
-    /// The file in which holes can be looked for.
+    /// Returns the file in which holes can be searched.
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     fn seeker(&self) -> Option<&File> {
         match &self.seeker {
@@ -165,7 +167,7 @@ impl FileStorage {
         }
     }
 
-    /// Returns true if a read would not wait for the disk. False if the system cannot tell.
+    /// Returns true if a read would not wait for the disk. False if the system does not report it.
     #[cfg(target_os = "linux")]
     fn is_cached(&self, offset: u64) -> bool {
         use std::os::fd::AsRawFd;
@@ -305,7 +307,7 @@ mod page_cache {
         }
     }
 
-    /// True if the file system has no other medium than memory.
+    /// Returns true if the file system keeps its files only in memory.
     fn is_in_memory(file: &File) -> io::Result<bool> {
         const TMPFS: u64 = 0x0102_1994;
         const RAMFS: u64 = 0x8584_58f6;
@@ -321,7 +323,8 @@ mod page_cache {
         Ok(kind == TMPFS || kind == RAMFS)
     }
 
-    /// Returns the number of pages in memory or on their way to the disk. `None` if the system cannot tell.
+    /// Returns the number of pages in memory or on their way to the disk. `None` if the system does not
+    /// report it.
     fn cached_pages(file: &File, len: u64) -> Option<u64> {
         #[repr(C)]
         struct Range {
@@ -561,8 +564,8 @@ pub(crate) mod fakes {
         }
     }
 
-    /// A storage whose operation number `nth`, counted from 0, fails: the device is full. A write that
-    /// fails has written its first half.
+    /// A storage whose operation number `nth`, counted from 0, fails as on a full device. A write that fails
+    /// has written its first half.
     pub(crate) struct FailingStorage {
         inner: Arc<dyn Storage>,
         nth: u64,

@@ -374,7 +374,7 @@ fn r96_classes<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     }))
 }
 
-/// All bytes of a shard with all classes.
+/// Prepares the reading of all bytes of a shard with all classes.
 fn r96_inverse<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     // A shard with all classes of all tiles, from which the read decodes block by block.
     let shard = domain.project_r96(96)?.extract_shard(&domain.whole(), &mut domain.operation())?;
@@ -385,8 +385,8 @@ fn r96_inverse<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     }))
 }
 
-/// The domain from K classes, with 32 of the 96 missing: each class verified, and the whole domain at the
-/// end.
+/// Prepares the decoding of the domain from K classes, with 32 of the 96 missing: each class is verified, and
+/// the whole domain at the end.
 fn r96_decode<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let projection = domain.project_r96(DATA_CLASSES)?;
     // Every third class is missing, and 64 are left.
@@ -478,7 +478,7 @@ fn reconstruction<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     Ok(iteration(move |stopwatch| stopwatch.time(|| rebuild(domain, &options, &shards)).map(drop)))
 }
 
-/// One map, and the bounds of every tile.
+/// Prepares one transformation, and the bounds of every tile.
 fn transformation<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let projection = domain.project()?;
     let tiles = projection.info().tile_count;

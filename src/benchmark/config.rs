@@ -35,7 +35,7 @@ impl BenchmarkConfig {
     pub(super) fn sizes(&self) -> Result<Vec<usize>> {
         // Without a measured iteration there are no times.
         if self.iterations == 0 {
-            return Err(AtlasError::invalid_argument("iterations 0 is not greater than 0"));
+            return Err(AtlasError::invalid_argument("iterations is 0 and must be greater than 0"));
         }
         // NaN is not finite, and is refused here too.
         if !(self.max_seconds.is_finite() && self.max_seconds > 0.0) {
@@ -51,7 +51,9 @@ impl BenchmarkConfig {
         // Every size must be possible before anything is measured.
         for (index, size) in (0..).zip(&self.data_sizes) {
             let size = match *size {
-                0 => Err(AtlasError::invalid_argument("a data size of 0 is not greater than 0")),
+                0 => Err(AtlasError::invalid_argument(
+                    "data_sizes contains 0, and each size must be greater than 0",
+                )),
                 // No allocation can be larger.
                 size if size > to_u64(isize::MAX.unsigned_abs()) => {
                     Err(AtlasError::out_of_memory(format!("allocation of {size} bytes failed")))

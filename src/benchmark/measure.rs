@@ -146,7 +146,7 @@ impl Samples {
         if self.count.is_multiple_of(1 << self.skip) {
             self.kept
                 .try_reserve(1)
-                .map_err(|_| AtlasError::out_of_memory("no memory for another measurement"))?;
+                .map_err(|_| AtlasError::out_of_memory("no memory for another measured value"))?;
             self.kept.push(value);
         }
         self.min = if self.count == 0 { value } else { self.min.min(value) };

@@ -90,7 +90,7 @@ pub struct BenchmarkReport {
     pub(super) seconds: f64,
 }
 
-/// A run in a few numbers.
+/// Summary of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct BenchmarkSummary {

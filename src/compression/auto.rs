@@ -1,7 +1,7 @@
 //! Choice of the algorithm that suits a shard: [`CompressionAlgorithm::Auto`].
 //!
-//! Several parts of the payload, spread over it, are encoded as blocks by every candidate, and the
-//! resulting sizes decide. The answer depends on the payload and the configuration alone.
+//! Several parts of the payload, spread over it, are encoded as blocks by every candidate, and the resulting
+//! sizes decide. The choice depends on the payload and the configuration alone.
 //!
 //! ```text
 //! smallest:       the smallest result; of two that differ by less than a hundredth, the faster one
@@ -19,7 +19,7 @@ use crate::base::error::{AtlasError, Result};
 const PART: usize = 64 * 1024;
 const PARTS: usize = 6;
 
-/// Candidates, the fastest to read first. Only those that are built in take part.
+/// Candidates, the fastest to decompress first. Those that are not built in are skipped.
 const CHOICES: [CompressionAlgorithm; 3] =
     [CompressionAlgorithm::Lz4, CompressionAlgorithm::Zstd, CompressionAlgorithm::ConservationAware];
 

@@ -1,8 +1,8 @@
 //! Calls over many shards: all of them are compressed or decompressed in parallel, in their order, or none.
 //!
-//! The blocks of all shards form runs, each worth a task. Compression has two passes, because only the first
-//! one shows which blocks stay as they are and which shards are stored whole. Decompression decodes all
-//! blocks first and then verifies the payloads, tile by tile, against the proofs.
+//! The blocks of all shards are grouped into runs, one task each. Compression has two passes, because only
+//! the first one shows which blocks stay as they are and which shards are stored whole. Decompression decodes
+//! all blocks first and then verifies the payloads, tile by tile, against the proofs.
 
 use super::block::{Attempt, BlockDecoder, BlockEncoder, BlockHead, Encoded};
 use super::config::{CompressionConfig, MAX_BLOCK_SIZE, Plan};
@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex};
 /// Digest and residue of each tile of a shard, as far as they are known.
 type KnownTiles = Vec<Option<(Digest, Residue)>>;
 
-/// Minimum worth of a task in bytes.
+/// Minimum number of bytes of a task.
 const TASK_BYTES: usize = 128 * 1024;
 
 /// Size of the memory per shard of a call, besides its blocks, runs and tiles: the shard, its draft, the heads of
@@ -55,7 +55,7 @@ fn run_count(len: usize, block_size: usize) -> usize {
     len.div_ceil(block_size).div_ceil(blocks_a_run(block_size))
 }
 
-/// Divides `len` bytes in blocks of `block_size` into runs, each worth a task.
+/// Divides `len` bytes in blocks of `block_size` into runs, one task each.
 fn runs(shard: usize, len: usize, block_size: usize) -> impl Iterator<Item = Run> {
     let (count, each) = (len.div_ceil(block_size), blocks_a_run(block_size));
     // Runs never cross a shard, and their blocks are whole but for the last of the shard.
@@ -65,7 +65,8 @@ fn runs(shard: usize, len: usize, block_size: usize) -> impl Iterator<Item = Run
     })
 }
 
-/// Sets the index of an error to that of the shard in the batch, in place of the tile's.
+/// Returns a function that sets the index of an error to that of the shard in the batch, in place of the
+/// tile's.
 fn named(batch: bool, shard: usize) -> impl Fn(AtlasError) -> AtlasError {
     move |error| if batch { error.in_batch(to_u64(shard)) } else { error }
 }
@@ -73,7 +74,7 @@ fn named(batch: bool, shard: usize) -> impl Fn(AtlasError) -> AtlasError {
 /// A shard during compression.
 struct Draft<'a> {
     shard: &'a AtlasShard,
-    /// Plan that its blocks are tried with.
+    /// Plan by which its blocks are encoded.
     plan: Option<Plan>,
     /// Result of each block. Empty if the shard is stored.
     attempts: Vec<Attempt>,
@@ -103,7 +104,7 @@ impl Draft<'_> {
         !saved || !config.is_worth(size, self.shard.payload.len())
     }
 
-    /// Returns the progress that `bytes` of the payload count for, in the first pass and in the second. If the
+    /// Returns the progress that `bytes` of the payload add in the first pass and in the second. If the
     /// blocks were tried, the second pass only hashes some of them.
     fn worth(&self, bytes: &Range<usize>) -> (u64, u64) {
         // Differences of rounded ends add up exactly over all runs of a shard.
@@ -221,8 +222,8 @@ pub(super) fn compress_all(
     Ok(compressed)
 }
 
-/// The second pass: decides which shards are stored whole, and hashes the stored blocks. The size of their
-/// blocks is known only now.
+/// Runs the second pass: decides which shards are stored whole, and hashes the stored blocks. The size of
+/// their blocks is known only now.
 fn settle(
     drafts: &mut [Draft<'_>],
     config: &CompressionConfig,
@@ -332,7 +333,12 @@ fn finish(draft: Draft<'_>, config: &CompressionConfig) -> Result<CompressedShar
     compressed.checked = flags(compressed.heads.len(), true)?;
     // The blocks together must have the residue of the payload.
     if config.preserve_conservation && compressed.payload_residue() != payload_residue(shard) {
-        return Err(AtlasError::conservation("the residues of the blocks do not add up to the shard's"));
+        return Err(AtlasError::conservation(format!(
+            "the blocks sum to {} mod 96 and the shard's payload to {}: verify the shard before \
+             compressing it",
+            compressed.payload_residue(),
+            payload_residue(shard)
+        )));
     }
     Ok(compressed)
 }

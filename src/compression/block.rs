@@ -9,8 +9,8 @@ use crate::base::error::{AtlasError, ErrorKind, Result};
 use crate::hash::digest::{Digest, digest256, digest256_in_steps};
 use crate::layer2::Residue;
 
-/// Bytes of the digest of a block. It detects accidental damage, and is so short that it does not matter in
-/// a block that becomes ten times smaller.
+/// Bytes of the digest of a block. It detects accidental damage. It is short, so that its size does not
+/// matter even in a block that is compressed to a tenth.
 pub(crate) const CHECK_SIZE: usize = 8;
 
 const PLANE_ENTRY: usize = 4;
@@ -44,7 +44,7 @@ fn check_of(digest: &Digest) -> [u8; CHECK_SIZE] {
 /// The encoded bytes of a block.
 pub(crate) enum Encoded {
     Small(Vec<u8>),
-    /// A used buffer, because a block of this size would otherwise cost page faults on fresh memory.
+    /// A recycled buffer, because fresh memory of this size would cost page faults.
     Large(Buffer),
 }
 
@@ -338,7 +338,8 @@ fn middle(block: &[u8], len: usize, unit: usize) -> &[u8] {
 }
 
 /// Writes the planes, each stored or encoded, after their lengths. `None` if they do not fit. `out` has the
-/// codec's room for the block. No earlier plane became longer than it was, so that the next one has room.
+/// codec's room for the block. No encoded plane is longer than the plane itself, so that the next one has
+/// room.
 fn encode_planes(
     states: &mut States,
     filter: Filter,
@@ -512,7 +513,10 @@ impl BlockDecoder {
             rest = later;
         }
         if !rest.is_empty() {
-            return Err(AtlasError::format(format!("a block has {} encoded bytes too many", rest.len())));
+            return Err(AtlasError::format(format!(
+                "a block has {} encoded bytes after its last plane",
+                rest.len()
+            )));
         }
         // Differences change the residue, so that the merged block is summed.
         if method.filters.has_differences() {
@@ -553,12 +557,12 @@ impl Decoded {
     /// Returns the findings. Fails with WITNESS if the digest differs.
     fn new(head: &BlockHead, digest: Digest, residue: Residue) -> Result<Decoded> {
         if check_of(&digest) != head.check {
-            return Err(AtlasError::witness("the digest of a block differs from the one in its head"));
+            return Err(AtlasError::witness("the bytes of a block do not match the digest in its head"));
         }
         // CONSERVATION is kept as a value: a later block may be WITNESS, which comes first.
         let differs = || {
             AtlasError::conservation(format!(
-                "the residue of a block differs from the {} in its head",
+                "a block sums to {residue} mod 96 instead of the {} in its head",
                 head.residue
             ))
         };

@@ -1,4 +1,5 @@
-//! The value of COMPRESSION (docs/format.md): the encoding of the bytes, and the heads of their blocks.
+//! The value of the record COMPRESSION (docs/format.md): algorithm, sizes and residue, and the heads of the
+//! blocks.
 
 use super::block::{BlockHead, CHECK_SIZE};
 use super::config::{MAX_BLOCK_SIZE, MIN_BLOCK_SIZE};
@@ -72,7 +73,7 @@ impl Coding {
         let levels = method.map_or(0..=0, |method| method.codec.levels());
         if reserved != 0 || !levels.contains(&level) {
             return malformed(format!(
-                "level {level} of algorithm {code} is invalid, or a reserved byte is {reserved}"
+                "level {level} of algorithm {code} is invalid, or the reserved byte {reserved} is not 0"
             ));
         }
         // Sizes within their bounds, and as many heads as the sizes require.
@@ -89,7 +90,8 @@ impl Coding {
         };
         if !rest.is_empty() || list.len() != len.div_ceil(block_size) {
             return malformed(format!(
-                "the heads have {} bytes, and a payload of {size} bytes has {} blocks",
+                "the heads of the blocks have {} bytes, which does not match a payload of {size} bytes in \
+                 {} blocks",
                 heads.len(),
                 len.div_ceil(block_size)
             ));
@@ -103,17 +105,22 @@ impl Coding {
                 .map_err(|error| error.at_index(to_u64(index)))?;
             // DATA has no lengths of its own: the heads divide it.
             let Some(later) = left.checked_sub(head.len) else {
-                return malformed(format!("block {index} has {} bytes and only {left} are left", head.len));
+                return malformed(format!(
+                    "block {index} claims {} bytes, and only {left} are left in DATA",
+                    head.len
+                ));
             };
             heads.push(head);
             left = later;
         }
         if left > 0 {
-            return malformed(format!("DATA has {left} bytes too many"));
+            return malformed(format!("DATA has {left} bytes after the last block"));
         }
         // A shard without a smaller block must be stored instead: there is one encoding.
         if !stored && data_len == len {
-            return malformed(format!("algorithm {code} is named, and no block is smaller than its bytes"));
+            return malformed(format!(
+                "algorithm {code} is named although no block is compressed, which requires algorithm 0"
+            ));
         }
         Ok((coding, heads))
     }

@@ -112,7 +112,8 @@ impl CompressionConfig {
         match (self.codec_level, method) {
             (Some(own), _) if self.algorithm == CompressionAlgorithm::Auto => {
                 return invalid(format!(
-                    "codec_level {own} with algorithm AUTO: set level, or the algorithm"
+                    "codec_level {own} cannot be combined with algorithm AUTO: set level instead, or name \
+                     the algorithm"
                 ));
             }
             (Some(own), Some(method)) if !method.codec.own_levels().contains(&own) => {
@@ -135,7 +136,8 @@ impl CompressionConfig {
             && method.is_some_and(|method| !method.filters.has_differences())
         {
             return invalid(format!(
-                "filter {} with algorithm {}: only Zstandard (3), LZ4 (4) and AUTO (5) accept a filter other than AUTO (0)",
+                "filter {} with algorithm {}: only Zstandard (3), LZ4 (4) and AUTO (5) accept a filter \
+                 other than AUTO (0)",
                 self.filter as u8,
                 self.algorithm.code()
             ));
@@ -143,7 +145,7 @@ impl CompressionConfig {
         // Ratio and block size in their ranges.
         let ratio = self.max_compression_ratio;
         if !ratio.is_finite() || ratio < 0.0 {
-            return invalid(format!("max_compression_ratio {ratio} is not a finite number from 0 on"));
+            return invalid(format!("max_compression_ratio {ratio} is not a finite number of at least 0"));
         }
         let (least, most) = (MIN_BLOCK_SIZE, MAX_BLOCK_SIZE);
         let size = usize::try_from(self.block_size).ok().filter(|size| (least..=most).contains(size));
@@ -180,7 +182,7 @@ impl CompressionConfig {
         self.algorithm == CompressionAlgorithm::Auto && self.level.value() > 0
     }
 
-    /// Returns true if `packed` bytes for `original` ones are worth it.
+    /// Returns true if compression from `original` to `packed` bytes saves enough to keep it.
     pub(crate) fn is_worth(&self, packed: usize, original: usize) -> bool {
         // Sizes in memory are far below 2^53.
         #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]

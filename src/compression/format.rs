@@ -60,7 +60,7 @@ impl CompressedShard {
         let mut fixed = [0; FIXED_SIZE];
         let (proof, [how, data]) = read_proof(&mut reader, limits, records, |tiles, lists, [how, _]| {
             let Some((first, heads)) = how.split_first_chunk() else {
-                return malformed(format!("COMPRESSION has {} bytes", how.len()));
+                return malformed(format!("COMPRESSION has {} bytes, fewer than {FIXED_SIZE}", how.len()));
             };
             fixed = *first;
             let (_, size) = sizes(&fixed);
@@ -68,7 +68,9 @@ impl CompressedShard {
             within("max_payload_size", size, limits.max_payload_size)?;
             // Every tile has at least one byte.
             if tiles > size {
-                return malformed(format!("the shard has {tiles} tiles and only {size} bytes of payload"));
+                return malformed(format!(
+                    "the shard claims {tiles} tiles and has only {size} bytes of payload"
+                ));
             }
             Ok(())
         })?;
@@ -104,7 +106,7 @@ impl CompressedShard {
         })
     }
 
-    /// Returns the common properties of all blocks, for COMPRESSION.
+    /// Returns the properties that all blocks share, for the record COMPRESSION.
     fn how(&self) -> Coding {
         Coding {
             algorithm: self.algorithm,

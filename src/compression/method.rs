@@ -12,7 +12,7 @@ pub enum CompressionAlgorithm {
     None,
     /// One raw DEFLATE stream (RFC 1951) per block.
     Deflate,
-    /// For each block the smaller of DEFLATE alone and DEFLATE after a split into byte planes.
+    /// DEFLATE of each block, alone or after a split into byte planes, whichever is smaller.
     #[default]
     ConservationAware,
     /// Zstandard, after byte planes if they help.
@@ -56,7 +56,7 @@ pub enum CompressionTarget {
     Smallest,
 }
 
-/// Filters and codec of the blocks of a shard. The two parts know nothing of one another.
+/// Filters and codec of the blocks of a shard. The two parts are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Method {
     pub(crate) filters: Filters,
@@ -112,8 +112,8 @@ const ALGORITHMS: &[CompressionAlgorithm] = &[
 ];
 
 impl CompressionAlgorithm {
-    /// Returns its number in the C API and in the format, and its method; `None` stores. The parts of an
-    /// algorithm are defined nowhere else.
+    /// Returns its number in the C API and in the format, and its method. `None` means stored. Algorithms are
+    /// defined only here.
     const fn definition(self) -> (u8, Option<Method>) {
         const fn method(filters: Filters, codec: Codec) -> Option<Method> {
             Some(Method { filters, codec })
@@ -143,7 +143,9 @@ impl CompressionAlgorithm {
         // AUTO is a choice of the caller and never a property of bytes.
         let mut known = ALGORITHMS.iter().copied().filter(|algorithm| *algorithm != Self::Auto);
         let known = known.find(|algorithm| algorithm.code() == code);
-        known.ok_or_else(|| AtlasError::unsupported(format!("compression algorithm {code} is unknown")))
+        known.ok_or_else(|| {
+            AtlasError::unsupported(format!("compression algorithm {code} is not known to this version"))
+        })
     }
 
     /// Returns the method that encodes its blocks. `None` if it stores them, and for [`Auto`](Self::Auto),

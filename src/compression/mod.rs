@@ -1,9 +1,9 @@
 //! Compressed shards: lossless, bounded, verified.
 //!
-//! The payload of a shard is divided into independent blocks. A codec encodes a block (`codec/`), as it is
-//! or permuted into byte planes (`filter/`), or it is stored as it is. Its head has digest and residue, so
-//! that a part can be read and trusted alone. A payload that does not become smaller is not copied: a
-//! stored shard shares the payload of the shard that it was made from.
+//! The payload of a shard is divided into independent blocks. A block is encoded by a codec (`codec/`), as it
+//! is or split into byte planes (`filter/`), or is stored. The head of a block has its digest and residue, so
+//! that a part can be read and verified alone. A payload that does not become smaller is not copied: a stored
+//! shard shares the payload of the shard that it was made from.
 //!
 //! ```text
 //! compress:    each block: looks like noise? store it : filter, residue, codec, and back again to compare
@@ -49,8 +49,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Shard with a compressed payload, or with a stored one if compression would not make it smaller.
 ///
-/// Other shard handles were verified; this one is verified when it is decompressed. Its blocks have digests
-/// of their own, which detect accidental damage.
+/// In contrast to [`AtlasShard`], it is verified against its root only when it is decompressed. Its blocks
+/// have digests of their own, which detect accidental damage.
 ///
 /// ```
 /// use atlas_manifold::{
@@ -305,7 +305,7 @@ impl CompressedShard {
         self.placed(block, decoder.decode(method, &self.heads[block], self.encoded(block), out))
     }
 
-    /// Last step of decompression: the computed digests must lead to the root.
+    /// Performs the last step of decompression: the computed digests must lead to the root.
     fn conclude(
         &self,
         digests: &Digests,
@@ -324,7 +324,8 @@ impl CompressedShard {
         }?;
         if residue != self.residue {
             return Err(AtlasError::conservation(format!(
-                "the shard sums to {residue} mod 96 and the compressed shard claims {}",
+                "the decompressed shard sums to {residue} mod 96 instead of the {} that the compressed \
+                 shard states",
                 self.residue
             ))
             .at_range(proof.region.offset, proof.region.length));

@@ -1,7 +1,6 @@
 //! Up to 1 MiB of bytes as the value of COMPRESSION and the encoded blocks after it, without a shard.
 //!
-//! Other files than shards store bytes in this form. They provide the proof of these bytes, and the place
-//! of the record.
+//! Files other than shards store bytes in this form. They verify the decoded bytes by digests of their own.
 
 use super::auto;
 pub(crate) use super::block::BlockDecoder;
@@ -24,7 +23,7 @@ pub(crate) struct Needs {
     pub(crate) deflate: bool,
     pub(crate) zstd: bool,
     pub(crate) lz4: bool,
-    /// Conservation-aware, or a block of the other codecs with a filter.
+    /// Byte planes: the algorithm is conservation-aware, or a block has a filter.
     pub(crate) planes: bool,
     /// Planes of stride 3, 6 or 12, or with differences.
     pub(crate) differences: bool,
@@ -138,13 +137,19 @@ impl<'a> Record<'a> {
         // The lengths of the blocks are the low bits of their heads; Coding::read checks their sum.
         let data_len: usize = value[FIXED_SIZE..].chunks(HEAD_SIZE).map(super::coding::claimed_len).sum();
         let Some((data, behind)) = behind.split_at_checked(data_len) else {
-            return malformed(format!("the blocks have {data_len} bytes and only {} are left", behind.len()));
+            return malformed(format!(
+                "the blocks of an encoded record claim {data_len} bytes, and only {} are left",
+                behind.len()
+            ));
         };
         // The lengths were only claimed so far; each head is checked now.
         let (coding, heads) = Coding::read(value, data_len)?;
         // A stored record would have a second encoding: the bytes themselves.
         if coding.algorithm.method().is_none() {
-            return malformed("an encoded record in which no block is smaller than its bytes".to_owned());
+            return malformed(
+                "an encoded record has no compressed block, so that its bytes must be stored instead"
+                    .to_owned(),
+            );
         }
         Ok((Record { coding, heads, data }, behind))
     }
@@ -215,7 +220,8 @@ impl<'a> Record<'a> {
         if residue != self.coding.residue {
             let claimed = self.coding.residue;
             return Err(AtlasError::conservation(format!(
-                "a record sums to {residue} mod 96 and its COMPRESSION claims {claimed}"
+                "an encoded record sums to {residue} mod 96 instead of the {claimed} that its COMPRESSION \
+                 states"
             )));
         }
         Ok(())

@@ -50,9 +50,12 @@ pub(super) fn check_fence(file: &ContainerFile, located: &Located) -> Result<()>
         return Ok(());
     }
     Err(AtlasError::state(format!(
-        "{}: another writer changed the file without its lock: it has {len} bytes where generation {tip} ends at {end}; \
-         open it again",
-        file.path.display()
+        "{}: another writer changed the file without its lock, after generation {tip}: {}; open it again",
+        file.path.display(),
+        match len == end {
+            true => "it names a later generation".to_owned(),
+            false => format!("it has {len} bytes, and that generation ends at {end}"),
+        }
     )))
 }
 
@@ -79,8 +82,8 @@ pub(super) fn lay_out<'f, T>(
     Err(AtlasError::internal("the body of a large batch was refused as too large"))
 }
 
-/// Cuts off the bytes of a failed attempt after the tip. Returns the attempt's error, or the error for an open
-/// outcome if the cut or a sync of the attempt failed.
+/// Cuts off the bytes of a failed attempt after the tip. Returns the attempt's error, or an error that
+/// reports an unknown outcome if the cut or a sync of the attempt failed.
 pub(super) fn undo(file: &ContainerFile, located: &Located, error: AtlasError) -> Unwritten {
     let end = located.end(file);
     // The cut must be durable too, or a later opening could find a part of the attempt.
@@ -89,8 +92,8 @@ pub(super) fn undo(file: &ContainerFile, located: &Located, error: AtlasError) -
     Unwritten { error, outcome_is_open: cut.is_err() || file.sync_failed.load(Ordering::Relaxed) }
 }
 
-/// Writes the commit record of a body that is laid out, and makes both durable. Returns the commit and updates
-/// `located`. The slot is written too; a failure of that is ignored.
+/// Writes the commit record of a body that is laid out, and makes both durable. Returns the commit and
+/// updates `located`. Also writes the slot, and ignores an error of that write.
 pub(super) fn commit(
     file: &ContainerFile,
     located: &mut Located,
@@ -144,7 +147,8 @@ fn write(
     // A failed sync leaves the outcome open, in contrast to a failed write, which can be cut off.
     let sync = |error| {
         let text = format!(
-            "flushing generation {} failed, and whether it is durable is open until the container is opened again:",
+            "flushing generation {} failed, and whether it is durable is unknown until the container is \
+             opened again:",
             commit.generation
         );
         Written::Perhaps(failed(&text, error))

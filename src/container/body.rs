@@ -1,8 +1,9 @@
 //! The body of a batch: payload and records, laid out one after the other (docs/container.md, "Batch").
 //!
-//! A batch of at most 1 MiB is laid out in memory and written with its commit record at once. If its size
-//! is not known beforehand, the layout begins as a small one and ends with [`Stop::Large`] when it becomes
-//! too long; it is then repeated after an empty block, and goes to the file as it grows.
+//! A small batch, of at most 1 MiB, is laid out in memory and written in one piece with its commit record. A
+//! batch of unknown size is first laid out as a small one. If it becomes too long, the layout ends with
+//! [`Stop::Large`] and is repeated as a large one: the commit record gets a block of its own, and the body is
+//! written to the file in pieces.
 
 use super::file::ContainerFile;
 use super::planted::{Planted, planted, small_batch};
@@ -19,7 +20,7 @@ use crate::tile::stored::{NodeRef, Span, SpanKind, TileEntry, TilePlace};
 
 /// Runs of at least this size begin at a multiple of B, the block size.
 const ALIGNED_RUN: usize = 64 * 1024;
-/// Number of times the size of a small batch after which the body of a large batch is synced.
+/// Interval between the syncs of a large batch's body, as a multiple of the size of a small batch.
 const SYNC_STEP: u64 = 256;
 
 /// Why a layout ended early.
@@ -37,7 +38,7 @@ impl From<AtlasError> for Stop {
 
 pub(super) type Laid<T> = std::result::Result<T, Stop>;
 
-/// A body in the making.
+/// A body under construction.
 pub(super) struct Body<'f> {
     file: &'f ContainerFile,
     /// Offset of the commit record.
@@ -63,7 +64,7 @@ pub(super) struct Finished {
 }
 
 impl<'f> Body<'f> {
-    /// A body after a commit record of `record` bytes at offset `commit`.
+    /// Begins a body after a commit record of `record` bytes at offset `commit`.
     pub(super) fn new(file: &'f ContainerFile, commit: u64, record: u64, is_large: bool) -> Body<'f> {
         // The commit record of a large batch is alone in its block, because a synced block is not written again.
         let start = commit + if is_large && !planted(Planted::SharedBlock) { file.block() } else { record };
@@ -228,7 +229,7 @@ pub(super) enum Placed {
     Now(Vec<Span>, Vec<Digest>),
 }
 
-/// A leaf in the making: first the payload, then the records of its tiles, then the record of the leaf.
+/// A leaf under construction: first the payload, then the records of its tiles, then the record of the leaf.
 #[derive(Default)]
 pub(super) struct LeafLayout {
     tiles: Vec<PlacedTile>,

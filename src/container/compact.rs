@@ -6,8 +6,9 @@
 //!          run moves as a whole with the first generation that needs a part of it
 //! ```
 //!
-//! An encoded record with only live parts moves as it is; of any other one the live parts become plain runs. The
-//! maps of moved objects hold one entry per node, run and record.
+//! Bytes to which a kept generation refers are *live*. An encoded record that is live as a whole moves as it
+//! is. The live parts of any other encoded record are decoded, and stored as plain runs. The maps of moved
+//! objects hold one entry per node, run and record.
 
 use super::batch::{self, Kept, NewCommit};
 use super::body::{Body, Laid, LeafLayout, Placed, PlacedTile};
@@ -40,8 +41,8 @@ impl Container {
     /// Writes the generations from `keep_from` on, and only the bytes that they need, to a new file.
     ///
     /// Numbers, times, notes, histories and roots stay. Commits may continue during the call; later ones are
-    /// not in the new file. `keep_from` before the oldest keeps all; after the newest it is OUT_OF_RANGE. An
-    /// existing file of that name is IO (EEXIST).
+    /// not in the new file. `keep_from` before the oldest keeps all; after the newest it fails with
+    /// OUT_OF_RANGE. Fails with IO (EEXIST) if a file of that name exists.
     pub fn compact_to(
         &self,
         path: impl AsRef<Path>,
@@ -54,7 +55,7 @@ impl Container {
         // A file of that name could be removed by the next compaction in place.
         if self.path.as_ref().is_some_and(|own| is_beside(own, path)) {
             return Err(AtlasError::invalid_argument(format!(
-                "{} is the name that compaction in place works under",
+                "{}: compaction in place uses this name for its temporary file; choose another name",
                 path.display()
             )));
         }
@@ -68,14 +69,17 @@ impl Container {
         made.inspect_err(|_| drop(std::fs::remove_file(path)))
     }
 
-    /// Compacts the container itself: a new file takes its name. Readers keep the old one; other calls that
-    /// change the file wait. Snapshots must be taken again afterwards.
+    /// Compacts the container in place: a new file takes the name of the old one. Handles that have the old
+    /// file open for reading keep it; other calls that change the file wait. Snapshots must be taken again
+    /// afterwards.
     pub fn compact(&self, keep_from: u64, operation: &mut Operation<'_>) -> Result<()> {
         let _one = lock(&self.writing);
         let mut log = self.writable()?;
         batch::check_fence(&log.file, &log.located)?;
         let Some(path) = &self.path else {
-            return Err(AtlasError::state("a container without a path cannot be replaced"));
+            return Err(AtlasError::state(
+                "a container without a path cannot be compacted in place: compact it into a new file",
+            ));
         };
         let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
         // A symbolic link stays a link: the file that it leads to is replaced.
@@ -228,7 +232,7 @@ fn is_beside(own: &Path, path: &Path) -> bool {
     [beside(own), beside(&target)].iter().any(|beside| *beside == path || *beside == named)
 }
 
-/// Makes and locks a new file, with the owner, mode and attributes of the file of `like`.
+/// Makes and locks a new file, with the owner and mode of `like`.
 fn create_locked(path: &Path, like: Option<&std::fs::Metadata>) -> Result<Arc<FileStorage>> {
     let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
     // `create_new` never follows a link and never opens an existing file.
@@ -246,7 +250,8 @@ fn create_locked(path: &Path, like: Option<&std::fs::Metadata>) -> Result<Arc<Fi
                     && fchown(&file, Some(like.uid()), Some(like.gid())).is_err()
                 {
                     return Err(AtlasError::unsupported(format!(
-                        "{}: the owner {}:{} of the container cannot be given to another file",
+                        "{}: the process may not give a file the owner {}:{} of the container; compact \
+                         into a new file",
                         path.display(),
                         like.uid(),
                         like.gid()
@@ -265,7 +270,8 @@ fn check_links(metadata: &std::fs::Metadata, path: &Path) -> Result<()> {
     #[cfg(unix)]
     if std::os::unix::fs::MetadataExt::nlink(metadata) > 1 {
         return Err(AtlasError::unsupported(format!(
-            "{} has several hard links, of which compaction would replace one; compact into a new file",
+            "{} has several hard links, and compaction in place would replace only one of them; compact \
+             into a new file",
             path.display()
         )));
     }
@@ -273,7 +279,8 @@ fn check_links(metadata: &std::fs::Metadata, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the file of an earlier, interrupted compaction. Any other file of that name is IO (EEXIST).
+/// Removes the file of an earlier, interrupted compaction. Fails with IO (EEXIST) for any other file of that
+/// name.
 fn remove_left_over(path: &Path, own: &ContainerFile) -> Result<()> {
     // A link is another file, wherever it leads.
     let is_file = std::fs::symlink_metadata(path).is_ok_and(|file| file.is_file());
@@ -527,7 +534,12 @@ impl Compaction<'_> {
                 // The part moves with the first span that needs a byte of it.
                 let bytes = store.decoded(span.place, u64::MAX)?;
                 let live = bytes.get(to_usize(first)..to_usize(last)).ok_or_else(|| {
-                    AtlasError::format("the bytes of a tile end after those that its record decodes to")
+                    AtlasError::format(format!(
+                        "{}: the encoded record at byte {} decodes to {} bytes, but tiles use its bytes up to {last}",
+                        self.old.path.display(),
+                        span.place,
+                        bytes.len()
+                    ))
                 })?;
                 let place = body.run(live)?;
                 moved.parts.insert(key, place);
@@ -545,7 +557,7 @@ impl Compaction<'_> {
             .ok_or_else(|| AtlasError::internal(format!("byte {place} is in no live run")))
     }
 
-    /// Copies a run of the old file. Runs of more than a tile are laid out in pieces that continue one another.
+    /// Copies a run of the old file. Runs of more than a tile are laid out in contiguous pieces.
     fn move_run(&self, start: u64, end: u64, body: &mut Body<'_>) -> Laid<u64> {
         let mut first = None;
         let mut at = start;

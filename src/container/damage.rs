@@ -31,13 +31,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 impl Container {
-    /// Checks every record but the slots, the zero bytes between records, and every tile of the generations from
-    /// `from` on. 0 means all generations.
+    /// Checks the header, the chain of commit records, and every other record and tile of the generations from
+    /// `from` on; 0 means all. If these are all generations and no damage was found, it then checks that the bytes
+    /// between records are zero. Slots (hints to the newest commit) are not checked.
     ///
     /// `damage` is called for each damaged range: records by their offset, then tiles, generation by
     /// generation. Fails with the status of the first fault in the order header, chain, generations from the
-    /// oldest, zero bytes; with INCOMPLETE if all that the file has is whole and no base is attached; with
-    /// CANCELLED if `damage` or the progress says so.
+    /// oldest, zero bytes; with INCOMPLETE if the file is intact and the base with other bytes is missing or
+    /// too short; with CANCELLED if `damage` or the progress returned false.
     pub fn find_damage(
         &self,
         from: u64,
@@ -79,7 +80,7 @@ impl Container {
         match first {
             Some((_, error)) => Err(error),
             None if is_incomplete => Err(AtlasError::incomplete(
-                "all that the file has is whole; bytes of the base were not checked",
+                "the file itself is intact, and bytes in its base were not checked: attach the whole base",
             )),
             None => tracker.finish(),
         }
@@ -221,20 +222,20 @@ impl Search<'_> {
             whole = self.node(&store, top, order, &mut place, tracker)?;
         }
         if whole && !self.leads_to_root(&store, commit)? {
-            self.record(
-                order,
-                commit.offset,
-                size,
-                generation,
-                wrong("its root differs from that of its tiles"),
-            );
+            self.record(order, commit.offset, size, generation, wrong("its tiles do not have its root"));
         }
         // The history follows from the one before. The oldest kept generation has nothing to compare with.
         if before.is_some() || (commit.ordinal == 0 && generation == 1) {
             let previous = before.map(|before| &before.history);
             let found = records::history_of(&file.seals, &file.ident, previous, commit);
             if !same(&found, &commit.history) {
-                self.record(order, commit.offset, size, generation, wrong("its history is wrong"));
+                self.record(
+                    order,
+                    commit.offset,
+                    size,
+                    generation,
+                    wrong("its history does not follow from the previous generation and its own record"),
+                );
             }
         }
         // Features are never taken back, and the jump follows from the commit before.
@@ -255,7 +256,13 @@ impl Search<'_> {
             }
             match log::jump_after(file, before) {
                 Ok(jump) if jump == (commit.jump, commit.jump_generation) => {}
-                Ok(_) => self.record(order, commit.offset, size, generation, malformed("its jump is wrong")),
+                Ok(_) => self.record(
+                    order,
+                    commit.offset,
+                    size,
+                    generation,
+                    malformed("its jump does not lead to the generation that the format requires"),
+                ),
                 Err(error) if is_io(&error) => return Err(error),
                 Err(error) => self.record(order, commit.offset, size, generation, error),
             }
@@ -264,14 +271,18 @@ impl Search<'_> {
         let start = body_start(commit.offset, commit.end, size, file.block());
         match file.batch_digest(start, commit.end)? {
             Some(found) if same(&found, &commit.batch) => {}
-            _ => {
-                self.record(order, commit.offset, size, generation, wrong("the digest of its batch is wrong"))
-            }
+            _ => self.record(
+                order,
+                commit.offset,
+                size,
+                generation,
+                wrong("the bytes of its batch do not match their digest"),
+            ),
         }
         Ok(())
     }
 
-    /// True if the root of a generation is that of its tiles.
+    /// Returns true if the tiles of a generation lead to its root.
     fn leads_to_root(&self, store: &Arc<GenerationStore>, commit: &Commit) -> Result<bool> {
         let scheme = &self.container.context.scheme;
         // The nodes were compared with their tops, so that the top alone decides.
@@ -286,7 +297,8 @@ impl Search<'_> {
         Ok(same(&folder.finish(scheme.root_kind()), &commit.root))
     }
 
-    /// Checks a node and everything below it. True if no damage was found; bytes of an absent base do not count.
+    /// Checks a node and everything below it. Returns true if no damage was found. Bytes of a base that is
+    /// not attached do not count.
     fn node(
         &mut self,
         store: &Arc<GenerationStore>,
@@ -407,13 +419,16 @@ impl Search<'_> {
             (residues.total(), witness)
         };
         if !same(&witness, &entry.witness) {
-            return Err(AtlasError::witness("the bytes of a tile differ from those of its witness"));
+            return Err(AtlasError::witness(format!(
+                "the bytes of a tile of the leaf at byte {} do not match its witness",
+                tile.leaf
+            )));
         }
         // The witness does not cover the sum, so that both are compared.
         if residue != entry.residue {
             return Err(AtlasError::conservation(format!(
-                "a tile sums to {residue} mod 96 and its leaf says {}",
-                entry.residue
+                "a tile sums to {residue} mod 96 instead of the {} in its leaf at byte {}",
+                entry.residue, tile.leaf
             )));
         }
         Ok(())

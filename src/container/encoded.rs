@@ -13,7 +13,7 @@ use crate::compression::record::{BlockDecoder, MAX_RECORD_SIZE, Needs, Record, R
 
 /// Runs of fewer bytes stay as they are.
 const LEAST_RUN: usize = 4_096;
-/// Number of bytes with a known shape at the beginning of COMPRESSION, and for each block.
+/// Sizes in bytes: the part of COMPRESSION before the heads of the blocks, and the head of a block.
 const FIXED: usize = 16;
 const BLOCK_HEAD: usize = 12;
 /// Bytes of the largest record: 1 MiB in blocks of 4 KiB, each with its head.
@@ -42,7 +42,7 @@ impl Encoder {
         Ok(Encoder { encoder: RecordEncoder::new(config)? })
     }
 
-    /// The encoded form of a run, if its record is shorter than the run.
+    /// Returns the encoded form of a run, if its record is shorter than the run.
     pub(super) fn encode(&mut self, bytes: &[u8]) -> Result<Option<EncodedRun>> {
         if bytes.len() < LEAST_RUN {
             return Ok(None);
@@ -74,7 +74,7 @@ fn value_size(bytes: &[u8]) -> Option<(usize, usize)> {
     Some((FIXED + BLOCK_HEAD * size.div_ceil(block_size), size))
 }
 
-/// The features that a record needs.
+/// Returns the features that a record needs.
 fn features_of(needs: &Needs) -> u32 {
     let bit = |is_needed: bool, bit: u32| if is_needed { bit } else { 0 };
     bit(needs.deflate, features::DEFLATE)
@@ -84,7 +84,7 @@ fn features_of(needs: &Needs) -> u32 {
         | bit(needs.differences, features::DIFFERENCES)
 }
 
-/// The features that every record of an algorithm needs; `None` if there is no such algorithm.
+/// Returns the features that every record of an algorithm needs; `None` if there is no such algorithm.
 fn features_of_algorithm(algorithm: u8) -> Option<u32> {
     match algorithm {
         1 => Some(features::DEFLATE),
@@ -105,7 +105,8 @@ impl EncodedRun {
     }
 }
 
-/// The sealed part of the record at `offset`: its size, and the bytes that it decodes to.
+/// Reads the sealed part of the record at `offset`. Returns the size of the record, the number of bytes that
+/// it decodes to, and the sealed part.
 fn head(file: &ContainerFile, offset: u64) -> Result<(u64, usize, Vec<u8>)> {
     // Every fault up to the seal is WITNESS, because the record may be anything.
     let absent = || damaged(file, RecordKind::Encoded, offset, to_u64(RECORD_HEAD));
@@ -132,12 +133,12 @@ fn head(file: &ContainerFile, offset: u64) -> Result<(u64, usize, Vec<u8>)> {
     if seal[..16] == bytes[16..32] { Ok((size, decoded, bytes)) } else { Err(absent()) }
 }
 
-/// Bytes that the record at `offset` decodes to.
+/// Returns the number of bytes that the record at `offset` decodes to.
 pub(super) fn decoded_size(file: &ContainerFile, offset: u64) -> Result<u64> {
     head(file, offset).map(|(_, decoded, _)| to_u64(decoded))
 }
 
-/// Size of the record at `offset`.
+/// Returns the size of the record at `offset`.
 pub(super) fn record_size(file: &ContainerFile, offset: u64) -> Result<u64> {
     head(file, offset).map(|(size, _, _)| size)
 }
@@ -154,7 +155,7 @@ pub(super) fn copy(file: &ContainerFile, offset: u64, body: &mut Body<'_>) -> La
     EncodedRun { contents, sealed: sealed.len() - RECORD_HEAD, features }.lay_out(body)
 }
 
-/// The bytes that the record at `offset` decodes to. It must end before `limit`.
+/// Reads and decodes the record at `offset`, which must end at or before `limit`.
 pub(super) fn read(file: &ContainerFile, known: u32, offset: u64, limit: u64) -> Result<Buffer> {
     // The sealed part comes first: it names the algorithm and bounds the memory.
     let (size, _, sealed) = head(file, offset)?;
@@ -165,11 +166,11 @@ pub(super) fn read(file: &ContainerFile, known: u32, offset: u64, limit: u64) ->
         return wrong("an encoded record does not end before the record that names it");
     }
     // Before anything is read with an algorithm that the generation does not name.
-    let unnamed = "a feature is used that the generation does not name";
+    let unnamed = "the record needs a feature that its generation does not name";
     match features_of_algorithm(sealed[RECORD_HEAD]) {
         Some(needed) if needed & !known == 0 => {}
         Some(_) => return wrong(unnamed),
-        None => return wrong("the algorithm of an encoded record is invalid"),
+        None => return wrong("the algorithm of an encoded record is not known"),
     }
     // The rest of the record, blocks and padding.
     let mut bytes = try_vec(len)?;

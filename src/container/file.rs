@@ -37,7 +37,7 @@ pub(super) struct Record {
     pub(super) seal: Digest,
 }
 
-/// `len` bytes from `offset` on, or `None` if the bytes end before.
+/// Returns `len` bytes from `offset` on, or `None` if the bytes end before.
 fn read_at(storage: &dyn Storage, path: &Path, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
     let mut bytes = try_vec(len)?;
     bytes.resize(len, 0);
@@ -59,7 +59,7 @@ impl ContainerFile {
         Ok(header_ident(&self.seals, &header) != Some(self.ident))
     }
 
-    /// Reads the header, or its substitute.
+    /// Opens a container by its header, or by a commit record if the header is damaged.
     pub(super) fn open(
         storage: Arc<dyn Storage>,
         path: &Path,
@@ -139,7 +139,7 @@ impl ContainerFile {
         .at_range(0, to_u64(HEADER_SIZE)))
     }
 
-    /// Opens another storage that must have the identity of `like`, but for the salt.
+    /// Opens another storage. Its identity must equal that of `like` in all but the salt.
     pub(super) fn open_like(storage: Arc<dyn Storage>, like: &ContainerFile) -> Result<ContainerFile> {
         let seals = like.seals.clone();
         let header = read_at(&*storage, &like.path, 0, HEADER_SIZE)?.unwrap_or_default();
@@ -182,7 +182,7 @@ impl ContainerFile {
         self.ident.block()
     }
 
-    /// Offset of the first batch.
+    /// Returns the offset of the first batch.
     pub(super) fn start(&self) -> u64 {
         3 * self.block()
     }
@@ -196,12 +196,12 @@ impl ContainerFile {
         self.storage.sync_data().inspect_err(|_| self.sync_failed.store(true, Ordering::Relaxed))
     }
 
-    /// An error of the system.
+    /// Returns the error for a failed system call on the file. `what` names the step.
     pub(super) fn failed(&self, what: &str, error: io::Error) -> AtlasError {
         AtlasError::io(format_args!("{what} {}", self.path.display()), error)
     }
 
-    /// `len` bytes from `offset` on, or `None` if the file ends before.
+    /// Returns `len` bytes from `offset` on, or `None` if the file ends before.
     pub(super) fn read(&self, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
         read_at(&*self.storage, &self.path, offset, len)
     }
@@ -270,7 +270,7 @@ impl ContainerFile {
         Commit::parse(&self.ident, offset, record.seal, &record.bytes).map(Some)
     }
 
-    /// The slot with this number, 0 or 1. `None` if it was never written, or is torn or damaged.
+    /// Returns the slot with this number, 0 or 1. `None` if it was never written, or is torn or damaged.
     pub(super) fn slot(&self, number: u8) -> Result<Option<Slot>> {
         let offset = self.slot_offset(number);
         let record = self.sealed(RecordKind::Slot, offset, SLOT_SIZE..=SLOT_SIZE)?;
@@ -281,7 +281,8 @@ impl ContainerFile {
         self.block() * (1 + u64::from(number))
     }
 
-    /// The digest of the last bytes of a batch's body.
+    /// Returns the digest of the body of a batch, of its last MiB if it is longer. `None` if the file ends
+    /// before `end`.
     pub(super) fn batch_digest(&self, start: u64, end: u64) -> Result<Option<Digest>> {
         // The digest covers the last 1 MiB at most, so that checking a batch costs one bounded read.
         let first = start.max(end.saturating_sub(small_batch()));
@@ -290,7 +291,7 @@ impl ContainerFile {
     }
 }
 
-/// The identity in 40 bytes: head, id, salt.
+/// Returns the identity in 40 bytes: head, id, salt.
 fn ident_at(bytes: &[u8]) -> Ident {
     // Bytes that are missing count as zeros, which no digest confirms.
     let part = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
@@ -298,7 +299,7 @@ fn ident_at(bytes: &[u8]) -> Ident {
     Ident { id: part(8), salt: part(24), head }
 }
 
-/// The identity that a header states, if its digest holds.
+/// Returns the identity that a header states, if its digest is right.
 fn header_ident(seals: &Seals, header: &[u8]) -> Option<Ident> {
     let (body, digest) = header.split_at_checked(480)?;
     // The digest depends on the id and salt that the header itself states.

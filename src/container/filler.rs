@@ -14,7 +14,7 @@ use crate::tile::tree::{Children, Node, Tree};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A tree in the making.
+/// A tree under construction.
 pub(super) struct Filler<'t, 'f> {
     /// The newest generation of the file, whose nodes are taken over if they have the same children.
     old: &'t Tree,
@@ -63,7 +63,7 @@ impl<'t, 'f> Filler<'t, 'f> {
         Ok(true)
     }
 
-    /// Number of tiles so far.
+    /// Returns the number of tiles so far.
     pub(super) fn tiles(&self) -> u64 {
         self.tiles
     }
@@ -104,7 +104,7 @@ impl<'t, 'f> Filler<'t, 'f> {
         self.levels[level].push(node);
     }
 
-    /// Ends the node over those of a level.
+    /// Ends the node whose children are the waiting nodes of `level`.
     fn end_node(&mut self, level: usize, digests: &Digests) -> Laid<()> {
         // The waiting nodes of the level, all at once, are the children.
         let children = std::mem::take(&mut self.levels[level]);
@@ -227,7 +227,7 @@ fn full_node_at(tree: &Tree, tiles: Range<u64>) -> Result<Option<NodeRef>> {
     }
 }
 
-/// Number of tiles under a node of this height all of whose nodes have 32 children.
+/// Returns the number of tiles under a node of this height all of whose nodes have 32 children.
 fn tiles_of_full(height: u8) -> u64 {
     // 2^5 for each level; heights are at most 13.
     1_u64.checked_shl(5 * (u32::from(height) + 1)).unwrap_or(u64::MAX)

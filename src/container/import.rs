@@ -5,9 +5,9 @@
 //! this       lays the tiles out in order, a leaf for 32 of them, and nodes above as they fill up
 //! ```
 //!
-//! An import of regions reads only the tiles that they touch. The others, and whole nodes of them, are those of the
-//! newest generation, so that the cost is that of the changes and one path. Tiles in holes of a sparse file are
-//! zeros without a read.
+//! An import of regions reads only the tiles that the regions touch. All other tiles are taken from the
+//! newest generation, node by node if possible, so that the cost depends on the changes and on one path from
+//! the top. Tiles in holes of a sparse file are zeros without a read.
 
 use super::batch::{self, NewCommit};
 use super::body::{Body, Laid, Placed, PlacedTile, Stop};
@@ -47,9 +47,9 @@ struct Imported {
 }
 
 enum Payload {
-    /// At this place of the newest generation.
+    /// Stored already, at this place of the newest generation.
     Before(TilePlace),
-    /// At this offset of the base.
+    /// Not stored, because they lie at this offset of the base.
     Base(u64),
     Zeros,
     Bytes(Buffer),
@@ -77,10 +77,10 @@ impl Container {
     /// Imports like [`import`](Self::import) a `source` that differs from the newest generation in `regions`
     /// alone, and after the end of the shorter one if it has another size.
     ///
-    /// Only tiles that a region touches are read, and the tail if the size differs; the others are those of the
-    /// newest generation, unchecked. The regions may overlap and come in any order. Fails with INVALID_ARGUMENT
-    /// if the newest generation has other tiles than an import makes, because an edit changed its length; with
-    /// OUT_OF_RANGE for a region outside the source.
+    /// Only tiles that a region touches are read, and the tail if the size differs; the others are taken from
+    /// the newest generation, unchecked. The regions may overlap and come in any order. Fails with
+    /// INVALID_ARGUMENT if the newest generation has other tiles than an import makes, because an edit
+    /// changed its length; with OUT_OF_RANGE for a region outside the source.
     pub fn import_regions(
         &self,
         source: &Source,
@@ -103,7 +103,8 @@ impl Container {
             let size = source.size();
             if size >= 1 << 63 || size.div_ceil(TILE_BYTES) > MAX_TILES {
                 return Err(AtlasError::limit(format!(
-                    "a source of {size} bytes is too large: a container has at most 2^63 - 1 bytes in 2^44 tiles"
+                    "a source of {size} bytes is too large: a container has at most 2^63 - 1 bytes in \
+                     2^44 tiles"
                 ))
                 .into());
             }
@@ -170,13 +171,14 @@ impl Container {
     }
 }
 
-/// The tiles that an import of regions reads: those that a region touches, and the tail if the size differs.
+/// Returns the tiles that an import of regions reads: those that a region touches, and the tail if the size
+/// differs.
 fn touched(old: &Tree, size: u64, regions: &[AtlasBoundaryRegion]) -> Result<Vec<Range<u64>>> {
     // Indices of the source are those of the old tree only if both are cut at each MiB.
     if !has_imported_tiles(old)? {
         return Err(AtlasError::invalid_argument(
-            "an import of regions needs a newest generation of full tiles and one shorter last one, and an edit \
-             made others: import all of the source",
+            "regions can be imported only if all tiles of the newest generation but the last have 1 MiB, \
+             and an edit made some shorter: import the whole source",
         ));
     }
     let mut touched = Ranges::default();
@@ -194,7 +196,7 @@ fn touched(old: &Tree, size: u64, regions: &[AtlasBoundaryRegion]) -> Result<Vec
     Ok(touched.iter().collect())
 }
 
-/// True if all tiles but the last have 1 MiB. Loads the nodes on the right edge.
+/// Returns true if all tiles but the last have 1 MiB. Loads the nodes on the right edge.
 fn has_imported_tiles(tree: &Tree) -> Result<bool> {
     // Only the right edge is loaded: the sums of other nodes show that their tiles are full.
     let mut next = tree.top_node().cloned();
@@ -219,12 +221,13 @@ fn has_imported_tiles(tree: &Tree) -> Result<bool> {
     Ok(true)
 }
 
-/// True if all tiles under a stored node have 1 MiB. Their total size shows that, because no tile is larger.
+/// Returns true if all tiles under a stored node have 1 MiB. Their total size shows that, because no tile is
+/// larger.
 fn has_full_tiles(node: &Arc<Node>) -> bool {
     node.stored().is_some_and(|(_, place)| place.tiles.checked_mul(TILE_BYTES) == Some(place.bytes))
 }
 
-/// One import.
+/// Import in progress.
 struct Import<'i> {
     container: &'i Container,
     source: &'i Source,
@@ -350,7 +353,7 @@ impl Import<'_> {
         Ok(finished)
     }
 
-    /// Bytes and number of the tiles that are taken from the source.
+    /// Returns the bytes and the number of the tiles that are taken from the source.
     fn taken_in_all(&self) -> (u64, u64) {
         // The last tile ends with the source.
         let end = |tile: u64| tile.saturating_mul(TILE_BYTES).min(self.source.size());
@@ -402,7 +405,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Tile `index`, which lies in a hole.
+    /// Returns tile `index`, which lies in a hole.
     fn zeros(&self, index: u64) -> Result<Imported> {
         let (offset, len) = self.place_of(index);
         // The digests of a full tile of zeros are computed once; only the last tile has another length.
@@ -433,7 +436,7 @@ impl Import<'_> {
         Ok(Imported { len, residue: Residue::ZERO, witness, chaining_values, payload })
     }
 
-    /// Offset and length of tile `index` of the source.
+    /// Returns the offset and length of tile `index` of the source.
     fn place_of(&self, index: u64) -> (u64, usize) {
         let offset = index * TILE_BYTES;
         (offset, to_usize(TILE_BYTES.min(self.source.size() - offset)))
@@ -560,8 +563,8 @@ impl Import<'_> {
         }))
     }
 
-    /// The place of the tile in the newest generation, if it is the same there and its bytes do not lie in the base
-    /// somewhere else.
+    /// Returns the place of the tile in the newest generation if it has the same contents there, and its
+    /// bytes do not lie at another place of the base.
     fn place_before(
         &self,
         index: u64,

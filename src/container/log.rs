@@ -31,7 +31,7 @@ pub(super) struct Located {
 }
 
 impl Located {
-    /// Offset at which the next batch begins.
+    /// Returns the offset at which the next batch begins.
     pub(super) fn end(&self, file: &ContainerFile) -> u64 {
         self.tip.as_ref().map_or(file.start(), |tip| tip.end)
     }
@@ -47,11 +47,13 @@ impl Located {
         }
     }
 
-    /// Number of the next generation.
+    /// Returns the number of the next generation.
     pub(super) fn next_generation(&self) -> Result<u64> {
         // The number of a lost generation is not used again, since readers may have seen it.
         let last = self.tip.as_ref().map_or(0, |tip| tip.generation).max(self.lost);
-        last.checked_add(1).ok_or_else(|| AtlasError::limit("generation 2^64 - 1 is the last one"))
+        last.checked_add(1).ok_or_else(|| {
+            AtlasError::limit("no generation can follow number 2^64 - 1: commit to a new container")
+        })
     }
 }
 
@@ -91,7 +93,7 @@ pub(super) fn locate(file: &ContainerFile, until: Until) -> Result<Located> {
     }
 }
 
-/// Searches once. Returns the end of the log, and a commit after it that should not be there.
+/// Searches once. Returns the end of the log, and a later commit, which proves that a durable one is missing.
 fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)> {
     let len = file.len()?;
     // A file without room for header and slots was truncated.
@@ -130,7 +132,8 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
         if commit.generation != slot.generation {
             let (named, found) = (slot.generation, commit.generation);
             return Err(AtlasError::format(format!(
-                "a slot names generation {named}, and its commit is generation {found}"
+                "a slot names generation {named}, and the commit record to which it points is generation \
+                 {found}"
             ))
             .at_range(slot.commit, 8));
         }
@@ -164,7 +167,7 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
     Ok((located, found))
 }
 
-/// The commit that follows `tip`, or the first one.
+/// Returns the commit that follows `tip`, or the first commit if there is no tip.
 fn follows(file: &ContainerFile, tip: Option<&Commit>, len: u64) -> Result<Option<Commit>> {
     let offset = tip.map_or(file.start(), |tip| tip.end);
     if offset >= len {
@@ -268,7 +271,7 @@ pub(super) fn jump(file: &ContainerFile, commit: &Commit) -> Result<Commit> {
     Ok(found)
 }
 
-/// The jump of the commit after `previous`.
+/// Returns the jump of the commit after `previous`.
 pub(super) fn jump_after(file: &ContainerFile, previous: &Commit) -> Result<(u64, u64)> {
     // The rule of "Jump": two jumps of equal length are joined to a single longer jump.
     let first = jump(file, previous)?;
@@ -284,9 +287,9 @@ pub(super) fn find(file: &ContainerFile, tip: Option<&Commit>, generation: u64) 
     let absent = || {
         let newest = tip.map_or(0, |tip| tip.generation);
         let text = if newest == 0 {
-            "there is no generation yet".to_owned()
+            "the container has no generation yet".to_owned()
         } else {
-            format!("generation {generation} is not kept; the newest is {newest}")
+            format!("generation {generation} is not in the container; the newest is {newest}")
         };
         AtlasError::out_of_range(text)
     };

@@ -37,7 +37,7 @@ impl Container {
     ///
     /// All parts but the last have full tiles of 1 MiB, or none. Bytes in a part's base stay there: the base
     /// of the merged container is [`Source::concat`] of the parts' bases, and `create.handle.base` is that or
-    /// `None`. Other payload is copied, decoded. With the same id, block size, time and note the merged
+    /// `None`. Other payload is decoded and copied. With the same id, block size, time and note the merged
     /// outline is byte for byte the one of a single import. Chaining values are kept if the parts have them.
     /// Fails with INVALID_ARGUMENT if type, K, key, policy or chaining values of the parts differ, for a part
     /// in the middle that is not full, or a base of another size; with WITNESS or FORMAT for a part that is
@@ -98,7 +98,7 @@ impl Part<'_> {
     }
 }
 
-/// One merge.
+/// Merge in progress: the checked parts, and their totals.
 struct Merge<'c> {
     parts: Vec<Part<'c>>,
     bytes: u64,
@@ -137,7 +137,8 @@ impl<'c> Merge<'c> {
         // The base of the merged container has the bases of all parts, one after the other.
         match create.handle.base.as_ref().map(Source::size) {
             Some(size) if size != merge.base_size => Err(AtlasError::invalid_argument(format!(
-                "the base has {size} bytes, and those of the parts have {} together: concatenate them, or give none",
+                "the base has {size} bytes instead of the {} of the parts' bases together: concatenate \
+                 these bases, or give no base",
                 merge.base_size
             ))),
             _ => Ok(merge),
@@ -162,7 +163,8 @@ impl<'c> Merge<'c> {
         let (bytes, tiles) = (part.bytes(), part.tiles());
         if !is_last && tiles.checked_mul(TILE_BYTES) != Some(bytes) {
             return Err(AtlasError::invalid_argument(format!(
-                "{}: {bytes} bytes in {tiles} tiles are not full tiles of 1 MiB, and only the last part may have others",
+                "{}: its {bytes} bytes in {tiles} tiles are not full tiles of 1 MiB, and only the last \
+                 part may have shorter ones",
                 part.file.path.display()
             )));
         }
@@ -184,7 +186,7 @@ impl<'c> Merge<'c> {
         Ok(part)
     }
 
-    /// Writes the generation. After an error the file is of no use.
+    /// Writes the generation. After an error the file is not a container.
     fn write(
         &self,
         log: &mut super::Log,
@@ -309,7 +311,7 @@ impl PartWriter<'_, '_> {
         let root = folder.map(|folder| folder.finish(context.scheme.root_kind()));
         if root.is_some_and(|root| !same(&root, &tip.root)) {
             return Err(AtlasError::witness(format!(
-                "{}: the root of generation {} is not that of its tiles",
+                "{}: the tiles of generation {} do not have its root: the container is damaged",
                 part.file.path.display(),
                 tip.generation
             ))

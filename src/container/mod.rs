@@ -1,14 +1,16 @@
-//! Containers: one file with the generations of a projection, which survive the process and the machine.
+//! Containers: one file with the generations of a projection. A committed generation survives a crash of the
+//! process or the machine.
 //!
 //! ```text
 //! header   slot   slot   batch   batch   …          a batch: a commit record, payload, and the new nodes
 //! ```
 //!
 //! A batch never changes. The commit record that begins it names the top node of a stored tile tree, whose
-//! other nodes lie in this batch or in earlier ones, so that the cost of a commit is that of the changes and
-//! one path. The chain of commit records is the log ([`log`]); a slot is a hint to its end. A generation that
-//! is read ([`store`]) is a tree without loaded nodes, and each node is checked against its parent when it is
-//! loaded. The payload of a tile lies in the file, or in a *base*, a source of the caller's.
+//! other nodes lie in this batch or in earlier ones, so that the cost of a commit depends on the changes and
+//! on one path from the top. The chain of commit records is the log ([`log`]); a slot is a hint to its end. A
+//! generation that is read ([`store`]) is a tree without loaded nodes, and each node is checked against its
+//! parent when it is loaded. The payload of a tile lies in the file, or in a *base*, a source of the
+//! caller's.
 //!
 //! docs/container.md has every byte, the order of writes and syncs, and the consequences of each failure.
 
@@ -98,10 +100,11 @@ pub struct ContainerOptions {
     pub cache_size: u64,
     /// Opens the newest whole generation if a newer one is damaged. In mode `Write`, the newer ones are cut off.
     pub recover: bool,
-    /// History of the newest generation, or of one that it grew from. WITNESS if it is that of the oldest
-    /// generation of a compacted container, and neither a root nor a key proves that generation.
+    /// Expected history: that of the newest generation, or of an earlier one. Opening fails with WITNESS if
+    /// no generation has it, or if it is that of the oldest generation of a compacted container and neither a
+    /// root nor a key proves that generation.
     pub expected_history: Option<Digest>,
-    /// Maximum number of bytes of a generation; a larger one is LIMIT. `None` means no maximum.
+    /// Maximum number of bytes of a generation. A larger one fails with LIMIT. `None` means no maximum.
     pub max_domain_size: Option<u64>,
 }
 
@@ -124,7 +127,7 @@ impl Default for ContainerOptions {
 /// Contents of a commit besides the tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommitOptions {
-    /// Required number of the newest generation; any other is CONFLICT. 0 means any.
+    /// Required number of the newest generation. Any other fails with CONFLICT. 0 means any.
     pub expected: u64,
     /// Nanoseconds since 1970. 0 means none. Readers do not interpret it.
     pub time: i64,
@@ -170,7 +173,7 @@ pub struct ContainerInfo {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GenerationInfo {
-    /// Its number.
+    /// Number of the generation.
     pub generation: u64,
     /// Number of the previous kept generation. 0 means none.
     pub previous: u64,
@@ -186,14 +189,15 @@ pub struct GenerationInfo {
     pub note_size: u64,
     /// Root of the projection.
     pub root: Digest,
-    /// Commits to this generation and all before it.
+    /// Digest that commits to this generation and all before it.
     pub history: Digest,
 }
 
 /// One file with the generations of one projection.
 ///
 /// All methods take `&self` and may run at the same time; those that change the file wait for one another.
-/// After a fork the child may only drop its handle, else STATE; snapshots can still read there.
+/// After a fork the child may only drop its handle: other calls fail with STATE. Snapshots can still read
+/// there.
 ///
 /// ```
 /// use atlas_manifold::{
@@ -254,7 +258,9 @@ impl Container {
             return Ok(());
         }
         // Parent and child share the open file and its lock, so that both could write.
-        Err(AtlasError::state("a container of another process: after a fork, open it again in the child"))
+        Err(AtlasError::state(
+            "the container was opened in another process: after a fork, open it again in the child",
+        ))
     }
 
     /// Returns the log. Fails with STATE in a forked child, or if an earlier flush failed.
@@ -271,8 +277,8 @@ impl Container {
         Ok(log)
     }
 
-    /// Returns the log for a change. Also fails with STATE if the handle only reads, and with UNSUPPORTED if the
-    /// newest generation may only be read.
+    /// Returns the log for a change. Also fails with STATE if the handle only reads, and with UNSUPPORTED if
+    /// the newest generation has features that this version cannot write.
     fn writable(&self) -> Result<Log> {
         let log = self.usable()?;
         let path = log.file.path.display();
@@ -284,14 +290,15 @@ impl Container {
             && (tip.read_only_features != 0 || tip.features & !features::KNOWN != 0)
         {
             return Err(AtlasError::unsupported(format!(
-                "{path}: generation {} has features {:#x} and {:#x} of a newer version, and may only be read",
+                "{path}: generation {} has features {:#x} and read-only features {:#x}, some of a newer \
+                 version: the container cannot be changed",
                 tip.generation, tip.features, tip.read_only_features
             )));
         }
         Ok(log)
     }
 
-    /// Properties of the container.
+    /// Returns the properties of the container.
     pub fn info(&self) -> Result<ContainerInfo> {
         let log = self.log();
         let (file, tip) = (&log.file, log.located.tip.as_ref());
@@ -344,8 +351,9 @@ impl Container {
     /// Returns a projection on a generation, in O(1). 0 means the newest, or the empty domain if there is
     /// none. Nodes are loaded on demand.
     ///
-    /// With `verify_reads`, bytes of [`AtlasProjection::read`] are checked against their witnesses. It keeps
-    /// the present base. Fails with OUT_OF_RANGE, UNSUPPORTED, LIMIT, CONSERVATION and the errors of loading.
+    /// With `verify_reads`, bytes of [`AtlasProjection::read`] are checked against their witnesses. The
+    /// projection keeps the base that is attached now. Fails with OUT_OF_RANGE, UNSUPPORTED, LIMIT,
+    /// CONSERVATION and the errors of loading.
     pub fn snapshot(
         &self,
         generation: u64,
@@ -383,7 +391,7 @@ impl Container {
         Ok(State::stored(Arc::clone(&self.context), tree, commit.root))
     }
 
-    /// True if the top node's digest leads to the root of the generation.
+    /// Returns true if the top node's digest leads to the root of the generation.
     fn leads_to_root(&self, commit: &Commit) -> bool {
         let Some(top) = &commit.top else { return true };
         let scheme = &self.context.scheme;
@@ -398,7 +406,8 @@ impl Container {
         // Features that this version does not know could change the meaning of the tree.
         if commit.features & !features::KNOWN != 0 {
             return Err(AtlasError::unsupported(format!(
-                "{}: generation {generation} has features {:#x}, and this library knows {:#x}",
+                "{}: generation {generation} has features {:#x}, and this version of the library knows \
+                 only {:#x}",
                 file.path.display(),
                 commit.features,
                 features::KNOWN
@@ -421,7 +430,8 @@ impl Container {
         let residue = commit.top.as_ref().map_or(Residue::ZERO, |top| top.residue);
         if file.ident.has(STRICT) && residue != Residue::ZERO {
             return Err(AtlasError::conservation(format!(
-                "generation {generation} sums to {residue} mod 96 and the container is STRICT"
+                "generation {generation} sums to {residue} mod 96, and the container is STRICT, which \
+                 requires 0"
             )));
         }
         Ok(())
@@ -442,8 +452,8 @@ impl Container {
     /// Returns the generation's number. The projection may be edited during the call. Fails with
     /// INVALID_ARGUMENT if type, K, key or policy differ, CONFLICT if `options.expected` is not the newest,
     /// CONSERVATION if STRICT and the sum is not 0 mod 96, WITNESS if a source changed, IO; nothing is
-    /// committed then. After a failed flush the handle is STATE until the container is opened again, and the
-    /// outcome is unknown until then.
+    /// committed then. After a failed flush, calls on the handle fail with STATE until the container is
+    /// opened again, and the outcome is unknown until then.
     pub fn commit(
         &self,
         projection: &AtlasProjection,
@@ -458,7 +468,8 @@ impl Container {
             let bytes = state.tree.bytes();
             if bytes >= 1 << 63 || state.tree.tiles() > MAX_TILES {
                 return Err(AtlasError::limit(format!(
-                    "a domain of {bytes} bytes is too large: a container has at most 2^63 - 1 bytes in 2^44 tiles"
+                    "a domain of {bytes} bytes is too large: a container has at most 2^63 - 1 bytes in \
+                     2^44 tiles"
                 ))
                 .into());
             }
@@ -527,7 +538,8 @@ impl Container {
         let newest = log.located.tip.as_ref().map_or(0, |tip| tip.generation);
         if options.expected != 0 && options.expected != newest {
             return Err(AtlasError::conflict(format!(
-                "`expected` is generation {}, and the newest is {newest}",
+                "`expected` is generation {}, and the newest is {newest}: look at that generation, and \
+                 commit again",
                 options.expected
             )));
         }
@@ -576,7 +588,8 @@ impl Container {
     fn check_sum(&self, residue: Residue) -> Result<()> {
         if self.context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
             return Err(AtlasError::conservation(format!(
-                "the domain sums to {residue} mod 96 and the container is STRICT: add bytes that sum to {}",
+                "the domain sums to {residue} mod 96, and the container is STRICT, which requires 0: add \
+                 bytes that sum to {}",
                 residue.correction()
             )));
         }

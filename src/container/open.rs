@@ -89,8 +89,8 @@ pub(super) fn new_log(
     })
 }
 
-/// True if a file has only zeros, and no more than the bytes of an empty container: its writer died before it wrote
-/// the header.
+/// Returns true if a file has only zeros, and no more than the bytes of an empty container: its writer died
+/// before it wrote the header.
 pub(super) fn is_blank(storage: &dyn Storage) -> bool {
     const EMPTY_CONTAINER: u64 = 3 << 16;
     // The largest header and slots are 3 blocks of 64 KiB; a longer file is not read.
@@ -103,7 +103,7 @@ fn is_blank_file(path: &Path) -> bool {
     open_file(path, ContainerMode::Read).is_ok_and(|(file, _)| is_blank(&*file))
 }
 
-/// Random bytes of the system.
+/// Returns random bytes from the system.
 pub(super) fn random() -> Result<[u8; 16]> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| {
@@ -115,7 +115,7 @@ pub(super) fn random() -> Result<[u8; 16]> {
 impl Container {
     /// Makes a new file without a generation, durable on return. The handle writes.
     ///
-    /// A file of that name is IO (EEXIST). Fails with INVALID_ARGUMENT for options that do not fit,
+    /// Fails with IO (EEXIST) if a file of that name exists, INVALID_ARGUMENT for options that do not fit,
     /// UNSUPPORTED if the file system keeps no lock.
     pub fn create(
         path: impl AsRef<Path>,
@@ -308,7 +308,9 @@ impl Container {
                 at = log::before(&log.file, commit)?;
             }
             return Err(AtlasError::witness(format!(
-                "no generation that is kept has the history {}",
+                "{}: none of its generations has the expected history {}: another container, or a \
+                 compaction removed it",
+                log.file.path.display(),
                 hex(expected)
             )));
         }
@@ -339,8 +341,8 @@ impl Container {
                     break;
                 }
                 return Err(AtlasError::witness(format!(
-                    "the history of generation {generation}, the oldest that is kept, follows from generations that \
-                     are not, and so proves none of its bytes: give expected_root too, or the history of a later \
+                    "expected_history is that of generation {generation}, the oldest after a compaction, \
+                     and cannot prove its bytes: give expected_root too, or the history of a later \
                      generation"
                 )));
             }
@@ -349,7 +351,8 @@ impl Container {
             let found = records::history_of(&file.seals, &file.ident, history.as_ref(), &commit);
             if !same(&found, &commit.history) {
                 return Err(AtlasError::witness(format!(
-                    "the history of generation {generation} does not follow from the one before"
+                    "the history of generation {generation} does not follow from that of the previous \
+                     generation"
                 )));
             }
             at = before;
@@ -357,10 +360,10 @@ impl Container {
         Ok(())
     }
 
-    /// Looks for newer generations, in the file that has the path now. Returns the newest.
+    /// Looks for newer generations, in the file that has the path now. Returns the number of the newest one.
     ///
-    /// STATE if the generation that the handle was at is not in it: open it again. A handle that writes knows
-    /// all.
+    /// Fails with STATE if that file lacks the generation that was the newest for this handle: open the
+    /// container again. A handle that writes knows all generations.
     pub fn refresh(&self, operation: &mut Operation<'_>) -> Result<u64> {
         operation.executor.check()?;
         // A refresh changes the log of the handle, like a commit.
@@ -426,7 +429,7 @@ impl Container {
     }
 }
 
-/// The digests and caches of a container that was opened.
+/// Returns the digests and caches of a container that was opened.
 fn context_of(
     file: &ContainerFile,
     key: Option<&[u8; 32]>,
@@ -453,7 +456,8 @@ fn block_code(log2: u32) -> Result<u8> {
     }
 }
 
-/// The block for a file: the larger of the system's page and the file system's block, of 64 KiB at most.
+/// Returns the base-2 logarithm of the block size for a file: the larger of the system's page and the file
+/// system's block, at most 64 KiB.
 fn block_for(file: &File) -> std::io::Result<u8> {
     let (mut block, metadata) = (4_096_u64, file.metadata()?);
     #[cfg(unix)]
@@ -556,20 +560,20 @@ fn locate_to_read(file: &ContainerFile, recover: bool) -> Result<Located> {
     }
 }
 
-/// A way to read the bytes of the medium.
+/// A way to read the bytes on the disk.
 enum Seen {
-    /// Through the file itself, because nothing in its cache differs from the medium.
+    /// Through the file itself, because the page cache has nothing that differs from the disk.
     Cached,
-    /// Through this file past the cache, because the cache may differ from the medium.
+    /// Through this file past the page cache, because the cache may differ from the disk.
     Past(ContainerFile),
     Nothing,
 }
 
-/// Makes sure that reads return the bytes of the medium.
+/// Makes sure that reads return the bytes on the disk.
 ///
-/// Another process that reads the file loads pages again between dropping and checking them. The medium is
-/// then read past them; if that is not possible, dropping is tried `attempts` times, after 1 ms, 2 ms, 4 ms
-/// and so on.
+/// Pages are dropped from the page cache, and then checked to be absent. Another process that reads the file
+/// may load them again in between. The disk is then read past the cache; if that is not possible, dropping is
+/// tried `attempts` times, with pauses of 1 ms, 2 ms, 4 ms and so on.
 fn seen_on_medium(file: &ContainerFile, attempts: u32) -> std::io::Result<Seen> {
     if file.storage.drop_cache()? {
         return Ok(Seen::Cached);
@@ -612,8 +616,8 @@ fn locate_to_write(file: &ContainerFile, recover: bool) -> Result<Located> {
         Some(Seen::Past(medium)) => log::locate(&medium, until)?,
         Some(Seen::Nothing) => {
             return Err(AtlasError::unsupported(format!(
-                "{}: a writer died, and what the disk has of its work cannot be seen behind the page cache; restart \
-                 the machine, or copy the file",
+                "{}: a writer died, and the file system supports no reads past the page cache, which may \
+                 have bytes that the disk lacks; restart the machine, or copy the file",
                 file.path.display()
             )));
         }

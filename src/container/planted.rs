@@ -13,11 +13,11 @@ pub(super) enum Planted {
     SlotBeforeSync,
     /// Nothing is cut off when a writer opens.
     NothingCut,
-    /// Pages that are cached are believed.
+    /// Pages in the page cache are taken for those on the disk.
     CacheTrusted,
     /// The search for commits after the tip is left out.
     NoSearch,
-    /// A search that finds something is believed at once.
+    /// The result of a search is not confirmed by a second one.
     NoSecondLook,
 }
 
@@ -27,7 +27,7 @@ thread_local! {
     static SMALL: std::cell::Cell<u64> = const { std::cell::Cell::new(super::records::SMALL_BATCH) };
 }
 
-/// True if this thread's test planted the defect.
+/// Returns true if this thread's test planted the defect.
 #[cfg(test)]
 pub(super) fn planted(defect: Planted) -> bool {
     DEFECT.get() == Some(defect)
@@ -38,7 +38,7 @@ pub(super) const fn planted(_: Planted) -> bool {
     false
 }
 
-/// Bytes of the largest small batch.
+/// Returns the bytes of the largest small batch.
 #[cfg(test)]
 pub(super) fn small_batch() -> u64 {
     SMALL.get()

@@ -1,7 +1,7 @@
 //! The records of a container and their fields (docs/container.md, "Bytes").
 //!
-//! A record is written by [`frame`] around its contents. Reading has two steps: [`super::file`] finds a record
-//! that seals itself, and the functions here check its contents; every broken rule is FORMAT.
+//! A record is written by [`frame`] around its contents. Reading has two steps: [`super::file`] finds a
+//! record with a valid seal, and the functions here check its contents. Every broken rule fails with FORMAT.
 
 use super::planted::{Planted, planted, small_batch};
 use super::seal::{Ident, Seals, Tag};
@@ -14,7 +14,7 @@ use crate::tile::stored::{
 };
 
 pub(super) const MAGIC: [u8; 8] = [0x89, b'A', b'T', b'L', b'A', b'S', 0x0a, 0x1a];
-/// Bytes of the header that mean something.
+/// Bytes of the header before its padding.
 pub(super) const HEADER_SIZE: usize = 512;
 /// Bytes of every record before its contents.
 pub(super) const RECORD_HEAD: usize = 32;
@@ -25,9 +25,9 @@ pub(super) const MAX_NOTE: usize = 1_024;
 pub(super) const MAX_HEIGHT: u8 = 13;
 pub(super) const MAX_CHILDREN: usize = 32;
 pub(super) const MAX_SPANS: usize = 256;
-/// A generation of more tiles is UNSUPPORTED.
+/// Maximum number of tiles. A generation with more fails with UNSUPPORTED.
 pub(super) const MAX_TILES: u64 = 1 << 44;
-/// A batch of more bytes is a large one.
+/// Maximum size of a small batch.
 pub(super) const SMALL_BATCH: u64 = 1 << 20;
 /// Bytes that the encoded records of one tile decode to at most.
 pub(super) const MAX_DECODED: u64 = 8 << 20;
@@ -71,7 +71,7 @@ impl RecordKind {
         }
     }
 
-    /// Kind of a node of this height.
+    /// Returns the kind of a node of this height.
     pub(super) fn of_node(height: u8) -> RecordKind {
         if height == 0 { RecordKind::Leaf } else { RecordKind::Inner }
     }
@@ -126,7 +126,7 @@ pub(super) fn frame(
     full
 }
 
-/// Numbers out of the contents of a record, whose length was checked.
+/// Returns a number at a place of a record, whose length was checked.
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
@@ -139,7 +139,7 @@ pub(super) fn digest_at(bytes: &[u8], at: usize) -> Digest {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
 }
 
-/// The bytes of a header, without the zeros up to B.
+/// Returns the bytes of a header, without the zeros that fill its block.
 pub(super) fn header(seals: &Seals, ident: &Ident) -> [u8; HEADER_SIZE] {
     let mut bytes = [0; HEADER_SIZE];
     bytes[..8].copy_from_slice(&MAGIC);
@@ -181,7 +181,7 @@ impl Slot {
     }
 }
 
-/// One generation.
+/// Commit record of one generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Commit {
     pub(super) offset: u64,
@@ -210,12 +210,12 @@ pub(super) struct Commit {
     pub(super) note: Vec<u8>,
 }
 
-/// Bytes of a commit record with a note of this length.
+/// Returns the bytes of a commit record with a note of this length.
 pub(super) fn commit_size(note: usize) -> u64 {
     up(u64::from(COMMIT_SIZE) + to_u64(note), 8)
 }
 
-/// Offset at which the body of a batch begins.
+/// Returns the offset at which the body of a batch begins.
 pub(super) fn body_start(offset: u64, end: u64, record: u64, block: u64) -> u64 {
     let is_large = end.saturating_sub(offset) > small_batch() && !planted(Planted::SharedBlock);
     offset.saturating_add(if is_large { block } else { record })
@@ -355,7 +355,7 @@ impl Commit {
         let (bytes, tiles) = self.top.as_ref().map_or((0, 0), |top| (top.bytes, top.tiles));
         if (bytes, tiles) != (self.size, self.tiles) || self.top.is_some() != (self.tiles > 0) {
             return wrong(format!(
-                "{} bytes in {} tiles, and the top node has {bytes} in {tiles}",
+                "the commit states {} bytes in {} tiles, and its top node {bytes} bytes in {tiles} tiles",
                 self.size, self.tiles
             ));
         }
@@ -363,7 +363,7 @@ impl Commit {
     }
 }
 
-/// The history after a commit.
+/// Returns the history after a commit.
 pub(super) fn history_of(seals: &Seals, ident: &Ident, previous: Option<&Digest>, commit: &Commit) -> Digest {
     let note = u32::try_from(commit.note.len()).unwrap_or(u32::MAX);
     seals.history(
@@ -436,7 +436,7 @@ pub(super) fn check_child(ident: &Ident, node: &NodeRef) -> Result<()> {
     Ok(())
 }
 
-/// Contents of an inner node.
+/// Returns the contents of an inner node.
 pub(super) fn inner_contents(children: &[NodeRef]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(8 + NODE_CHILD as usize * children.len());
     bytes.extend_from_slice(&u32::try_from(children.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -445,7 +445,7 @@ pub(super) fn inner_contents(children: &[NodeRef]) -> Vec<u8> {
     bytes
 }
 
-/// Contents of a leaf.
+/// Returns the contents of a leaf.
 pub(super) fn leaf_contents(tiles: &[TileEntry]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(8 + TILE_CHILD as usize * tiles.len());
     bytes.extend_from_slice(&u32::try_from(tiles.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -564,7 +564,7 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
     Ok(parsed)
 }
 
-/// Contents of a T record.
+/// Returns the contents of a T record.
 pub(super) fn tile_contents(len: u32, spans: &[Span], chaining_values: &[Digest]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(8 + SPAN_SIZE * spans.len() + 32 * chaining_values.len());
     bytes.extend_from_slice(&u32::try_from(spans.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -593,7 +593,9 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
         return wrong("the length of the tile differs from that in its leaf");
     }
     if (word >> 31 != 0) != chained || (count == 1 && !chained) {
-        return wrong("chaining values are missing or too many, or one span has a record of its own");
+        return wrong(
+            "the flag for chaining values is wrong, or a tile record without them has a single span",
+        );
     }
     // The size follows from the head.
     let groups = if chained { to_u64(len as usize).div_ceil(to_u64(GROUP_SIZE)) } else { 0 };
@@ -620,13 +622,13 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
         total += u64::from(span_len);
         // The form is canonical: spans that continue one another are a single span.
         if spans.last().is_some_and(|last| last.continues(&span)) {
-            return wrong("two spans continue one another and must be one");
+            return wrong("two adjacent spans are contiguous and must be a single span");
         }
         spans.push(span);
     }
     // Together they are the tile.
     if total != u64::from(len) {
-        return wrong("the spans do not add up to the tile");
+        return wrong("the lengths of the spans do not sum to that of the tile");
     }
     // Whether the values lead to the witness is checked by the caller, who has it.
     let values = values.as_chunks::<32>().0.to_vec();

@@ -12,7 +12,7 @@ const SEAL_KEY_CONTEXT: &str = "atlas_manifold 1 container key";
 const HISTORY_CONTEXT: &str = "atlas_manifold 1 history";
 const HISTORY_KEY_CONTEXT: &str = "atlas_manifold 1 history key";
 
-/// Subject of a digest of the file.
+/// Contents that a digest covers. Separates the digests of different contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Tag {
@@ -53,7 +53,7 @@ impl Seals {
         matches!(self.mode, Mode::Keyed { .. })
     }
 
-    /// A running digest of records of `ident`.
+    /// Returns a hasher for a digest with this tag in the file `ident`.
     pub(super) fn hasher(&self, tag: Tag, ident: &Ident) -> Hasher {
         let mut hasher = match &self.mode {
             Mode::Plain { seal, .. } => Hasher::new_from_context_key(seal),
@@ -64,7 +64,7 @@ impl Seals {
         hasher
     }
 
-    /// Digest of `parts`, one after the other.
+    /// Returns the digest of `parts`, one after the other.
     pub(super) fn digest(&self, tag: Tag, ident: &Ident, parts: &[&[u8]]) -> Digest {
         let mut hasher = self.hasher(tag, ident);
         for part in parts {
@@ -73,7 +73,7 @@ impl Seals {
         *hasher.finalize().as_bytes()
     }
 
-    /// Digest of a history, which survives compaction: it has no salt.
+    /// Returns the digest of a history. It does not cover the salt, so that a compaction leaves it as it is.
     pub(super) fn history(&self, ident: &Ident, parts: &[&[u8]]) -> Digest {
         let mut hasher = match &self.mode {
             Mode::Plain { history, .. } => Hasher::new_from_context_key(history),
@@ -125,7 +125,7 @@ impl Ident {
         Ident { id, salt, head }
     }
 
-    /// Salt of a file whose id its creator gave.
+    /// Returns the salt of a file whose id its creator gave.
     pub(super) fn derived_salt(id: &[u8; 16]) -> [u8; 16] {
         // With a given id the whole file is a function of its contents.
         let digest = blake3::hash(id);
@@ -145,7 +145,7 @@ impl Ident {
         ProjectionType::from_code(self.head[5]).unwrap_or_default()
     }
 
-    /// K; 0 for LINEAR.
+    /// Returns K, or 0 for LINEAR.
     pub(super) fn data_classes(&self) -> u8 {
         self.head[6]
     }
@@ -154,7 +154,7 @@ impl Ident {
         self.head[7] & flag != 0
     }
 
-    /// True if version and kind are those that are known.
+    /// Returns true if version and kind are those that are known.
     pub(super) fn is_known(&self) -> bool {
         self.head[..4] == Ident::new([0; 16], [0; 16], 0, ProjectionType::Linear, 0, 0).head[..4]
     }
@@ -181,7 +181,7 @@ impl Ident {
         };
         let has_classes = kind == ProjectionType::R96Fourier;
         if !(if has_classes { 1..=96 } else { 0..=0 }).contains(&classes) {
-            return malformed(format!("K is {classes} for {kind:?}"));
+            return malformed(format!("K {classes} is not allowed for {kind:?}"));
         }
         if flags & !(KEYED | STRICT | CHAINS) != 0 {
             return malformed(format!("flags {flags:#x}: only the bits 0 to 2 are defined"));
@@ -192,7 +192,7 @@ impl Ident {
         }
         if (flags & KEYED != 0) != keyed {
             return malformed(format!(
-                "the flag for a key is {} and the digest says otherwise",
+                "the flag for a key is {}, and the digest of the header shows the opposite",
                 flags & KEYED
             ));
         }

@@ -60,7 +60,7 @@ impl GenerationStore {
         })
     }
 
-    /// True if a tile of `len` bytes has stored chaining values.
+    /// Returns true if a tile of `len` bytes has stored chaining values.
     fn is_chained(&self, len: u32) -> bool {
         self.file.ident.has(CHAINS) && to_usize(u64::from(len)) > GROUP_SIZE
     }
@@ -74,14 +74,14 @@ impl GenerationStore {
             SpanKind::Raw => {
                 // RAW bytes come before the record that names them ("Limits").
                 if span.place < self.file.start() || end.is_none_or(|end| end > record) {
-                    return wrong("bytes of a tile lie outside the part of the file before the record");
+                    return wrong("a span has bytes outside the part of the file before its record");
                 }
                 0
             }
             SpanKind::Base => {
                 // BASE bytes lie in the base's address space, whatever base is attached.
                 if end.is_none_or(|end| end > self.base_size) {
-                    return wrong("bytes of a tile lie outside the base");
+                    return wrong("a span has bytes outside the base");
                 }
                 features::BASE
             }
@@ -101,12 +101,13 @@ impl GenerationStore {
         };
         // A reader decides by the feature bits alone whether it can read a generation.
         if needed & !self.features != 0 {
-            return wrong("a feature is used that the generation does not name");
+            return wrong("the record needs a feature that its generation does not name");
         }
         Ok(())
     }
 
-    /// The bytes of a base that is attached and long enough, as a source and an offset there.
+    /// Returns the source that has a span of the base, and the offset there. `None` if no base is attached,
+    /// or it is too short.
     fn base_place(&self, place: u64, len: u32) -> Option<(Source, u64)> {
         // A base that is not attached, or too short, is INCOMPLETE when the bytes are read.
         let base = self.base.as_ref()?;
@@ -132,7 +133,7 @@ impl GenerationStore {
         Ok(Arc::new(Tile::whole_of(Extent::stored(stored, place)?)))
     }
 
-    /// The only span of a tile without a record of its own.
+    /// Returns the only span of a tile without a record of its own.
     fn one_span(&self, leaf: u64, raw: &RawTile) -> Result<Span> {
         let entry = &raw.entry;
         let TilePlace::Span(kind, place, start) = entry.place else {
@@ -183,7 +184,7 @@ impl GenerationStore {
         Ok(parsed)
     }
 
-    /// Bytes that an encoded record decodes to.
+    /// Returns the bytes that an encoded record decodes to.
     pub(super) fn decoded(&self, place: u64, record: u64) -> Result<Buffer> {
         encoded::read(&self.file, self.features, place, record)
     }
@@ -258,7 +259,7 @@ impl Store for GenerationStore {
         let chained = self.is_chained(raw.entry.len);
         let spans = records::parse_tile(place, raw.entry.len, chained, &record.bytes)?;
         if chained && features::CHAINS & !self.features != 0 {
-            return Err(malformed(place, 0, "a feature is used that the generation does not name"));
+            return Err(malformed(place, 0, "the record needs a feature that its generation does not name"));
         }
         // Each span against the limits of file and base.
         for span in &spans.spans {
@@ -321,7 +322,7 @@ impl Store for GenerationStore {
                         return Err(malformed(
                             span.place,
                             0,
-                            "the bytes of a tile end after those that the record decodes to",
+                            "the record decodes to fewer bytes than a tile uses of it",
                         ));
                     };
                     let skip = to_usize(u64::from(skip));
@@ -353,14 +354,14 @@ impl GenerationStore {
         let len = to_u64(out.len());
         let Some(base) = &self.base else {
             return Err(AtlasError::incomplete(format!(
-                "{}: {len} bytes lie in the base, and none is attached",
+                "{}: {len} bytes lie in the base, and no base is attached",
                 self.file.path.display()
             )));
         };
         // A base that became shorter cannot give the bytes, which is no proof of damage.
         if offset.checked_add(len).is_none_or(|end| end > base.size()) {
             return Err(AtlasError::incomplete(format!(
-                "{}: {len} bytes at offset {offset} of the base are after its end at {}",
+                "{}: the base ends at {}, before the requested {len} bytes at offset {offset}",
                 base.name(),
                 base.size()
             )));

@@ -10,7 +10,7 @@ use crate::base::buffer::{Buffer, try_grow};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{GROUP_SIZE, PAGE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::hash::digest::{Digest, same};
-use crate::hash::outboard::Outboard;
+use crate::hash::outboard::{Outboard, source_changed};
 use crate::layer2::Residue;
 use crate::source::Source;
 use crate::tile::context::Context;
@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Membership of commits in the chain of a file.
+/// The chain of a file's commits, with a cache of the commits that were looked up.
 pub(super) struct Chain<'f> {
     file: &'f ContainerFile,
     tip: Option<&'f Commit>,
@@ -177,7 +177,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         Ok(node)
     }
 
-    /// The place of a tile that the file has as it is.
+    /// Returns the place of a tile if the file has it already.
     fn place_before(&mut self, tile: &Tile) -> Option<TilePlace> {
         // A tile that was loaded and not edited is stored as a whole.
         if let Some(stored) = tile.whole().and_then(|extent| extent.stored_tile())
@@ -282,7 +282,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         Ok(())
     }
 
-    /// Bytes that the encoded records of a tile of several parts decode to.
+    /// Returns the number of bytes that the encoded records of a tile of several parts decode to.
     fn decoded(&self, parts: &[Part]) -> Result<u64> {
         let mut places: Vec<u64> = Vec::new();
         for part in parts {
@@ -385,9 +385,12 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         self.scratch = scratch;
         // The bytes were read again for the values, so that the source may have changed since the projection.
         if tile.witness().is_none_or(|known| !same(known, &witness)) {
-            return Err(AtlasError::witness(
-                "the source changed: the digest of a tile differs from the projected one",
-            ));
+            // An edited tile has bytes of several places.
+            let what = match tile.whole() {
+                Some(extent) => extent.to_string(),
+                None => format!("an edited tile of {}", tile.source_name()),
+            };
+            return Err(source_changed(&what));
         }
         Ok((0..groups).map(|group| outboard.group(group)).collect())
     }

@@ -161,7 +161,7 @@ impl<'a> Operation<'a> {
         self.resume(Progress { bytes_total, chunks_total, ..Progress::default() }, false)
     }
 
-    /// Runs `call`. If it hashes edited tiles first, that reports progress against these totals.
+    /// Runs `call`. If it hashes edited tiles first, their progress is reported against these totals.
     pub(crate) fn before<R>(&mut self, bytes: u64, chunks: u64, call: impl FnOnce(&mut Self) -> R) -> R {
         self.announced = Some((bytes, chunks));
         let result = call(self);

@@ -21,7 +21,7 @@ pub struct Progress {
 /// A progress callback; `false` cancels the call.
 pub type ProgressFn<'a> = dyn FnMut(&Progress) -> bool + 'a;
 
-/// The progress of one call: counts, reports, and turns `false` into CANCELLED.
+/// The progress of one call: counts, reports, and fails with CANCELLED if the callback returned `false`.
 pub(crate) struct Tracker<'t, 'a> {
     callback: Option<&'t mut &'a mut ProgressFn<'a>>,
     progress: Progress,

@@ -7,7 +7,7 @@ use crate::base::units::to_u64;
 use crate::exec::operation::Operation;
 use crate::exec::pool::{self, Executor, Order};
 
-/// As many workers as the threads, the tasks and the memory limit of an operation allow.
+/// Workers of one step, as many as the threads, the tasks and the memory limit of an operation allow.
 #[derive(Clone, Copy)]
 pub(crate) struct Workers<'a> {
     executor: Executor<'a>,
@@ -27,14 +27,14 @@ impl<'a> Workers<'a> {
         self.count
     }
 
-    /// Leaves at most `count` workers, and at least one.
+    /// Limits the number of workers to `count`, but to at least one.
     #[must_use]
     pub(crate) fn at_most(self, count: usize) -> Self {
         Workers { count: self.count.min(count).max(1), ..self }
     }
 
-    /// Starts no task at this distance from the next result to deliver, which bounds the results that wait while a
-    /// callback sleeps.
+    /// Starts no task that is this far ahead of the next result to deliver. This bounds the results that wait
+    /// while a callback sleeps.
     #[must_use]
     pub(crate) fn within(self, window: u64) -> Self {
         Workers { order: Order { window: Some(window), ..self.order }, ..self }

@@ -82,7 +82,7 @@ pub(super) unsafe fn bytes_out<'a>(data: *mut c_void, size: usize, name: &str) -
 pub(super) struct OutHandle<T>(Out<*mut T>);
 
 impl<T: Send + Sync> OutHandle<T> {
-    /// Passes the value to C as a handle, which ends the call well.
+    /// Passes the value to C as a handle. This is the last step of a successful call.
     pub(super) fn fill(self, value: T) -> Result<()> {
         self.0.set(into_handle(value)?);
         Ok(())
@@ -323,8 +323,9 @@ pub(super) fn unknown(name: &str, value: u32, known: &[(&str, u32)]) -> AtlasErr
     AtlasError::invalid_argument(text)
 }
 
-/// Converts a number of C: evaluates the arm of the enumerator that has it. Another number is INVALID_ARGUMENT with a
-/// list of the known ones, so that it never becomes a Rust enumeration unchecked.
+/// Converts a number of C: evaluates the arm of the enumerator that has it. Any other number fails
+/// with INVALID_ARGUMENT and a list of the known numbers, so that it never becomes a Rust
+/// enumeration unchecked.
 macro_rules! c_enum {
     ($number:expr, $name:literal, $enumeration:ident { $($value:ident => $result:expr),+ $(,)? }) => {
         match $number {

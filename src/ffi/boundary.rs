@@ -91,7 +91,7 @@ pub(super) fn last_message() -> *const c_char {
     text.ok().flatten().unwrap_or(c"".as_ptr())
 }
 
-/// Passes the last failure to `look`. Returns `None` after a success.
+/// Passes the last failure of the thread to `look`. Returns `None` after a success.
 pub(super) fn last_error<R>(look: impl FnOnce(&Last) -> R) -> Option<R> {
     let failed = |last: &RefCell<Last>| {
         let last = last.try_borrow().ok()?;

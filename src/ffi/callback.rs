@@ -1,7 +1,8 @@
 //! Calls of the caller's functions, and calls of the library during which a thread cannot be cancelled.
 //!
-//! The end of a thread on Unix unwinds its stack, and Rust aborts the process when one of its frames is unwound so.
-//! `callback.c` stops it at the edge of the host's frames: the function has failed then.
+//! On Unix the cancellation or exit of a thread unwinds its stack, and Rust aborts the process if
+//! that unwinds a Rust frame. `callback.c` stops the unwinding at the frame that called the host's
+//! function, and reports the function as failed.
 
 use super::args::CBool;
 use std::ffi::{c_int, c_void};

@@ -39,11 +39,12 @@ pub enum atlas_compression_algorithm {
     ATLAS_COMPRESSION_NONE = 0,
     /// One raw DEFLATE stream (RFC 1951) per block.
     ATLAS_COMPRESSION_DEFLATE = 1,
-    /// For each block the smaller of DEFLATE alone and DEFLATE after a split into byte planes.
+    /// DEFLATE of each block, alone or after a split into byte planes, whichever is smaller.
     ATLAS_COMPRESSION_CONSERVATION_AWARE = 2,
-    /// Zstandard, after byte planes if they help. UNSUPPORTED without ATLAS_FEATURE_ZSTD.
+    /// Zstandard, after byte planes if they help. Fails with UNSUPPORTED without
+    /// ATLAS_FEATURE_ZSTD.
     ATLAS_COMPRESSION_ZSTD = 3,
-    /// LZ4, after byte planes if they help. UNSUPPORTED without ATLAS_FEATURE_LZ4.
+    /// LZ4, after byte planes if they help. Fails with UNSUPPORTED without ATLAS_FEATURE_LZ4.
     ATLAS_COMPRESSION_LZ4 = 4,
     /// The algorithm that suits a shard and the target, found by samples of the shard. A compressed
     /// shard names the chosen algorithm, never this one.
@@ -108,7 +109,8 @@ pub struct atlas_compression_config {
     pub filter: u32,
     /// Criterion of ATLAS_COMPRESSION_AUTO, an atlas_compression_target. Default BALANCED.
     pub target: u32,
-    /// Not 0: codec_level replaces level. INVALID_ARGUMENT with ATLAS_COMPRESSION_AUTO. Default 0.
+    /// Not 0: codec_level replaces level. Fails with INVALID_ARGUMENT for ATLAS_COMPRESSION_AUTO.
+    /// Default 0.
     pub has_codec_level: u32,
     /// Level of the codec itself: -7 to 19 for ZSTD, where 0 means 3; 1 to 9 for DEFLATE; 1 for
     /// LZ4. A compressed shard names the nearest level of 1 to 9, which correspond to 1, 2, 3, 5,

@@ -44,8 +44,8 @@ use std::ffi::{c_char, c_void};
 ///
 /// The payload lies in the file, or stays in a source of the caller's, the base; such a container
 /// is an outline of it. One writer and any number of readers may use the file, in any processes. A
-/// generation never changes. After fork() a child may only destroy the handle; other calls are
-/// ATLAS_STATUS_STATE. Snapshots still read there.
+/// generation never changes. After fork() a child may only destroy the handle; other calls fail
+/// with ATLAS_STATUS_STATE. Snapshots can still read there.
 pub struct atlas_container(pub(super) Container);
 
 /// Access of a handle.
@@ -68,8 +68,8 @@ pub struct atlas_container_create_options {
     /// by the file system.
     pub block_log2: u32,
     /// Not 0: the chaining values of the groups of 16 KiB are stored, 0.2 % of the domain, so that
-    /// verifying a byte reads at most one group. LINEAR only, otherwise
-    /// ATLAS_STATUS_INVALID_ARGUMENT.
+    /// verifying a byte reads at most one group. LINEAR only; fails with
+    /// ATLAS_STATUS_INVALID_ARGUMENT for R96.
     pub keep_chains: u32,
     /// Must be 0.
     pub reserved: u32,
@@ -120,14 +120,14 @@ pub struct atlas_container_open_options {
     /// Base, as in atlas_container_set_base(). NULL means none. Kept alive.
     pub base: *const atlas_source,
     /// Expected history of the newest generation or of an ancestor of it, 32 bytes. NULL means any.
-    /// The history of the oldest generation of a compacted container proves nothing alone: it fails
-    /// with WITNESS without expected_root or a key. Copied.
+    /// The history of the oldest generation of a compacted container proves nothing alone: opening
+    /// fails with WITNESS unless expected_root or a key is given too. Copied.
     pub expected_history: *const u8,
     /// The same as in atlas_container_create_options.
     pub compression: *const atlas_compression_config,
     /// The same as in atlas_container_create_options.
     pub cache_size: u64,
-    /// Maximum size of a generation; a larger one is ATLAS_STATUS_LIMIT. 0 means no limit.
+    /// Maximum size of a generation. A larger one fails with ATLAS_STATUS_LIMIT. 0 means no limit.
     pub max_domain_size: u64,
 }
 
@@ -160,7 +160,8 @@ pub struct atlas_commit_options {
     pub struct_size: u32,
     /// Must be 0.
     pub reserved: u32,
-    /// Required number of the newest generation; another one is ATLAS_STATUS_CONFLICT. 0 means any.
+    /// Required number of the newest generation. Any other fails with ATLAS_STATUS_CONFLICT. 0
+    /// means any.
     pub expected: u64,
     /// Nanoseconds since 1970. Readers do not interpret it. 0 means none.
     pub time: i64,
@@ -511,11 +512,11 @@ pub unsafe extern "C" fn atlas_container_get_note(
 /// is none. Its tree is loaded on demand.
 ///
 /// With `verify_reads` not 0, atlas_projection_read() returns only bytes that were checked against
-/// their witness. The snapshot keeps the present base. A read uses at most 16 MiB of memory.
-/// `operation` may be NULL. `*out` is owned by the caller: atlas_projection_destroy(); it may
-/// outlive the container. Fails with OUT_OF_RANGE (it is not kept), WITNESS, FORMAT, UNSUPPORTED,
-/// CONSERVATION (STRICT, and its sum is not 0 mod 96), LIMIT, STATE, IO, INVALID_ARGUMENT,
-/// OUT_OF_MEMORY or CANCELLED.
+/// their witness. The snapshot keeps the base that is attached now. A read uses at most 16 MiB of
+/// memory. `operation` may be NULL. `*out` is owned by the caller: atlas_projection_destroy(); it
+/// may outlive the container. Fails with OUT_OF_RANGE (it is not kept), WITNESS, FORMAT,
+/// UNSUPPORTED, CONSERVATION (STRICT, and its sum is not 0 mod 96), LIMIT, STATE, IO,
+/// INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_snapshot(
     container: *const atlas_container,
@@ -547,7 +548,7 @@ pub unsafe extern "C" fn atlas_container_snapshot(
 /// source changed), STATE (opened for reading; another process; an earlier flush failed),
 /// UNSUPPORTED (features of a newer version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED, and then
 /// nothing was committed. After a failed flush the outcome is unknown, and all calls but destroy
-/// and getters are STATE until the container is opened again.
+/// and getters fail with STATE until the container is opened again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_commit(
     container: *mut atlas_container,
@@ -575,8 +576,8 @@ pub unsafe extern "C" fn atlas_container_commit(
     })
 }
 
-/// Projects a source and makes it the newest generation, in one pass and in memory bounded
-/// independently of the domain's size.
+/// Projects a source and makes it the newest generation, in one pass and in memory that does not
+/// grow with the domain's size.
 ///
 /// Only digests are stored of the base, or of another source of the same file. A tile equal to the
 /// newest generation's tile of the same index is reused.
@@ -625,8 +626,8 @@ pub unsafe extern "C" fn atlas_container_import(
 
 /// Attaches another base for later snapshots. NULL means none.
 ///
-/// Nothing is read. Reading bytes that a shorter base lacks is INCOMPLETE; the additional bytes of
-/// a longer one are ignored. The container keeps the source alive. Fails with STATE or
+/// Nothing is read. Reading bytes that a shorter base lacks fails with INCOMPLETE; the additional
+/// bytes of a longer base are ignored. The container keeps the source alive. Fails with STATE or
 /// INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_set_base(
@@ -644,8 +645,9 @@ pub unsafe extern "C" fn atlas_container_set_base(
 /// Looks for newer generations, in the file that has the path now. `*newest` is set to the newest;
 /// may be NULL.
 ///
-/// `operation` may be NULL. Fails with STATE (the file lacks the generation that the handle was at:
-/// open it again), WITNESS, FORMAT, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+/// `operation` may be NULL. Fails with STATE (the file lacks the generation that was the newest for
+/// this handle: open it again), WITNESS, FORMAT, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or
+/// CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_refresh(
     container: *mut atlas_container,
@@ -694,8 +696,10 @@ pub unsafe extern "C" fn atlas_container_compact(
     })
 }
 
-/// Checks every record but the slots, the zero bytes between records, and every tile of the
-/// generations from `from` on. 0 means all.
+/// Checks the header, the chain of commit records, and every other record and tile of the
+/// generations from `from` on; 0 means all. If these are all generations and no damage was found,
+/// it then checks that the bytes between records are zero. Slots (hints to the newest commit) are
+/// not checked.
 ///
 /// `damage` receives records by their offset, then tiles, generation by generation from the oldest;
 /// a tile shared by several is reported once, with the oldest. If a base was changed in place, the

@@ -42,14 +42,14 @@ pub enum atlas_change_type {
     ATLAS_CHANGE_DELETE = 2,
     /// Cuts [offset, offset + length) and inserts it before the byte that was at destination before
     /// the move. At the size of the domain it goes to the end. A destination at either edge of the
-    /// range changes nothing; one strictly inside it is ATLAS_STATUS_INVALID_ARGUMENT.
+    /// range changes nothing; one strictly inside it fails with ATLAS_STATUS_INVALID_ARGUMENT.
     ATLAS_CHANGE_MOVE = 3,
 }
 
 /// One change of a domain.
 ///
-/// A range outside the domain is ATLAS_STATUS_OUT_OF_RANGE. A delta without effect succeeds, and
-/// counts in statistics and history.
+/// A range outside the domain fails with ATLAS_STATUS_OUT_OF_RANGE. A delta without effect
+/// succeeds, and counts in statistics and history.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_delta {
@@ -244,10 +244,10 @@ pub unsafe extern "C" fn atlas_projection_apply_batch(
 /// Undoes the last `count` applied deltas. A batch counts as its deltas.
 ///
 /// Restores bytes, size, residue, geometry and root exactly, at a cost that does not depend on the
-/// amount of data that the deltas touched. A `count` beyond the history is OUT_OF_RANGE and undoes
-/// nothing. Statistics keep their counts; transforms are not part of the history. Serialised with
-/// other changes of the handle. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, or CONSERVATION if a
-/// STRICT projection would end in the middle of a batch whose parts do not sum to 0 mod 96.
+/// amount of data that the deltas touched. A `count` beyond the history fails with OUT_OF_RANGE and
+/// undoes nothing. Statistics keep their counts; transforms are not part of the history. Serialised
+/// with other changes of the handle. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, or CONSERVATION if
+/// a STRICT projection would end in the middle of a batch whose parts do not sum to 0 mod 96.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_rollback(
     projection: *mut atlas_projection,

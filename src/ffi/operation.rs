@@ -163,7 +163,7 @@ pub unsafe extern "C" fn atlas_operation_init(operation: *mut atlas_operation) {
 /// With 1 no thread is started: all work and all callbacks run on the calling thread. `*out` is
 /// owned by the caller: atlas_pool_destroy(). A pool may serve many calls at once. Its threads are
 /// named atlas-N, block asynchronous signals and have a stack of 2 MiB. In a forked child every use
-/// of the pool, also of one thread, is ATLAS_STATUS_STATE. Fails with INVALID_ARGUMENT or
+/// of the pool, also of one thread, fails with ATLAS_STATUS_STATE. Fails with INVALID_ARGUMENT or
 /// OUT_OF_MEMORY (no thread could be started).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_pool_create(threads: u32, out: *mut *mut atlas_pool) -> atlas_status {

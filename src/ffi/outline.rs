@@ -70,10 +70,10 @@ pub unsafe extern "C" fn atlas_projection_find_damage(
 /// Repairs a file in place until it holds the projection's bytes.
 ///
 /// The file at `path` is read and compared with the witnesses. Only ranges that differ, cannot be
-/// read or are missing are read through the projection, verified, and then written. So an outline
-/// whose base is another copy of the file, or a callback that downloads it, fetches damaged bytes
-/// alone, on as many threads as the operation allows. `regions` NULL means the whole domain;
-/// otherwise there are `region_count` regions in any order.
+/// read or are missing are read through the projection, verified, and then written. An outline
+/// whose base is another copy of the file, or a callback that downloads it, therefore fetches only
+/// the damaged bytes, on as many threads as the operation allows. `regions` NULL means the whole
+/// domain; otherwise there are `region_count` regions in any order.
 ///
 /// `damage` is required. It is called once per range, ascending, each at most a tile, before the
 /// range is written. repairable is 1 if verified bytes are available, else 0 (os_error has the

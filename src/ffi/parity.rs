@@ -174,7 +174,7 @@ pub struct atlas_parity_info {
     pub has_root: u32,
     /// Stored root, or zeros.
     pub root: [u8; 32],
-    /// Id of the file. Each creation and update gives a new one.
+    /// Id of the file. Each creation and update makes a new one, unless the options name it.
     pub id: [u8; 16],
 }
 
@@ -368,13 +368,13 @@ unsafe fn repair_options(options: *const atlas_repair_options) -> Result<RepairO
 
 /// Writes the parity file of a source.
 ///
-/// It never replaces a file, because a parity file made again would accept damage as the truth;
-/// atlas_parity_update() follows changes. Every byte is read once. Work memory is 256 MiB, or less
-/// if memory_limit leaves less, besides 16 bytes per unit and 9 MiB of tables; the file depends
-/// neither on it nor on threads. `options` and `operation` may be NULL; progress is reported at
-/// least once per MiB. The file appears complete or not at all. Fails with INVALID_ARGUMENT (sizes
-/// that do not fit one another), IO (os_error EEXIST if `path` exists), LIMIT, STATE (pool from
-/// before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+/// It never replaces a file, because a new parity file would protect damaged bytes as if they were
+/// right; atlas_parity_update() follows changes. Every byte is read once. Work memory is 256 MiB,
+/// or less if memory_limit leaves less, besides 16 bytes per unit and 9 MiB of tables; the file
+/// depends neither on it nor on threads. `options` and `operation` may be NULL; progress is
+/// reported at least once per MiB. The file appears complete or not at all. Fails with
+/// INVALID_ARGUMENT (sizes that do not fit one another), IO (os_error EEXIST if `path` exists),
+/// LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_create(
     source: *const atlas_source,
@@ -392,15 +392,15 @@ pub unsafe extern "C" fn atlas_parity_create(
     })
 }
 
-/// Opens a parity file. One of its ends may be lost.
+/// Opens a parity file, which may have lost its beginning or its end.
 ///
 /// If neither end has a valid head, the file is searched block by block, with progress once per
-/// MiB. With a key of `verify` the file must be keyed and match; a keyed file without a key is
-/// WITNESS. An expected_root must equal the stored root, if there is one, and repairs compare the
-/// whole result with it. `verify` and `operation` may be NULL. `*out` is owned by the caller:
-/// atlas_parity_destroy(). Fails with FORMAT (no parity file, or too little is left), WITNESS,
-/// UNSUPPORTED (newer version, not built in), IO, INVALID_ARGUMENT, LIMIT, STATE (pool from before
-/// a fork), OUT_OF_MEMORY or CANCELLED.
+/// MiB. With a key in `verify`, the file must be keyed with it. A keyed file fails with WITNESS if
+/// no key is given. An expected_root must equal the stored root, if there is one, and repairs
+/// compare the whole result with it. `verify` and `operation` may be NULL. `*out` is owned by the
+/// caller: atlas_parity_destroy(). Fails with FORMAT (no parity file, or too little is left),
+/// WITNESS, UNSUPPORTED (newer version, not built in), IO, INVALID_ARGUMENT, LIMIT, STATE (pool
+/// from before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_open(
     path: *const c_char,
@@ -459,9 +459,9 @@ pub unsafe extern "C" fn atlas_parity_get_info(
 /// `damage` may be NULL; otherwise it receives each damaged unit and block separately, once the
 /// verdict is known: first those of the data, then those of the parity file, each ascending.
 /// Returning false ends the call with CANCELLED. `operation` may be NULL; progress is reported once
-/// per 256 KiB. Callable from any thread. Fails with WITNESS, INCOMPLETE, IO (more than a bad
-/// sector), INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or
-/// UNSUPPORTED (not built in).
+/// per 256 KiB. Callable from any thread. Fails with WITNESS, INCOMPLETE, IO (an error other than
+/// an unreadable sector), INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY,
+/// CANCELLED or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_check(
     parity: *const atlas_parity,
@@ -579,10 +579,10 @@ pub unsafe extern "C" fn atlas_parity_restore(
 /// parity columns and key stay. `options` may be NULL; only id and store_root count, and a root
 /// that is not requested is dropped. The result is that of create on the old bytes with these
 /// ranges replaced, so damage elsewhere stays damage. If other bytes of the affected rows differ,
-/// the call is WITNESS and writes nothing; with store_root any differing byte has this effect.
-/// Reads the appended bytes, the units of each affected row, and the parity file once. Replaces a
-/// file of this name, also the parity file itself; the handle stays that of the old file.
-/// `operation` may be NULL; progress is reported at least once per MiB. Fails with WITNESS,
+/// the call fails with WITNESS and writes nothing; with store_root any differing byte has this
+/// effect. Reads the appended bytes, the units of each affected row, and the parity file once.
+/// Replaces a file of this name, also the parity file itself; the handle stays that of the old
+/// file. `operation` may be NULL; progress is reported at least once per MiB. Fails with WITNESS,
 /// INVALID_ARGUMENT (the rows do not fit the new size: create a new file), OUT_OF_RANGE (a region
 /// outside the source), IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or
 /// UNSUPPORTED (not built in).

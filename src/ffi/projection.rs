@@ -258,7 +258,7 @@ pub unsafe extern "C" fn atlas_projection_get_info(
     })
 }
 
-/// Computes the witness root: 32 bytes that every shard of this state proves itself against.
+/// Computes the witness root: the 32 bytes to which the proof of every shard of this state leads.
 ///
 /// After edits it first hashes the edited tiles, with progress once per tile. Callable from any
 /// thread. `operation` may be NULL. Fails with INVALID_ARGUMENT, STATE (pool from before a fork) or
@@ -400,9 +400,9 @@ pub unsafe extern "C" fn atlas_projection_verify(
 /// The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed.
 /// On failure an older file stays, and nothing else remains. Only the owner can read the temporary
 /// file; at the end it gets owner, group, mode, access list and attributes of the file that it
-/// replaces, or those of a new file. If the process may not set one of them, the call fails with IO.
-/// A symbolic link is itself replaced, and its target stays. Anything else but a regular file is
-/// INVALID_ARGUMENT. A tile of zeros becomes a hole.
+/// replaces, or those of a new file. If the process may not set one of them, the call fails with
+/// IO. A symbolic link is itself replaced, and its target stays. Anything else but a regular file
+/// fails with INVALID_ARGUMENT. A tile of zeros becomes a hole.
 ///
 /// Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails
 /// with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT, STATE (pool from before a fork),

@@ -48,8 +48,8 @@ pub struct atlas_reconstruction_options {
     /// beside this path; atlas_reconstruction_finish() renames it to this path, and destroy removes
     /// it. Permissions and links are handled as by atlas_projection_write_file(). Copied.
     pub spool_path: *const c_char,
-    /// Maximum size of the domain; a shard that claims a larger one is ATLAS_STATUS_LIMIT. 0 means
-    /// no limit.
+    /// Maximum size of the domain. A shard that claims a larger one fails with ATLAS_STATUS_LIMIT.
+    /// 0 means no limit.
     pub max_domain_size: u64,
 }
 

@@ -187,10 +187,12 @@ unsafe fn extract_options(options: *const atlas_extract_options) -> Result<Extra
 /// Extracts many regions of a projection: all of them, or none.
 ///
 /// `out` has room for `region_count` handles, in the order of the regions, each owned by the
-/// caller; on failure every entry is NULL. A tile is read and hashed once per MiB and per 256
-/// shards extracted from it, however many regions touch it (and once per task with CHUNKED).
-/// `options` and `operation` may be NULL. Progress is reported at least once per MiB of payload;
-/// its count has one part for each tile that a region touches. The call reports the error of the
+/// caller; on failure every entry is NULL. Regions in the same tile share one reading and hashing
+/// of it: LINEAR up to 256 whose pages in it add up to at most its size, R96 up to 4. For more
+/// regions it is read again. With CHUNKED only the regions of one task share. `options` and
+/// `operation` may be NULL. Progress is reported at least once per MiB of payload, with R96 at
+/// least once per 4 regions of a tile; its count is the sum, over the regions, of the tiles that
+/// each of them touches. The call reports the error of the
 /// first region that fails, with its index in atlas_error_info; an error while hashing earlier
 /// edits has no index. Callable from any thread. Fails as atlas_shard_extract() does, and with
 /// INVALID_ARGUMENT (POOL without a pool, a chunk_size of 0).
@@ -382,9 +384,9 @@ pub unsafe extern "C" fn atlas_shard_read(
 
 /// Trust settings of a verifier. Fill it with atlas_verify_options_init().
 ///
-/// With a key the shard must be keyed and match; a keyed shard without a key is
-/// ATLAS_STATUS_WITNESS. Without expected_root only self-consistency is checked: anyone can make a
-/// shard that is consistent with a root of their own.
+/// With a key, the shard must be keyed with it. A keyed shard fails with ATLAS_STATUS_WITNESS if no
+/// key is given. Without expected_root only self-consistency is checked: anyone can make a shard
+/// that is consistent with a root of their own.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_verify_options {
@@ -463,8 +465,8 @@ pub struct atlas_limits {
     pub struct_size: u32,
     /// Maximum bytes of payload. Default 1 GiB.
     pub max_payload_size: u64,
-    /// Maximum bytes of all that proves the payload, and of the memory for its tiles, about 200
-    /// bytes each. Default 64 MiB.
+    /// Maximum bytes of the proof of the payload, and of the memory for its tiles, about 200 bytes
+    /// each. Default 64 MiB.
     pub max_proof_size: u64,
 }
 

@@ -79,7 +79,8 @@ fn wrong_size(found: usize, name: &str, size: usize, remedy: &str) -> AtlasError
     let (before, after) = remedy.split_once("{}").unwrap_or((remedy, ""));
     let name_there = if before.len() == remedy.len() { "" } else { name };
     AtlasError::invalid_argument(format!(
-        "struct_size {found} of {name} is not the end of a field (its size is {size}): {before}{name_there}{after}"
+        "struct_size {found} of {name} is not the end of a field (its size is {size}): \
+         {before}{name_there}{after}"
     ))
 }
 
@@ -100,7 +101,8 @@ pub(super) unsafe fn read_struct<T: SizedStruct>(pointer: *const T) -> Result<T>
     let beyond = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>().add(known), size - known) };
     if beyond.iter().any(|byte| *byte != 0) {
         return Err(AtlasError::invalid_argument(format!(
-            "struct_size {size} of {}: bytes after the {known} known ones are not 0",
+            "struct_size {size} of {}: bytes after the first {known}, which this version does not know, \
+             are not 0",
             T::NAME
         )));
     }

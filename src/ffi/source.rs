@@ -44,12 +44,12 @@ pub enum atlas_file_io {
     ATLAS_FILE_IO_MMAP = 1,
     /// Memory mapping if no process can shorten the file, otherwise like ATLAS_FILE_IO_READ.
     ///
-    /// Linux guarantees this for a file with the seal F_SEAL_SHRINK, for an immutable one on ext4, and for
-    /// one on a file system that is mounted read-only as a whole and that no other machine writes to. A
-    /// file on a read-only mount of a file system that is mounted for writing elsewhere is read. The caller
-    /// guarantees that no process writes to a file that is only sealed against shrinking, and that no
-    /// administrator revokes the other two guarantees in the meantime. A failing disk kills the process
-    /// (SIGBUS) under a mapping; with reads it is IO.
+    /// Linux guarantees this for a file with the seal F_SEAL_SHRINK, for an immutable one on ext4,
+    /// and for one on a file system that is mounted read-only as a whole and that no other machine
+    /// writes to. A file on a read-only mount of a file system that is mounted for writing
+    /// elsewhere is read. The caller guarantees that no process writes to a file that is only
+    /// sealed against shrinking, and that no administrator revokes the other two guarantees in the
+    /// meantime. A failing disk kills the process (SIGBUS) under a mapping; reads fail with IO.
     ATLAS_FILE_IO_AUTO = 2,
 }
 
@@ -234,7 +234,7 @@ fn open_fd(fd: c_int, io: atlas_file_io) -> Result<Source> {
 
 #[cfg(not(unix))]
 fn open_fd(_: c_int, _: atlas_file_io) -> Result<Source> {
-    Err(AtlasError::unsupported("descriptors are Unix's: open the file by its path"))
+    Err(AtlasError::unsupported("file descriptors are supported on Unix only: open the file by its path"))
 }
 
 fn file_io(io: u32) -> Result<atlas_file_io> {

@@ -178,9 +178,9 @@ pub unsafe extern "C" fn atlas_stream_project(
 /// `type` is an atlas_projection_type. The stream keeps the source alive. `options`, `config` and
 /// `operation` may be NULL and are copied; the operation's pool and user_data must outlive the
 /// stream. `*out` is owned by the caller: atlas_stream_destroy(). After a failure or a cancellation
-/// only getters and destroy work and all other calls are STATE; the stream then holds no resources.
-/// Fails with INVALID_ARGUMENT, UNSUPPORTED or LIMIT (the memory limit is too small for one worker
-/// and the result).
+/// only getters and destroy work, and all other calls fail with STATE; the stream then holds no
+/// resources. Fails with INVALID_ARGUMENT, UNSUPPORTED or LIMIT (the memory limit is too small for
+/// one worker and the result).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_open(
     r#type: u32,
@@ -379,7 +379,7 @@ pub unsafe extern "C" fn atlas_stream_is_complete(stream: *const atlas_stream) -
     })
 }
 
-/// Processes the remaining bytes and returns the projection of the whole domain. Possible once.
+/// Processes the remaining bytes and returns the projection of the whole domain. May succeed once.
 ///
 /// A spool file then has its final name, replacing an existing file. `*out` is owned by the caller:
 /// atlas_projection_destroy(); it outlives the stream. Progress is reported once per chunk, and at

@@ -120,7 +120,7 @@ impl Digests {
         }
     }
 
-    /// Computes N(bytes). Every input of N fits one chunk of BLAKE3.
+    /// Computes N(bytes), the digest of leaves, nodes and roots. Every input of N fits one chunk of BLAKE3.
     pub(crate) fn tree(&self, bytes: &[u8]) -> Digest {
         match &self.keys {
             None => *Hasher::new_from_context_key(&TREE_CONTEXT_KEY).update(bytes).finalize().as_bytes(),

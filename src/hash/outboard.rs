@@ -220,8 +220,8 @@ impl Outboard {
         if same(&value, &self.levels[0][group]) { Ok(pages) } else { Err(source_changed(what)) }
     }
 
-    /// Returns the proof of `pages` of a tile of `len` bytes: the sibling chaining values, ascending.
-    /// `edges` has the pages of the groups that the range cuts, ascending.
+    /// Returns the proof of `pages` of a tile of `len` bytes: the sibling chaining values, by offset. `edges`
+    /// has the pages of the groups that lie only partly in the range, by group.
     pub(crate) fn prove(
         &self,
         digests: &Digests,
@@ -257,7 +257,7 @@ pub(crate) fn source_changed(what: &dyn Display) -> AtlasError {
     AtlasError::witness(format!("the source changed: the digest of {what} differs from the projected one"))
 }
 
-/// Returns the groups that the edges of `pages` cut in a tile of `len` bytes. A proof needs the pages of
+/// Returns the groups of a tile of `len` bytes that lie only partly in `pages`. A proof needs the pages of
 /// these.
 pub(crate) fn cut_groups(pages: &Range<u64>, len: usize) -> impl Iterator<Item = usize> + use<> {
     let count = pages_in(len);

@@ -25,8 +25,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Returns the tags that a reader of this kind knows. A known tag in a wrong place is FORMAT; any other
-    /// tag is UNSUPPORTED, because a newer version may have it.
+    /// Returns the tags that a reader of this kind knows. A known tag in a wrong place fails with FORMAT; any
+    /// other tag fails with UNSUPPORTED, because a newer version may have it.
     const fn known_tags(self) -> &'static [u16] {
         match self {
             Kind::Shard => SHARD_TAGS,
@@ -47,8 +47,8 @@ pub(crate) fn encoded_size(lengths: &[usize]) -> Option<usize> {
 
 /// Writes the frame around records, with the digest of all of it.
 ///
-/// The bytes are hashed as they are written. Small pieces are gathered, so that the digest is as fast as
-/// over the whole and `out` needs no buffer of its own; long pieces are not copied.
+/// The bytes are hashed as they are written. Small pieces are gathered, so that hashing is as fast as over
+/// the whole encoding, and `out` needs no buffer of its own; long pieces are not copied.
 pub(crate) struct Writer<W> {
     out: W,
     kind: Kind,
@@ -230,7 +230,7 @@ impl<'a> Reader<'a> {
         let found = reader.u16()?;
         if found != kind as u16 {
             return Err(AtlasError::unsupported(format!(
-                "kind {found} instead of {} ({kind:?})",
+                "the encoding has kind {found} instead of {} ({kind:?})",
                 kind as u16
             ))
             .at_range(10, 2));
@@ -319,7 +319,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn finish(&self, name: &str) -> Result<()> {
         match self.remaining() {
             0 => Ok(()),
-            more => Err(self.malformed(self.at, format!("{name} has {more} bytes too many"))),
+            more => Err(self.malformed(self.at, format!("{name} has {more} bytes after its last field"))),
         }
     }
 

@@ -39,7 +39,7 @@ impl NodeId {
     }
 }
 
-/// Leaves that a proof is for.
+/// Set of leaves that a proof covers.
 pub(crate) trait Selection {
     /// Returns true if one of `leaves` is selected.
     fn touches(&self, leaves: &Range<u64>) -> bool;

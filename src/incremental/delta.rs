@@ -129,7 +129,8 @@ impl ProjectionDelta {
         let expected = tree.residue() + came - went;
         if validate && next.residue() != expected {
             return Err(AtlasError::conservation(format!(
-                "the sum is {} mod 96 after a change that should lead from {} to {expected}",
+                "the domain sums to {} mod 96 after the change instead of {expected}: it was {} before; \
+                 verify the projection",
                 next.residue(),
                 tree.residue()
             )));
@@ -163,7 +164,7 @@ impl ProjectionDelta {
         // The size after the change must fit 64 bits.
         if (size - length).checked_add(self.data.size()).is_none() {
             return Err(AtlasError::out_of_range(format!(
-                "{what} of {} bytes into a domain of {size} leads beyond 2^64",
+                "{what} of {} bytes into a domain of {size} would exceed the limit of 2^64 - 1 bytes",
                 self.data.size()
             )));
         }

@@ -1,10 +1,10 @@
 //! Incremental updates: insert, update, delete and move at any byte, in batches, with undo.
 //!
-//! An update makes a new state that shares all but a path of the tile tree with the old one, and puts
-//! it in place last. So its cost follows the change and not the domain, a reader sees the state before
-//! or after it, and undoing it is putting an old state back. Edited tiles are hashed when a root, a
-//! witness or a shard is asked for; the part of a source that an edit keeps is checked against the witness
-//! that it was projected with before it becomes part of a new one.
+//! An update makes a new state that shares all but a path of the tile tree with the old one, and makes it the
+//! present state in its last step. Its cost therefore depends on the change and not on the size of the
+//! domain, a reader sees the state before or after the update, and a rollback restores an old state. Edited
+//! tiles are hashed when a root, a witness or a shard is asked for; the part of a source that an edit keeps
+//! is checked against the witness that it was projected with before it becomes part of a new one.
 //!
 //! ```
 //! use atlas_manifold::{AtlasProjection, Operation, ProjectionDelta, Source};
@@ -105,7 +105,7 @@ impl AtlasProjection {
             let net = tree.residue() - before.tree.residue();
             if config.policy == ConservationPolicy::Strict && net != Residue::ZERO {
                 return Err(AtlasError::conservation(format!(
-                    "the change adds {net} mod 96 to the sum and STRICT asks for 0: add bytes that sum to {}",
+                    "the change adds {net} mod 96 to the sum and STRICT requires 0: add bytes that sum to {}",
                     net.correction()
                 )));
             }
@@ -133,7 +133,8 @@ impl AtlasProjection {
         let check = |bytes: u64| {
             if offset > bytes || bytes.checked_add(size).is_none() {
                 return Err(AtlasError::out_of_range(format!(
-                    "insert of {size} bytes at offset {offset}: the offset is outside 0..={bytes}, or the domain too large"
+                    "insert of {size} bytes at offset {offset}: the offset is outside 0..={bytes}, or the \
+                     domain would exceed 2^64 - 1 bytes"
                 ))
                 .at_range(offset, size));
             }
@@ -151,7 +152,7 @@ impl AtlasProjection {
             let residue = inserted.residue();
             if before.context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
                 return Err(AtlasError::conservation(format!(
-                    "the source sums to {residue} mod 96 and STRICT asks for 0: add bytes that sum to {}",
+                    "the source sums to {residue} mod 96 and STRICT requires 0: add bytes that sum to {}",
                     residue.correction()
                 )));
             }
@@ -188,7 +189,7 @@ impl AtlasProjection {
             let held = history.len();
             if count > held {
                 return Err(AtlasError::out_of_range(format!(
-                    "rollback of {count} deltas, and the history holds {held}"
+                    "rollback of {count} deltas: the history holds only {held}"
                 )));
             }
             let mut dropped = Vec::new();
@@ -200,8 +201,8 @@ impl AtlasProjection {
                 let residue = target.tree.residue();
                 if state.context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
                     return Err(AtlasError::conservation(format!(
-                        "rollback of {count} deltas leads into a batch, to a sum of {residue} mod 96 where \
-                         STRICT asks for 0"
+                        "rollback of {count} deltas ends inside a batch, where the domain sums to {residue} mod 96 and \
+                         STRICT requires 0: roll back the whole batch"
                     )));
                 }
                 // The tree of that time with its root, so that nothing is hashed again.

@@ -284,7 +284,7 @@ fn data_piece(chunk: &Source, range: Range<u64>) -> Result<Piece> {
     Ok(Piece::whole(Extent::in_memory(chunk.clone(), range.start, bytes)?))
 }
 
-/// The set of groups that a range of a tile touches.
+/// Returns the set of groups that a range of a tile touches.
 fn groups_touched(range: &Range<usize>) -> u64 {
     let (first, last) = (range.start / GROUP_SIZE, range.end.div_ceil(GROUP_SIZE));
     groups_below(last * GROUP_SIZE) & !groups_below(first * GROUP_SIZE)
@@ -353,7 +353,8 @@ fn flat(pieces: &[Piece], len: usize, reader: &mut CheckedReader<'_>) -> Result<
     // `copy` has checked the digests of the parts; this checks their residues.
     if piece.residue() != residue {
         return Err(AtlasError::conservation(format!(
-            "{len} bytes sum to {} mod 96, and their parts to {residue}",
+            "{len} bytes of a tile sum to {} mod 96 instead of the {residue} of their parts: verify the \
+             projection",
             piece.residue()
         )));
     }

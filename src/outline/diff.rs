@@ -36,7 +36,8 @@ impl AtlasProjection {
         // Witnesses of another type, K or key cannot be compared.
         if (scheme.kind(), scheme.data_classes()) != (other_scheme.kind(), other_scheme.data_classes()) {
             return Err(AtlasError::invalid_argument(format!(
-                "projections of {:?} with K = {} and {:?} with K = {} have no common witnesses",
+                "a projection of {:?} with K = {} cannot be compared with one of {:?} with K = {}: type \
+                 and K must be equal",
                 scheme.kind(),
                 scheme.data_classes(),
                 other_scheme.kind(),
@@ -44,7 +45,10 @@ impl AtlasProjection {
             )));
         }
         if !scheme.digests().is_same(other_scheme.digests()) {
-            return Err(AtlasError::invalid_argument("projections of two keys have no common witnesses"));
+            return Err(AtlasError::invalid_argument(
+                "projections with different keys cannot be compared, because their witnesses always \
+                 differ",
+            ));
         }
         // Edited tiles need their witnesses first. Progress reports this together with the comparison.
         let (bytes, tiles) = (state.tree.bytes(), state.tree.tiles());
@@ -91,8 +95,8 @@ fn hash_edits(state: &State, operation: &mut Operation<'_>) -> Result<()> {
 /// Maximum number of pairs of nodes to load ahead. More would not stay in a cache.
 const MOST_PAIRS: usize = 512;
 
-/// Loads nodes that the comparison will need on all threads, level by level: those at the same place of both
-/// trees that differ. An error here recurs in the comparison, in its place.
+/// Loads, on all threads and level by level, nodes that the comparison will need: those at the same place of
+/// both trees that differ. An error is ignored here, because the comparison meets it again.
 fn load_ahead(own: &Tree, other: &Tree, digests: &Digests, operation: &Operation<'_>) {
     // Begin at both tops.
     let mut pairs: Vec<NodePair> = Vec::new();
@@ -148,7 +152,7 @@ fn pairs_below(own: &Arc<Node>, other: &Arc<Node>, digests: &Digests) -> Result<
     Ok(pairs)
 }
 
-/// Ranges in the making.
+/// List of ranges under construction.
 #[derive(Default)]
 struct RangeList {
     ranges: Vec<AtlasBoundaryRegion>,

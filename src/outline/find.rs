@@ -89,7 +89,7 @@ struct Found {
 /// Number of tiles that are damaged or were not checked.
 #[derive(Default, Clone, Copy)]
 struct Counts {
-    /// Number of tiles whose bytes differ. The other damaged tiles have a wrong sum alone.
+    /// Number of tiles whose bytes differ. The other damaged tiles have only a wrong sum.
     wrong: u64,
     /// Number of tiles that were not checked, because no base is attached.
     unchecked: u64,
@@ -224,8 +224,8 @@ impl Search<'_, '_> {
         }
         if unchecked > 0 {
             return Err(AtlasError::incomplete(format!(
-                "no damage was found, and {unchecked} tiles were not checked: their bytes lie in a base, and none is \
-                 attached"
+                "no damage was found, and {unchecked} tiles were not checked, because their bytes lie in \
+                 a base and no base is attached"
             )));
         }
         Ok(())

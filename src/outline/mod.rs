@@ -1,7 +1,8 @@
 //! Outlines: comparing, verifying and repairing bytes that stay in their file.
 //!
-//! A projection identifies its bytes without having them. These calls use that: the search for damage, the
-//! repair of a file through any other way to the same bytes, and the difference of two projections.
+//! A projection identifies its bytes without having them. The calls of this module use that: the search for
+//! damage, the repair of a file with the same bytes from another source, and the difference of two
+//! projections.
 
 #![forbid(unsafe_code)]
 

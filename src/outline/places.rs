@@ -142,8 +142,9 @@ impl Target<'_, '_, '_> {
             // Bytes at their own offset may lie in the target: a repair gives them their own value.
             if run.source.file_identity() == Some(self.file) && run.offset != at {
                 return Err(AtlasError::invalid_argument(format!(
-                    "{} has bytes of the projection elsewhere than where they are to be written: those of offset {at} \
-                     of the domain lie at {}. Repair a copy, or give the bytes another base",
+                    "{} holds bytes of the projection at other offsets than a repair would write: those \
+                     of offset {at} of the domain lie at {}. Repair a copy, or give the projection \
+                     another base",
                     self.path.display(),
                     run.offset
                 ))

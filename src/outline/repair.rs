@@ -1,4 +1,4 @@
-//! Repair of a file in place, by bytes that come through a projection.
+//! Repair of a file in place, with bytes that are read through a projection.
 //!
 //! ```text
 //! workers    read a tile of the file and compare it; read the damaged ranges through the projection, and verify them
@@ -43,8 +43,8 @@ impl AtlasProjection {
     /// `Ok` means that all bytes of `regions` are right. Fails with IO if a range could not be written or its
     /// good bytes could not be read, else INCOMPLETE if they lie in a base that is not attached, else WITNESS
     /// if a range was refused or the bytes read for it did not verify. Fails with INVALID_ARGUMENT, before
-    /// anything is written, if `path` is no regular file or has bytes of the projection elsewhere than at their
-    /// own offset.
+    /// anything is written, if `path` is not a regular file, or holds bytes of the projection at other
+    /// offsets than those of the domain.
     pub fn repair_file(
         &self,
         path: impl AsRef<Path>,
@@ -216,7 +216,7 @@ impl<'r> Repair<'r> {
         Ok(())
     }
 
-    /// Asks the owner, and writes.
+    /// Calls `damage`, and writes the range if it returns true.
     fn settle(&self, offer: &Offer, damage: &mut DamageFn<'_>, outcome: &mut Outcome) {
         // The owner is asked about every range, also if there are no good bytes for it.
         let wanted = damage(&offer.damage);

@@ -7,7 +7,7 @@ use crate::shard::AtlasBoundaryRegion;
 use crate::tile::tree::{Seen, TileAt, Tree, Unloaded};
 use std::ops::Range;
 
-/// Tiles as tasks, from 0.
+/// Selected tiles, each with the number of its task, from 0.
 pub(super) struct Selection {
     /// Ascending, with gaps between them.
     runs: Vec<Run>,
@@ -15,7 +15,7 @@ pub(super) struct Selection {
     pub(super) bytes: u64,
 }
 
-/// Consecutive tiles.
+/// Run of consecutive selected tiles, one task each.
 struct Run {
     /// Task of the first one.
     task: u64,
@@ -26,10 +26,10 @@ struct Run {
 /// Tile or lost range that a task examines.
 pub(super) enum Selected {
     Tile(TileAt),
-    /// Tiles whose node cannot be loaded, with the selected part of their bytes. Returned for the first of their
-    /// tasks alone.
+    /// Tiles whose node cannot be loaded, with the selected part of their bytes. Returned only for the first
+    /// of their tasks.
     Unknown(Unloaded),
-    /// A tile whose node cannot be loaded, and is the result of an earlier task.
+    /// A tile whose node cannot be loaded, which the result of an earlier task covers.
     Told,
 }
 
@@ -95,7 +95,7 @@ impl Selection {
     }
 }
 
-/// The tiles that hold a range, which is not empty and within the domain.
+/// Returns the tiles that hold a range, which is not empty and within the domain.
 fn touched(tree: &Tree, range: Range<u64>) -> Result<Run> {
     let edge = |offset: u64| {
         let seen = tree.look_at_byte(ByteOffset(offset))?;

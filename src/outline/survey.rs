@@ -1,4 +1,4 @@
-//! Comparing tiles, one after the other, with bytes from any place.
+//! Comparison of tiles, one after the other, with bytes from any source.
 
 use super::select::{Selected, Selection};
 use crate::base::damage::{Damage, DamageKind, DamagePart, kind_of};
@@ -108,7 +108,7 @@ impl<'s> Survey<'s> {
         Ok(Looked::Tile(at, verdict))
     }
 
-    /// A damaged range of the domain.
+    /// Returns a damaged range of the domain.
     pub(super) fn damage(&self, index: u64, range: Range<u64>, kind: DamageKind, os_error: i32) -> Damage {
         Damage {
             part: DamagePart::Data,
@@ -147,7 +147,7 @@ pub(super) fn lost(at: &TileAt, error: AtlasError) -> Lost {
     Lost { index: at.index.0, range: at.offset.0..at.end().0, error, record, is_unattached }
 }
 
-/// The stored tiles that a tile is made of.
+/// Returns the stored tiles that a tile is made of.
 pub(super) fn stored_tiles(tile: &Tile) -> impl Iterator<Item = &Arc<StoredTile>> {
     tile.pieces().iter().filter_map(|piece| piece.extent().stored_tile())
 }
@@ -167,13 +167,14 @@ pub(super) fn unloaded_spans(tile: &Tile) -> Option<(Range<u64>, AtlasError)> {
     })
 }
 
-/// True if bytes of a tile lie in a base and none is attached.
+/// Returns true if bytes of a tile lie in a base and no base is attached.
 pub(super) fn lacks_base(tile: &Tile) -> bool {
     stored_tiles(tile).any(|stored| stored.store.base().is_none())
 }
 
 impl Survey<'_> {
-    /// Compares a tile with its own bytes. Those in a hole of a sparse file are not read if they are right.
+    /// Compares a tile with its own bytes. Bytes in a hole of a sparse file are not read if the tile's
+    /// witness is that of zeros.
     pub(super) fn compare(&self, inspector: &mut Inspector<'_>, at: &TileAt) -> Result<Verdict> {
         // A hole is right if the tile consists of zeros. Otherwise it is compared like all bytes.
         if is_hole(&self.holes, &at.tile) && inspector.is_of_zeros(&at.tile)? {

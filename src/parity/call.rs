@@ -7,11 +7,11 @@ use crate::exec::operation::Operation;
 use crate::exec::progress::{Progress, Tracker};
 use crate::exec::workers::Workers;
 
-/// Number of tasks that a thread may be ahead of the report.
+/// Number of tasks that a thread may be ahead of the progress report.
 const AHEAD: u64 = 2;
 
 pub(super) struct Call<'t, 'a> {
-    /// Threads and memory.
+    /// Executor and memory limit.
     pub(super) run: Operation<'a>,
     unwatched: bool,
     tracker: Tracker<'t, 'a>,
@@ -48,7 +48,7 @@ impl<'t, 'a> Call<'t, 'a> {
         Ok(if self.unwatched { workers } else { workers.watched() })
     }
 
-    /// Runs a call inside of this one; its progress is a part of this one's.
+    /// Runs a nested call, whose progress is a part of this call's.
     pub(super) fn inner<R>(&mut self, call: impl FnOnce(&mut Operation<'_>) -> Result<R>) -> Result<R> {
         let (mut bytes, mut tasks) = (0, 0);
         let tracker = &mut self.tracker;

@@ -5,10 +5,10 @@
 //! The tasks of a part are as far apart as the run has parts, and the window of the pool is not wider, so
 //! that a task finds all of its predecessors done, and no task waits.
 //!
-//! So a run reads the source in the order of the file. If the work memory holds all rows there is one run,
-//! and the source is read from its beginning to its end, which suits a disk. Bytes that are in memory
-//! already are read in small parts instead, which stay in the processor's cache: measured on Zen 3, pieces
-//! of 64 KiB of 16 columns are encoded at 3.0 GB/s, pieces of 1 MiB at 1.6.
+//! A run therefore reads the source in the order of the file. If the work memory holds all rows, there is one
+//! run, and the source is read sequentially. Bytes that are in memory already are read in small parts
+//! instead, which stay in the processor's cache: measured on Zen 3, pieces of 64 KiB of 16 columns are
+//! encoded at 3.0 GB/s, pieces of 1 MiB at 1.6.
 
 #![forbid(unsafe_code)]
 
@@ -67,7 +67,7 @@ pub(super) struct Encoding<'a, C> {
     pub(super) rows: &'a [Range<u64>],
     /// Columns that are read; the others are zeros.
     pub(super) columns: Range<u64>,
-    /// True if the bytes are in memory.
+    /// True if the bytes of the source are in memory.
     pub(super) near: bool,
     pub(super) io: &'a C,
 }

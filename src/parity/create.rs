@@ -21,7 +21,7 @@ use crate::source::{DataMap, Source};
 use std::ops::Range;
 use std::path::Path;
 
-/// Writes the parity file of `source`. `make` begins the file of a name.
+/// Writes the parity file of `source`. `make` creates a temporary file for a name.
 pub(super) fn create(
     source: &Source,
     path: &Path,
@@ -91,7 +91,7 @@ pub(super) fn create(
     file.persist_new().map_err(|failed| failed.1)
 }
 
-/// The root of a fresh LINEAR projection.
+/// Returns the root of a fresh LINEAR projection.
 pub(super) fn linear_root(
     source: &Source,
     key: Option<&[u8; 32]>,

@@ -42,7 +42,7 @@ pub(super) struct Padded {
     pub(super) source: Source,
     /// Number of present bytes. Bytes after the full length do not count.
     size: u64,
-    /// Number of bytes that were cut off at the front.
+    /// Number of bytes that the file has lost at its beginning.
     shift: u64,
 }
 
@@ -53,7 +53,7 @@ pub(super) enum Found {
     Bytes,
     /// All of them lie after the end of the file and are zeros. Nothing was read.
     Behind,
-    /// Some of them lie before the beginning of a file whose front was cut off.
+    /// Some of them lie before the first byte of a file that has lost its beginning.
     Before,
     /// The system cannot read them; the value is its error number.
     Unreadable(i32),
@@ -159,7 +159,7 @@ impl ParityFile {
         if size < needed {
             let name = file.source.name();
             return Err(AtlasError::format(format!(
-                "{name} has {size} bytes and one copy of its digests alone takes {needed}"
+                "{name} has {size} bytes, fewer than the {needed} that one copy of its digests takes"
             )));
         }
         // The digest of a unit of zeros is computed once, for holes and for missing ends.
@@ -257,16 +257,18 @@ fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
     let begins = first.map_or_else(String::new, |block| {
         format!(": it begins with {}", crate::hash::digest::hex(&block[..8]))
     });
-    Ok(AtlasError::format(format!("{name} is not a parity file, or no head of a block is left{begins}")))
+    Ok(AtlasError::format(format!(
+        "{name} is not a parity file, or is too damaged: no usable block header was found{begins}"
+    )))
 }
 
-/// Both copies of the block with the requested digests.
+/// Reader of the digests of units. Keeps both copies of the block that it read last.
 pub(super) struct Entries {
     number: Option<u64>,
     blocks: Box<[Block; 2]>,
-    /// Index of the valid copy, the head first.
+    /// Index of the valid copy: 0 for the head, 1 for the tail.
     counts: Option<usize>,
-    /// True for copies that could be read.
+    /// True for each copy that could be read.
     read: [bool; 2],
 }
 
@@ -319,7 +321,7 @@ impl Entries {
     }
 }
 
-/// Reader that reads units and judges them, one after the other.
+/// Reads units one after the other, and determines the state of each.
 pub(super) struct UnitReader<'f> {
     file: &'f ParityFile,
     data: &'f Padded,
@@ -327,7 +329,7 @@ pub(super) struct UnitReader<'f> {
     buffer: Buffer,
 }
 
-/// A unit in its present state.
+/// A unit as it was read, and its state.
 pub(super) struct Unit<'b> {
     pub(super) index: u64,
     pub(super) state: State,
@@ -370,7 +372,8 @@ impl<'f> UnitReader<'f> {
         Ok(())
     }
 
-    /// Returns the bytes of one unit, which must be good. `None` for zeros.
+    /// Returns the digest and the bytes of a unit that the check found good. `None` instead of bytes if the unit lies
+    /// wholly after the end of the file and so is zeros. Fails with WITNESS if the unit is no longer good.
     pub(super) fn good(&mut self, index: u64) -> Result<(Short, Option<&mut [u8]>)> {
         let (mut digest, mut read) = (Short::default(), false);
         self.batch(index..index + 1, &mut |unit| {
@@ -450,7 +453,7 @@ pub(super) fn changed(file: &ParityFile, index: u64) -> AtlasError {
     AtlasError::witness(text).at_index(index).at_range(offset, length)
 }
 
-/// Fails with WITNESS if a known root is not the stored one.
+/// Fails with WITNESS if the known root differs from the stored root.
 pub(super) fn check_root(head: &Head, known: Option<&Digest>) -> Result<()> {
     // A root that was not stored is compared with nothing here, and a repair compares its result.
     let (Some(known), true) = (known, head.root != Digest::default()) else { return Ok(()) };

@@ -32,12 +32,12 @@ pub(super) type Short = [u8; SHORT];
 /// A block of digests.
 pub(super) type Block = [u8; PAGE_SIZE];
 
-/// The first bytes of a digest, as they are stored.
+/// Returns the first bytes of a digest, as they are stored.
 pub(super) fn short(digest: &Digest) -> Short {
     std::array::from_fn(|at| digest[at])
 }
 
-/// True if both are equal, in constant time.
+/// Returns true if both are equal, in constant time.
 pub(super) fn same_short(a: &Short, b: &Short) -> bool {
     a.iter().zip(b).fold(0, |any, (a, b)| any | (a ^ b)) == 0
 }
@@ -68,14 +68,14 @@ impl Seals {
         short(digest.as_bytes())
     }
 
-    /// True if the first `sealed` bytes have the seal that follows them.
+    /// Returns true if the first `sealed` bytes have the seal that follows them.
     fn hold(&self, block: &Block, sealed: usize) -> bool {
         // The seal lies right after the bytes that it covers.
         same_short(&self.seal(&block[..sealed]), &take(block, sealed))
     }
 }
 
-/// `N` bytes at `at`.
+/// Returns `N` bytes at `at`.
 fn take<const N: usize>(bytes: &Block, at: usize) -> [u8; N] {
     std::array::from_fn(|index| bytes[at + index])
 }
@@ -91,7 +91,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// The head of block `number`, without its seal.
+    /// Returns the head of block `number`, without its seal.
     fn encode(&self, number: u64) -> [u8; SEALED_HEAD] {
         let Geometry { size, unit, columns, parity, rows } = self.geometry;
         let mut bytes = [0; SEALED_HEAD];
@@ -123,7 +123,7 @@ impl Head {
     }
 
     /// Returns the head of a block and its number, if the seal is valid, the fields are consistent, and the
-    /// file is keyed or not as `seals` are.
+    /// file is keyed exactly if `seals` are.
     pub(super) fn decode(block: &Block, seals: &Seals) -> Option<(Head, u64)> {
         // Most blocks of a search are no heads; the magic rules them out without a digest.
         if !block.starts_with(&MAGIC) || !seals.hold(block, SEALED_HEAD) {
@@ -154,7 +154,7 @@ impl Head {
         block[..SEALED_HEAD] == self.encode(number)[..] && seals.hold(block, SEALED_BLOCK)
     }
 
-    /// Block `number` with these digests.
+    /// Returns the block `number` with these digests.
     pub(super) fn block(&self, number: u64, digests: &[Short], seals: &Seals) -> Block {
         let mut block = [0; PAGE_SIZE];
         block[..SEALED_HEAD].copy_from_slice(&self.encode(number));
@@ -180,8 +180,8 @@ pub(super) enum Refusal {
     Key,
 }
 
-/// Examines the first or last block of a file without a valid head. `None` if it has no magic or explains
-/// nothing.
+/// Examines the first or last block of a file without a valid head. `None` if it has no magic number, or
+/// shows no reason.
 pub(super) fn refusal(block: &Block, seals: &Seals) -> Option<Refusal> {
     if !block.starts_with(&MAGIC) {
         return None;
@@ -196,7 +196,7 @@ pub(super) fn refusal(block: &Block, seals: &Seals) -> Option<Refusal> {
     (seals.key.is_some() || flags & FLAG_KEYED != 0).then_some(Refusal::Key)
 }
 
-/// The digest of unit `index` in its block.
+/// Returns the digest of unit `index` in its block.
 pub(super) fn entry(block: &Block, index: u64) -> Short {
     take(block, HEAD + SHORT * to_usize(index % DIGESTS_A_BLOCK))
 }

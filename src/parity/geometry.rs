@@ -14,7 +14,7 @@ pub(super) const DIGESTS_A_BLOCK: u64 = 247;
 const MAX_UNIT: u32 = 1024 * 1024;
 /// Maximum number of protected bytes.
 const MAX_SIZE: u64 = 1 << 62;
-/// Size from which on the default unit is the larger one.
+/// Size from which on the default unit is 64 KiB instead of 4 KiB.
 const LARGE: u64 = 256 * 1024 * 1024;
 const SMALL_UNIT: u32 = 4 * 1024;
 const LARGE_UNIT: u32 = 64 * 1024;
@@ -38,7 +38,7 @@ pub(super) struct Geometry {
     pub(super) rows: u64,
 }
 
-/// Requests of the caller. 0 means derived from the size.
+/// Numbers that the caller requests. 0 means derived from the size.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub(super) unit: u32,
@@ -63,7 +63,7 @@ impl Geometry {
             unit => unit,
         };
         if !is_unit(unit) {
-            return refused(format!("unit_size {unit} is no multiple of 4096 from 4096 to {MAX_UNIT}"));
+            return refused(format!("unit_size {unit} is not a multiple of 4096 from 4096 to {MAX_UNIT}"));
         }
         let unit = u64::from(unit);
         // An empty file has no unit to protect, and its parity file has its heads alone.
@@ -92,8 +92,9 @@ impl Geometry {
         }
         if !geometry.fits_field() {
             return refused(format!(
-                "{columns} data columns and {parity} parity columns do not fit the field: data columns and the \
-                 next power of two of the parity columns are at most {FIELD_SIZE}; more rows make fewer columns"
+                "{columns} data columns and {parity} parity columns are too many: data columns plus the \
+                 next power of two of the parity columns may be at most {FIELD_SIZE}; more rows make \
+                 fewer columns"
             ));
         }
         Ok(geometry)
@@ -130,33 +131,33 @@ impl Geometry {
         self.columns.saturating_add(self.parity.next_power_of_two()) <= FIELD_SIZE
     }
 
-    /// Q, the number of data units.
+    /// Returns Q, the number of data units.
     pub(super) fn units(&self) -> u64 {
         self.size.div_ceil(self.unit)
     }
 
-    /// The number of parity units.
+    /// Returns the number of parity units.
     pub(super) fn parity_units(&self) -> u64 {
         self.parity * self.rows
     }
 
-    /// The number of all units, which is that of the digests. Parity units come after data units.
+    /// Returns the number of all units, which is that of the digests. Parity units come after data units.
     pub(super) fn all_units(&self) -> u64 {
         self.units() + self.parity_units()
     }
 
-    /// D, the number of blocks in a copy.
+    /// Returns D, the number of blocks in a copy.
     pub(super) fn blocks(&self) -> u64 {
         // An empty file has a block too, because the head is in it.
         self.all_units().div_ceil(DIGESTS_A_BLOCK).max(1)
     }
 
-    /// S, the number of bytes of the parity file.
+    /// Returns S, the number of bytes of the parity file.
     pub(super) fn file_size(&self) -> u64 {
         2 * BLOCK * self.blocks() + self.parity_units() * self.unit
     }
 
-    /// Offset of a block in the parity file.
+    /// Returns the offset of a block in the parity file.
     pub(super) fn block_offset(&self, copy: Copies, block: u64) -> u64 {
         let start = match copy {
             Copies::Head => 0,
@@ -165,7 +166,8 @@ impl Geometry {
         start + BLOCK * block
     }
 
-    /// Offset of a unit: of a data unit in the protected file, of a parity unit in the parity file.
+    /// Returns the offset of a unit: of a data unit in the protected file, of a parity unit in the parity
+    /// file.
     pub(super) fn unit_offset(&self, index: u64) -> u64 {
         match index.checked_sub(self.units()) {
             None => index * self.unit,
@@ -173,12 +175,12 @@ impl Geometry {
         }
     }
 
-    /// Bytes of data unit `index` that are protected.
+    /// Returns the bytes of data unit `index` that are protected.
     pub(super) fn data_len(&self, index: u64) -> u64 {
         self.unit.min(self.size - index * self.unit)
     }
 
-    /// Row of a unit.
+    /// Returns the row of a unit.
     pub(super) fn row(&self, index: u64) -> u64 {
         // Parity units are numbered column by column as well.
         index.checked_sub(self.units()).unwrap_or(index) % self.rows.max(1)
@@ -193,7 +195,7 @@ impl Geometry {
             .filter(move |(_, unit)| *unit < units)
     }
 
-    /// Parity units of a row.
+    /// Returns the parity units of a row.
     pub(super) fn parity_of_row(&self, row: u64) -> impl Iterator<Item = u64> + use<> {
         let (units, rows) = (self.units(), self.rows);
         (0..self.parity).map(move |parity| units + parity * rows + row)
@@ -209,13 +211,13 @@ impl Geometry {
         ((self.parity_units() - 1) * self.unit + 1).min(self.size)
     }
 
-    /// Units of a block.
+    /// Returns the units of a block.
     pub(super) fn units_of_block(&self, block: u64) -> Range<u64> {
         let start = block * DIGESTS_A_BLOCK;
         start..(start + DIGESTS_A_BLOCK).min(self.all_units())
     }
 
-    /// U, for memory.
+    /// Returns U as a size in memory.
     pub(super) fn unit_len(&self) -> usize {
         to_usize(self.unit)
     }
@@ -240,7 +242,7 @@ fn is_unit(unit: u32) -> bool {
 fn default_parity(columns: u64, redundancy: u32) -> Result<u64> {
     if redundancy > 10_000 {
         return Err(AtlasError::invalid_argument(format!(
-            "redundancy {redundancy} is outside 0..=10000, which is 1/10,000 of the data columns"
+            "redundancy {redundancy} is outside 0..=10000: its unit is 1/10,000 of the data columns"
         )));
     }
     let share = columns.saturating_mul(u64::from(redundancy)).div_ceil(10_000);

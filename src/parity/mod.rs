@@ -1,4 +1,5 @@
-//! Parity: a file beside another one, from which damage is found and rebuilt (docs/parity.md).
+//! Parity: a file beside a protected file, by which damage is found and lost bytes are rebuilt
+//! (docs/parity.md).
 //!
 //! Only a requested repair changes the protected file.
 //!
@@ -65,7 +66,8 @@ pub(crate) fn available() -> Result<()> {
 
 /// An open parity file.
 ///
-/// All methods take `&self` and may run at the same time. Changes of the file by other programs are damage.
+/// All methods take `&self` and may run at the same time. If another program changes the parity file, that
+/// counts as damage.
 ///
 /// ```
 /// # if !cfg!(feature = "parity") { return Ok(()); }
@@ -102,10 +104,10 @@ pub struct AtlasParity {
 }
 
 impl AtlasParity {
-    /// Writes the parity file of `source` to `path`, which must not exist: otherwise IO with EEXIST.
+    /// Writes the parity file of `source` to `path`. Fails with IO (EEXIST) if `path` exists.
     ///
     /// Every byte is read once. Work memory is 256 MiB, or less if the memory limit leaves less, besides 16
-    /// bytes per unit. The file does not depend on it.
+    /// bytes per unit. The contents of the file do not depend on this memory.
     pub fn create(
         source: &Source,
         path: impl AsRef<Path>,
@@ -116,11 +118,11 @@ impl AtlasParity {
         create::create(source, path.as_ref(), options, operation, AtomicFile::create)
     }
 
-    /// Opens a parity file of which the head of one block is left.
+    /// Opens a parity file, even if the head of only one block is left.
     ///
-    /// With a key the file must be keyed and match; a keyed file without a key is WITNESS. An expected root
-    /// must equal the stored root if there is one, and repairs compare the whole result with it. Fails with
-    /// FORMAT, WITNESS, or UNSUPPORTED for a newer version.
+    /// With a key, the file must be keyed with it. A keyed file fails with WITNESS if no key is given. An
+    /// expected root must equal the stored root if there is one, and repairs compare the whole result with
+    /// it. Fails with FORMAT, WITNESS, or UNSUPPORTED for a newer version.
     pub fn open(
         path: impl AsRef<Path>,
         options: &VerifyOptions,
@@ -200,9 +202,9 @@ impl AtlasParity {
     ///
     /// `damage` lets the owner decide: it is called for each damaged data unit before the first one is
     /// written, and `false` leaves a unit as it is. A repair in place requires it. `Ok` means that the data
-    /// is intact, whatever the state of the parity file. WITNESS means that a unit was refused and the
-    /// others are repaired, or that a rebuilt unit does not match its digest or the expected root; then a
-    /// new file does not appear. INCOMPLETE means that a row is lost, and nothing was written unless
+    /// is intact, whatever the state of the parity file. WITNESS means that a unit was refused and the others
+    /// are repaired, or that a rebuilt unit does not match its digest or the expected root; in the latter
+    /// case no new file appears. INCOMPLETE means that a row is lost, and nothing was written unless
     /// `options` are partial.
     pub fn repair(
         &self,

@@ -121,7 +121,7 @@ pub struct ParityInfo {
     pub keyed: bool,
     /// Stored root of the protected bytes. `None` if it was not stored.
     pub root: Option<Digest>,
-    /// Id of the file. Each creation and update gives a new one.
+    /// Id of the file. Each creation and update makes a new one, unless the options name it.
     pub id: [u8; 16],
 }
 

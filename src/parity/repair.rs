@@ -42,16 +42,16 @@ pub(super) struct Repair<'r> {
 /// Data units to write.
 struct Chosen {
     units: Bits,
-    /// A unit was refused by its owner.
+    /// True if the damage callback refused a unit.
     refused: bool,
-    /// A unit after the end of the file was refused.
+    /// True if it refused a unit after the end of the file.
     refused_end: bool,
 }
 
 /// Rows that have chosen units.
 struct Plan {
     rows: Vec<u64>,
-    /// Maximum number of data units that one of them has lost.
+    /// Largest number of data units that one of these rows has lost.
     most: u64,
     /// Bytes of the data units of a row.
     row_bytes: u64,
@@ -67,7 +67,7 @@ struct Work<'w> {
 }
 
 impl Repair<'_> {
-    /// Checks, asks, and repairs. `make` begins a new file beside a name.
+    /// Checks the files, asks the owner, and repairs. `make` creates a temporary file beside a name.
     pub(super) fn run(
         &self,
         damage: Option<&mut DamageFn<'_>>,
@@ -147,7 +147,7 @@ impl Repair<'_> {
         }
         if chosen.refused {
             return Err(AtlasError::witness(format!(
-                "{}: {} units were repaired and the others refused",
+                "{}: {} units were repaired, and the damage callback refused the others",
                 self.path.display(),
                 report.repaired_units
             )));
@@ -281,7 +281,7 @@ impl Repair<'_> {
         Ok(target)
     }
 
-    /// Bytes and tasks of a copy.
+    /// Returns the bytes and tasks of a copy.
     fn copy_work(&self) -> (u64, u64) {
         let (units, behind) = self.copy_tasks();
         // A truncated file has fewer bytes to copy than it protects.
@@ -348,8 +348,8 @@ impl Repair<'_> {
         )
     }
 
-    /// Overwrites damaged units in the file. Written bytes are right, and were bad before, so that an
-    /// interruption at any moment does no harm.
+    /// Overwrites damaged units in the file. Only verified bytes are written, and only over damaged ones, so
+    /// that an interruption at any moment does no harm.
     fn in_place(
         &self,
         work: &Work<'_>,
@@ -446,7 +446,7 @@ fn units_a_task(geometry: &Geometry) -> u64 {
     (TILE_BYTES / geometry.unit).max(1)
 }
 
-/// True if the file has these bytes at `offset`.
+/// Returns true if the file has these bytes at `offset`.
 fn is_present(data: &Padded, offset: u64, bytes: &[u8], scratch: &mut Buffer) -> Result<bool> {
     // A unit that cannot be read is not there, and must be written.
     let scratch = &mut scratch[..bytes.len()];

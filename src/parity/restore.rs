@@ -149,7 +149,7 @@ pub(super) fn known_digests(file: &ParityFile, geometry: &Geometry) -> Result<(T
     Ok((table, missing))
 }
 
-/// Returns the rows with parity units that are not good, or with units whose digests are lost.
+/// Returns the rows with damaged parity units, or with units whose digests are lost.
 fn concerned(survey: &Survey, geometry: &Geometry, missing: &Bits) -> Result<Bits> {
     let mut rows = Bits::new(geometry.rows)?;
     for unit in survey.hurt(geometry.units()..geometry.all_units()) {

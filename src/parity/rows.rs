@@ -12,7 +12,8 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::{to_u64, to_usize};
 use crate::exec::operation::Operation;
 
-/// Maximum memory of a row without a limit. A parity file that claims more needs the caller's permission.
+/// Maximum memory of a row if the operation has no memory limit. A parity file that needs more is refused
+/// unless the caller sets a limit that allows it.
 const ROW_MEMORY: u64 = 1024 * 1024 * 1024;
 
 /// Units of a row to rebuild.
@@ -28,7 +29,7 @@ pub(super) enum Wish {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowPlan {
     wish: Wish,
-    /// Maximum number of units that a row has lost.
+    /// Largest number of units that a row has lost.
     most: u64,
     /// True if there is memory for the transforms.
     transforms: bool,

@@ -1,4 +1,4 @@
-//! Checks: everything is read once, and the state of each unit and block is kept in two bits.
+//! Checks: both files are read once, and the state of each unit and block is kept in two bits.
 
 #![forbid(unsafe_code)]
 
@@ -41,7 +41,7 @@ impl Bits {
         self.bytes[to_usize(number / 8)] >> (number % 8) & 1 == 1
     }
 
-    /// The numbers in `range` that are in the set, ascending.
+    /// Returns the numbers in `range` that are in the set, ascending.
     pub(super) fn iter(&self, range: Range<u64>) -> impl Iterator<Item = u64> + '_ {
         let mut at = range.start;
         std::iter::from_fn(move || {
@@ -68,7 +68,7 @@ pub(super) struct Survey {
     hurt: Bits,
     /// Unknown units of the same numbers. They are in `hurt` too.
     unknown: Bits,
-    /// Numbers of unreadable units and blocks, with the reason, ascending.
+    /// Numbers of unreadable units and blocks, each with its error number, ascending.
     unreadable: Vec<(u64, i32)>,
     /// Rows with more damaged units than parity units.
     lost: Bits,
@@ -147,7 +147,7 @@ impl Pieces {
         Piece::Blocks(Copies::Tail, range(task - data - head - parity, self.blocks, 0, geometry.blocks()))
     }
 
-    /// Bytes of a piece, for progress.
+    /// Returns the bytes of a piece, for progress.
     fn bytes(geometry: &Geometry, piece: &Piece) -> u64 {
         match piece {
             Piece::Blocks(_, blocks) => (blocks.end - blocks.start) * BLOCK,
@@ -160,14 +160,14 @@ impl Pieces {
     }
 }
 
-/// A unit or block that is hurt.
+/// A unit or block that is damaged or unknown.
 struct Hurt {
     number: u64,
     unknown: bool,
     os_error: Option<i32>,
 }
 
-/// The number of a block among units and blocks.
+/// Returns the number of a block among units and blocks.
 fn block_number(geometry: &Geometry, copy: Copies, block: u64) -> u64 {
     let first = match copy {
         Copies::Head => 0,
@@ -183,7 +183,7 @@ impl Survey {
         2 * Bits::footprint(numbers) + Bits::footprint(geometry.rows)
     }
 
-    /// Bytes and tasks of a survey, for progress.
+    /// Returns the bytes and tasks of a survey, for progress.
     pub(super) fn work(geometry: &Geometry) -> (u64, u64) {
         // Both files count in full, also if they are truncated, so that progress reaches its end.
         (geometry.size + geometry.file_size(), Pieces::new(geometry).count())
@@ -291,7 +291,7 @@ impl Survey {
         report.parity = verdict(parity_lost, resized || report.bad_parity_units + report.bad_blocks > 0);
     }
 
-    /// True if a unit is bad or unknown.
+    /// Returns true if a unit is bad or unknown.
     pub(super) fn is_hurt(&self, unit: u64) -> bool {
         self.hurt.has(unit)
     }
@@ -300,7 +300,7 @@ impl Survey {
         self.unknown.has(unit)
     }
 
-    /// Units of `range` that are bad or unknown, ascending.
+    /// Returns the units of `range` that are bad or unknown, ascending.
     pub(super) fn hurt(&self, range: Range<u64>) -> impl Iterator<Item = u64> + '_ {
         self.hurt.iter(range)
     }
@@ -310,7 +310,7 @@ impl Survey {
         Copies::BOTH.iter().all(|copy| self.hurt.has(block_number(geometry, *copy, block)))
     }
 
-    /// The damage at a unit or block that is hurt.
+    /// Returns the damage of a damaged or unknown unit or block.
     pub(super) fn damage(&self, file: &ParityFile, data: &Padded, number: u64) -> Damage {
         let geometry = file.geometry();
         let (units, all, blocks) = (geometry.units(), geometry.all_units(), geometry.blocks());

@@ -39,7 +39,7 @@ pub(super) struct Update<'u> {
 struct Changes {
     old: Geometry,
     new: Geometry,
-    /// Units that were changed or cut off, among the old and the new ones.
+    /// Old and new units that were named as changed, or were cut off.
     named: Bits,
     /// Units with appended bytes, including the last old one if it was not full.
     grown: Range<u64>,
@@ -441,7 +441,7 @@ fn copy_tasks(geometry: &Geometry) -> u64 {
     copy_units(geometry.parity_units(), geometry)
 }
 
-/// A set of rows as ranges.
+/// Returns a set of rows as ranges.
 fn runs(rows: &Bits, count: u64) -> Result<Vec<Range<u64>>> {
     let mut runs: Vec<Range<u64>> = Vec::new();
     for row in rows.iter(0..count) {

@@ -42,7 +42,7 @@ impl Table {
     }
 }
 
-/// Begins the file of `geometry`: a hole of its size.
+/// Begins the parity file of `geometry`: sets its size, which makes it one hole.
 pub(super) fn begin(file: AtomicFile, geometry: &Geometry) -> Result<AtomicFile> {
     // Units of zeros are never written and stay holes.
     file.set_len(geometry.file_size())?;
@@ -84,7 +84,7 @@ pub(super) fn random_id() -> Result<[u8; 16]> {
     Ok(id)
 }
 
-/// Fails with IO, EEXIST, if a file of this name exists.
+/// Fails with IO (EEXIST) if a file of this name exists.
 pub(super) fn refuse_existing(path: &Path) -> Result<()> {
     // A link counts as a file, wherever it leads.
     match std::fs::symlink_metadata(path) {

@@ -118,7 +118,7 @@ impl AtlasProjection {
         let residue = tree.residue();
         if context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
             return Err(AtlasError::conservation(format!(
-                "the domain sums to {residue} mod 96 and STRICT asks for 0: add bytes that sum to {}",
+                "the domain sums to {residue} mod 96 and STRICT requires 0: add bytes that sum to {}",
                 residue.correction()
             )));
         }
@@ -178,7 +178,7 @@ impl AtlasProjection {
         }
     }
 
-    /// Returns the witness root: the digest that every shard of this state proves itself against.
+    /// Returns the witness root: the digest to which the proof of every shard of this state leads.
     ///
     /// After an edit the first call hashes the edited tiles. Fails with WITNESS if the source no longer has
     /// the projected bytes of an edited tile.

@@ -97,7 +97,8 @@ impl Affine {
             Ok(map)
         } else {
             Err(AtlasError::invalid_argument(format!(
-                "scaling_factor {scaling_factor} after the earlier maps gives a map without an inverse"
+                "scaling_factor {scaling_factor} combined with the earlier maps gives a map without an \
+                 inverse"
             )))
         }
     }

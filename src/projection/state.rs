@@ -40,7 +40,7 @@ impl HandleCache {
 struct Latest {
     tree: Tree,
     merkle: Arc<Merkle>,
-    /// Calls since the projection moved on from this tree.
+    /// Number of calls since the projection changed from this tree.
     idle: u32,
 }
 
@@ -49,8 +49,8 @@ struct Latest {
 const IDLE_CALLS: u32 = 256;
 
 impl HandleCache {
-    /// Housekeeping of every call: expires the digest cache and frees dropped states for about `budget`
-    /// nanoseconds. The caller holds no lock.
+    /// Does the housekeeping of every call: expires the digest cache, and frees dropped states for about
+    /// `budget` nanoseconds. The caller holds no lock.
     pub(crate) fn tidy(&self, present: &Tree, budget: u64) {
         // A call on the very state of the digests starts the count again.
         self.forget_latest(|latest| {
@@ -82,7 +82,7 @@ pub(crate) struct State {
     merkle: OnceLock<Arc<Merkle>>,
     /// The root. It may be known without the digests.
     root: OnceLock<Digest>,
-    /// The root that a file claims, to be compared with the computed one.
+    /// The root that a container claims, to be compared with the computed root.
     claim: Option<Digest>,
 }
 
@@ -262,7 +262,8 @@ impl State {
         // A claim of a file is compared before the digests are published.
         if self.claim.is_some_and(|claim| !same(&claim, merkle.root())) {
             return Err(AtlasError::witness(format!(
-                "the root of all tiles is {} and the file says {}",
+                "the tiles have the root {}, and the container states {}: it is damaged, and find_damage \
+                 lists where",
                 hex(merkle.root()),
                 hex(&self.claim.unwrap_or_default())
             )));

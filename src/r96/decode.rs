@@ -372,7 +372,8 @@ fn store_symbols<L: Lanes>(
     Ok(())
 }
 
-/// Returns the first bad field from `block` on, which lies in it or in one beside it.
+/// Returns the error for the first bad field in `block` or after it. The lanes unpack several blocks at a time, so
+/// that the field may be in a block after `block`.
 #[cold]
 fn field_error(classes: &[u8], payloads: &[&[u8]], block: usize) -> DecodeError {
     // The lanes may have seen the field in a block beside this block, so that the search does not end with

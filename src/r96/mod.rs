@@ -162,7 +162,7 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Payloads { expected, actual } => {
-                write!(f, "{actual} payloads for {expected} classes")
+                write!(f, "{actual} payloads were given for {expected} classes")
             }
             Self::Length { class, expected, actual } => {
                 write!(f, "payload of class {class} has {actual} bytes instead of {expected}")

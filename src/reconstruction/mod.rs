@@ -1,9 +1,9 @@
 //! Reconstruction of a domain from its shards, in any order.
 //!
-//! Every shard is verified before one of its bytes is accepted. The new bytes go to memory, piece by piece
-//! and never by the size that a shard claims for the domain, or to a spool file. Classes of R96 wait
-//! (`classes`) until a tile has K of them, and are then decoded. `finish` hashes the whole domain again and
-//! compares the root.
+//! Every shard is verified before one of its bytes is accepted. The new bytes go to a spool file, or to
+//! memory piece by piece. No memory is allocated by the size that a shard claims for the domain. Classes of
+//! R96 wait (`classes`) until a tile has K of them, and are then decoded. `finish` hashes the whole domain
+//! again and compares the root.
 
 #![forbid(unsafe_code)]
 
@@ -72,7 +72,7 @@ impl ReconstructionOptions {
         self
     }
 
-    /// Sets the maximum size of the domain. A shard that claims a larger one is LIMIT.
+    /// Sets the maximum size of the domain. A shard that claims a larger one fails with LIMIT.
     #[must_use]
     pub fn with_max_domain_size(mut self, size: u64) -> Self {
         self.max_domain_size = Some(size);
@@ -82,8 +82,8 @@ impl ReconstructionOptions {
 
 /// Files of a reconstruction, which exist only with a spool path.
 ///
-/// Every change holds them, and no getter needs them, so that bytes are written outside the lock of the
-/// collected state. Bytes of a failed change stay in the file, at places that do not count as present.
+/// Every change locks them and no getter does, so that bytes are written without the lock of the collected
+/// state. Bytes of a failed change stay in the file, at places that do not count as present.
 #[derive(Default)]
 struct Files {
     spool: Option<AtomicFile>,
@@ -179,12 +179,13 @@ impl AtlasReconstruction {
 
     /// Verifies `shard` and keeps the bytes that it adds.
     ///
-    /// Duplicates and overlaps are harmless. Another root, type, K or size is WITNESS, another tile
-    /// geometry under the same root CONFLICT, a larger domain than allowed LIMIT; nothing changes then.
-    /// STATE after a successful `finish`.
+    /// Duplicates and overlaps are harmless. Fails with WITNESS for another root, type, K or size, with
+    /// CONFLICT for another tile geometry under the same root, with LIMIT for a larger domain than allowed,
+    /// and with STATE after a successful `finish`; nothing changes then.
     ///
-    /// R96: a shard that completes K classes of a tile decodes it. Fails with FORMAT, WITNESS or
-    /// CONSERVATION if the classes are no spectrum of the tile, which only the maker of the root can cause.
+    /// R96: a shard that completes K classes of a tile decodes it. Fails with FORMAT, WITNESS or CONSERVATION
+    /// if K classes verify but do not decode to a tile with its witness and residue, which only the maker of
+    /// the root can cause.
     pub fn add(&self, shard: &AtlasShard, operation: &mut Operation<'_>) -> Result<()> {
         let mut files = lock(&self.turn);
         let proof = shard.proof();
@@ -334,7 +335,9 @@ impl AtlasReconstruction {
         let tree = hash_tiles::project(&config.scheme, &source, Geometry::Ends(&ends), operation)?;
         let state = State::new(config, tree)?;
         if !same(state.merkle(operation)?.root(), &root) {
-            return Err(AtlasError::witness("the root of the rebuilt bytes differs from that of the shards"));
+            return Err(AtlasError::witness(
+                "the rebuilt bytes do not have the root of the shards: verify the shards",
+            ));
         }
         // The file gets its name last; a failure keeps it for another attempt.
         if let Some(spool) = files.spool.take() {
@@ -368,7 +371,7 @@ impl Collected {
                     || domain.keyed != proof.keyed =>
             {
                 Err(AtlasError::witness(
-                    "the shard belongs to another root, type, K or size than those before it",
+                    "the shard has another root, type, K, size or key use than the shards added before it",
                 ))
             }
             _ => Ok(()),
@@ -407,8 +410,8 @@ impl Collected {
             let known = self.tiles.get(&index);
             if known.is_some_and(|known| *known != (offset, *tile)) {
                 return Err(AtlasError::conflict(format!(
-                    "tile {index} has {} bytes at offset {offset} in this shard, and others in an earlier \
-                     one",
+                    "tile {index} has {} bytes at offset {offset} in this shard, and another length or \
+                     offset in an earlier shard",
                     tile.len
                 ))
                 .at_index(index));
@@ -470,7 +473,7 @@ impl Collected {
 }
 
 fn finished() -> AtlasError {
-    AtlasError::state("the reconstruction is finished")
+    AtlasError::state("the reconstruction is finished: begin a new one")
 }
 
 impl std::fmt::Debug for AtlasReconstruction {

@@ -46,7 +46,7 @@ const KEYED: u8 = 1;
 pub struct Limits {
     /// Maximum bytes of payload. Default 1 GiB.
     pub max_payload_size: u64,
-    /// Maximum bytes of all that proves the payload, and of the memory for its tiles, about 200 bytes each.
+    /// Maximum bytes of the proof of the payload, and of the memory for its tiles, about 200 bytes each.
     /// Default 64 MiB.
     pub max_proof_size: u64,
 }
@@ -156,7 +156,7 @@ impl AtlasShard {
             // Every tile has at least one byte, so that a tile count above the payload's size is wrong.
             if tiles > size {
                 return Err(AtlasError::format(format!(
-                    "the shard has {tiles} tiles and only {size} bytes of payload"
+                    "the shard claims {tiles} tiles and has only {size} bytes of payload"
                 )));
             }
             let memory = tiles.saturating_mul(VERIFIED_TILE).saturating_add(lists);

@@ -51,7 +51,7 @@ impl AtlasBoundaryRegion {
         AtlasBoundaryRegion { offset, length }
     }
 
-    /// Returns the offset after the last byte. Saturates if the region exceeds 2^64.
+    /// Returns the offset after the last byte, or 2^64 - 1 if the region ends beyond that.
     pub fn end(&self) -> u64 {
         self.offset.saturating_add(self.length)
     }
@@ -143,9 +143,9 @@ pub struct ShardInfo {
 
 /// Trust settings of a verifier.
 ///
-/// With a key, a shard must be keyed and match; a keyed shard without a key is WITNESS. Without an expected
-/// root only self-consistency is checked: anyone can make a shard that is consistent with a root of their
-/// own.
+/// With a key, a shard must be keyed with it. A keyed shard fails with WITNESS if no key is given. Without an
+/// expected root only self-consistency is checked: anyone can make a shard that is consistent with a root of
+/// their own.
 ///
 /// ```
 /// use atlas_manifold::{
@@ -175,7 +175,7 @@ impl VerifyOptions {
         Self::default()
     }
 
-    /// Sets the root that shards must prove themselves against.
+    /// Sets the root that the proof of a shard must lead to.
     #[must_use]
     pub fn with_root(mut self, root: Digest) -> Self {
         self.expected_root = Some(root);
@@ -227,8 +227,11 @@ impl TilePart {
 /// Number of blocks that a read of an R96 shard decodes at a time.
 const BLOCKS_A_READ: usize = 8;
 
-/// Bytes of verification per tile, besides the payload.
-const VERIFIED_TILE: u64 = (size_of::<TileShape>() + size_of::<(TilePart, Leaf, Digest, Residue)>()) as u64;
+/// Bytes of verification per tile, besides the payload: as many on every processor, so that all accept the same shards.
+const VERIFIED_TILE: u64 = 168;
+const _: () = assert!(
+    (size_of::<TileShape>() + size_of::<(TilePart, Leaf, Digest, Residue)>()) as u64 <= VERIFIED_TILE
+);
 
 impl Proof {
     pub(crate) fn scope(&self) -> Scope {
@@ -431,8 +434,8 @@ impl Proof {
         self.conclude(&digests, parts, payload_offset, payload, &hashed)
     }
 
-    /// Last step of verification: from witness and residue of each part to the root. Returns the region's
-    /// residue.
+    /// Performs the last step of verification: from witness and residue of each part to the root. Returns the
+    /// region's residue.
     pub(crate) fn conclude(
         &self,
         digests: &Digests,
@@ -463,7 +466,7 @@ impl Proof {
         {
             if part.share.is_whole(part.len) && tile.residue != *residue {
                 return Err(place(AtlasError::conservation(format!(
-                    "tile {index} sums to {residue} mod 96 and its leaf says {}",
+                    "tile {index} sums to {residue} mod 96 instead of the {} in its leaf",
                     tile.residue
                 )))
                 .at_index(index));
@@ -474,7 +477,7 @@ impl Proof {
         Ok(self.scope().content_residue(total, payload, payload_offset))
     }
 
-    /// Refuses another root, a missing key and a superfluous key.
+    /// Fails with WITNESS for another root, a missing key or a superfluous key.
     pub(crate) fn check_trust(&self, options: &VerifyOptions) -> Result<()> {
         if let Some(expected) = &options.expected_root
             && !same(expected, &self.root)
@@ -574,7 +577,7 @@ impl AtlasShard {
     /// Reads bytes of the domain from `offset` on. Fails with OUT_OF_RANGE outside the region.
     ///
     /// R96: decodes the blocks that contain them, from all classes of the shard. Fails with INCOMPLETE if
-    /// these are fewer than K, with FORMAT or WITNESS if they are no spectrum of bytes.
+    /// these are fewer than K, with FORMAT or WITNESS if they do not decode to bytes.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let mut done = 0;
         self.read_parts(offset, buffer.len(), |part| {

@@ -23,12 +23,23 @@ pub(super) fn open_regular(path: &Path) -> Result<FileStorage> {
 
 /// Opens a regular file for reading, and for writing too if it is to be changed.
 pub(super) fn open_as(path: &Path, changed: bool) -> Result<FileStorage> {
-    let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
+    let failed = |error| {
+        // Windows opens no directory, and Unix opens one for reading alone.
+        if std::fs::metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
+            return directory(path);
+        }
+        AtlasError::io(format_args!("opening {}", path.display()), error)
+    };
     // A FIFO without a writer would block here, before it can be refused.
     let file = descriptor::open_now(File::options().read(true).write(changed), path).map_err(failed)?;
     let storage = FileStorage::new(file);
     check_regular(&storage, path)?;
     Ok(storage)
+}
+
+/// Returns the refusal of a directory.
+fn directory(path: &Path) -> AtlasError {
+    AtlasError::invalid_argument(format!("{} is a directory", path.display()))
 }
 
 /// Refuses everything but regular files whose reported size is right.
@@ -37,7 +48,7 @@ fn check_regular(storage: &FileStorage, path: &Path) -> Result<()> {
     let metadata = storage.file().metadata().map_err(failed)?;
     // A directory opens for reading on Unix, and fails at its first read only.
     if metadata.is_dir() {
-        return Err(AtlasError::invalid_argument(format!("{} is a directory", path.display())));
+        return Err(directory(path));
     }
     // Pipes and devices cannot be read by position, or have no size.
     if !metadata.is_file() {
@@ -49,7 +60,7 @@ fn check_regular(storage: &FileStorage, path: &Path) -> Result<()> {
     check_size(storage, metadata.len(), path)
 }
 
-/// A duplicate of a descriptor that is open for reading, and its name.
+/// Returns a duplicate of a descriptor that is open for reading, and its name.
 #[cfg(unix)]
 pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage, PathBuf)> {
     use std::os::fd::AsRawFd;
@@ -74,7 +85,11 @@ pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage,
     // Direct reads need aligned buffers and offsets, which a source does not promise.
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     if flags & libc::O_DIRECT != 0 {
-        let text = format!("{} is open with O_DIRECT: a source reads through the page cache", name.display());
+        let text = format!(
+            "{} is open with O_DIRECT, and a source reads through the page cache: open it without that \
+             flag",
+            name.display()
+        );
         return Err(AtlasError::invalid_argument(text));
     }
     Ok((storage, name))
@@ -88,7 +103,7 @@ fn check_size(storage: &FileStorage, size: u64, path: &Path) -> Result<()> {
         return Ok(());
     }
     Err(AtlasError::invalid_argument(format!(
-        "{} has bytes behind its size of {size}, which is not its size: push it into a stream",
+        "{} reports a size of {size} bytes and has more: push it into a stream",
         path.display()
     )))
 }

@@ -1,7 +1,7 @@
 //! Holes of sparse files: bytes that are known to be zeros without a read.
 //!
-//! Every call that could use holes asks the file system again, because a verification also checks the
-//! promise that nobody writes to a source. A file with as many blocks as bytes is not searched.
+//! Every call that could use holes asks the file system again, because a verification must also find sources
+//! that were changed against their contract. A file with as many blocks as bytes is not searched.
 
 #![forbid(unsafe_code)]
 
@@ -40,7 +40,7 @@ impl DataMap {
         Some(map)
     }
 
-    /// True if all of a range lies in a hole.
+    /// Returns true if all of a range lies in a hole.
     pub(crate) fn is_hole(&self, offset: u64, len: u64) -> bool {
         if offset.checked_add(len).is_none_or(|end| end > self.size) {
             return false;
@@ -51,7 +51,7 @@ impl DataMap {
         self.ranges.get(after).is_none_or(|data| data.start >= offset.saturating_add(len))
     }
 
-    /// The numbers of the tiles of 1 MiB with data that are in `tiles`, as ascending ranges.
+    /// Returns the numbers of the tiles of 1 MiB with data that are in `tiles`, as ascending ranges.
     pub(crate) fn tiles_within(&self, tiles: &Range<u64>) -> impl Iterator<Item = Range<u64>> {
         let numbers = |data: &Range<u64>| data.start / TILE_BYTES..data.end.div_ceil(TILE_BYTES);
         // Ranges are whole tiles that do not touch, so that a tile lies in a single range.
@@ -138,7 +138,7 @@ struct Place {
 }
 
 impl Place {
-    /// The tiles of the whole that a range of it touches.
+    /// Returns the tiles of the whole source that a range of it touches.
     fn whole_tiles(&self, start: u64, end: u64) -> Range<u64> {
         // The last tile below 2^64 ends where the whole does.
         let end = end.checked_next_multiple_of(TILE_BYTES).unwrap_or(u64::MAX);
@@ -181,7 +181,7 @@ pub(crate) struct Holes {
 }
 
 impl Holes {
-    /// True if all of a range of `source` is known to lie in a hole.
+    /// Returns true if all of a range of `source` is known to lie in a hole.
     pub(crate) fn have(&self, source: &Source, offset: u64, len: u64) -> bool {
         source.is_of_files() && self.map_of(source).is_some_and(|map| map.is_hole(offset, len))
     }

@@ -43,7 +43,7 @@ impl Memory {
         }
     }
 
-    /// Path of the file that is mapped.
+    /// Returns the path of the file that is mapped.
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
             Memory::Buffer(_) | Memory::Shared(_) | Memory::Borrowed(_) => None,
@@ -52,7 +52,7 @@ impl Memory {
         }
     }
 
-    /// The file that is mapped.
+    /// Returns the file that is mapped.
     pub(super) fn identity(&self) -> Option<FileId> {
         match self {
             Memory::Buffer(_) | Memory::Shared(_) | Memory::Borrowed(_) => None,
@@ -70,7 +70,7 @@ impl Memory {
         }
     }
 
-    /// The file that is mapped, if it may have holes.
+    /// Returns the file that is mapped, if it may have holes.
     #[cfg(feature = "streaming")]
     pub(super) fn sparse_file(&self) -> Option<&FileStorage> {
         match self {
@@ -79,7 +79,7 @@ impl Memory {
         }
     }
 
-    /// True if reading the byte at `offset` does not wait for the disk.
+    /// Returns true if reading the byte at `offset` does not wait for the disk.
     pub(super) fn is_near(&self, offset: u64) -> bool {
         #[cfg(all(unix, feature = "streaming"))]
         if let Memory::Mapped(map, ..) = self {
@@ -134,8 +134,8 @@ impl Memory {
     }
 }
 
-/// Returns true if a byte of a mapping is in memory. The system may not tell; for a file that this user may not
-/// write to Linux always reports true.
+/// Returns true if a byte of a mapping is in memory. The system may not report it; for a file that this user
+/// may not write to Linux always reports true.
 #[cfg(all(target_os = "linux", feature = "streaming"))]
 fn is_cached(map: &memmap2::Mmap, offset: usize) -> bool {
     // SAFETY: a question.
@@ -203,7 +203,7 @@ impl Drop for Borrowed {
 ///
 /// # Safety
 ///
-/// Nobody may truncate the file or write to it while the mapping exists.
+/// No process may truncate the file or write to it while the mapping exists.
 #[cfg(feature = "streaming")]
 pub(super) unsafe fn map(file: Arc<FileStorage>, path: &Path) -> Result<Memory> {
     let size = super::file::size_of(&*file, path)?;

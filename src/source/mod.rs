@@ -83,7 +83,7 @@ pub(crate) trait ReadBytes: Send + Sync {
     /// Fills `out` with the bytes from `offset` on, which is within the source.
     fn read_at(&self, offset: u64, out: OutBytes<'_>) -> Result<()>;
 
-    /// Name for error texts.
+    /// Returns the name for error texts.
     fn name(&self) -> String;
 }
 
@@ -97,17 +97,17 @@ impl Source {
         Source { inner: Arc::new(Inner { size, kind }) }
     }
 
-    /// A copy of `data`.
+    /// Returns a source with a copy of `data`.
     pub fn copy(data: &[u8]) -> Result<Source> {
         Ok(Self::from_buffer(Buffer::copy_of(data)?))
     }
 
-    /// `data`, without copying it.
+    /// Returns a source of `data`, without copying it.
     pub fn from_vec(data: Vec<u8>) -> Source {
         Self::from_shared(Arc::new(data))
     }
 
-    /// Shared memory, without copying it.
+    /// Returns a source of shared memory, without copying it.
     pub fn from_shared<B: AsRef<[u8]> + Send + Sync + 'static>(data: Arc<B>) -> Source {
         Self::new(to_u64((*data).as_ref().len()), SourceKind::Memory(memory::Memory::Shared(data)))
     }
@@ -132,7 +132,8 @@ impl Source {
         Self::new(to_u64(size), SourceKind::Memory(memory::Memory::Borrowed(memory)))
     }
 
-    /// A regular file by positioned reads. A file that shrinks or fails later is an error then.
+    /// Opens a regular file, which is read by position. If the file shrinks or cannot be read later, these
+    /// reads fail.
     pub fn open_file(path: impl AsRef<Path>) -> Result<Source> {
         let path = path.as_ref();
         Self::from_storage(Arc::new(file::open_regular(path)?), path)
@@ -230,7 +231,7 @@ impl Source {
         Ok(Self::new(to_u64(memory.bytes().len()), SourceKind::Memory(memory)))
     }
 
-    /// A mapped file that no test touches.
+    /// Returns a mapped file that no test touches.
     #[cfg(test)]
     pub(crate) fn map_untouched(path: &Path) -> Source {
         // SAFETY: nobody does.
@@ -276,9 +277,9 @@ impl Source {
         Self::new(size, SourceKind::Stored(reader))
     }
 
-    /// The `size` bytes from `offset` on, as a source of their own. No byte is copied.
+    /// Returns a source of the `size` bytes from `offset` on. No byte is copied.
     ///
-    /// OUT_OF_RANGE if they are not within this source.
+    /// Fails with OUT_OF_RANGE if they are not within this source.
     pub fn range(&self, offset: u64, size: u64) -> Result<Source> {
         check_range(offset, size, self.size(), "range")?;
         // A range of a source with parts becomes a list of their parts.
@@ -287,9 +288,10 @@ impl Source {
         Self::from_parts(parts)
     }
 
-    /// The bytes of all `sources`, one after the other. No byte is copied, and a source may come twice.
+    /// Returns a source of the bytes of all `sources`, one after the other. No byte is copied, and a source
+    /// may occur several times.
     ///
-    /// A read finds its part in O(log count). LIMIT if there are 2^64 bytes or more.
+    /// A read finds its part in O(log count). Fails with LIMIT if there are 2^64 bytes or more.
     pub fn concat<'s>(sources: impl IntoIterator<Item = &'s Source>) -> Result<Source> {
         let mut parts = parts::PartsBuilder::default();
         sources.into_iter().try_for_each(|source| parts.push(source, 0, source.size()))?;
@@ -326,15 +328,16 @@ impl Source {
         })
     }
 
-    /// True if both read the same bytes at the same offsets, as far as both have bytes: clones of one source,
-    /// one file, or parts of those.
+    /// Returns true if both read the same bytes at the same offsets, as far as both have bytes: clones of one
+    /// source, one file, or parts of those.
     pub(crate) fn is_same(&self, other: &Source) -> bool {
         // Two objects may open the same file, or be made of the same parts.
         let common = self.size().min(other.size());
         self.origin() == other.origin() || common > 0 && self.has_bytes_of(0, other, 0, common)
     }
 
-    /// True if the `len` bytes at `offset` are the same ones as those of `other` at its offset `place`.
+    /// Returns true if the `len` bytes at `offset` lie in the same place of the same origin as those of
+    /// `other` at `place`. Compares no contents.
     fn has_bytes_of(&self, offset: u64, other: &Source, place: u64, len: u64) -> bool {
         // After its end a source has no bytes to compare.
         let within =
@@ -357,7 +360,7 @@ impl Source {
         true
     }
 
-    /// An offset at which `other` has the very bytes of this range, which is not empty.
+    /// Returns an offset at which `other` has this range of the same origin. The range is not empty.
     pub(crate) fn place_in(&self, other: &Source, offset: u64, len: u64) -> Option<u64> {
         // The same offset is the usual case, and needs no search.
         if self.has_bytes_of(offset, other, offset, len) {
@@ -372,14 +375,14 @@ impl Source {
         self.has_bytes_of(offset, other, place, len).then_some(place)
     }
 
-    /// The identity of the bytes.
+    /// Returns the identity of the bytes.
     fn origin(&self) -> parts::Origin {
         // A file is the same whatever opened it; anything else is the same object only.
         let object = || parts::Origin::Object(Arc::as_ptr(&self.inner).addr());
         self.file_identity().map_or_else(object, parts::Origin::File)
     }
 
-    /// The file that is read or mapped. `None` of a source that is made of parts.
+    /// Returns the file that is read or mapped. `None` of a source that is made of parts.
     pub(crate) fn file_identity(&self) -> Option<FileId> {
         match &self.inner.kind {
             SourceKind::File(file) => file.identity(),
@@ -388,7 +391,7 @@ impl Source {
         }
     }
 
-    /// Name for error texts: the path of a file.
+    /// Returns the name for error texts: the path of a file.
     pub(crate) fn name(&self) -> String {
         let path = match &self.inner.kind {
             SourceKind::Stored(reader) => return reader.name(),
@@ -412,7 +415,7 @@ impl Source {
         Self::from_pieces(starts.zip(tiles.into_iter().map(Arc::new)).collect())
     }
 
-    /// Memory that came in pieces, each with its offset: ascending, without gaps.
+    /// Returns a source of memory in pieces, each with its offset: ascending, without gaps.
     pub(crate) fn from_pieces(pieces: Vec<(u64, Arc<Buffer>)>) -> Source {
         let pieces = pieces::Pieces::new(pieces);
         Self::new(pieces.size(), SourceKind::Pieces(pieces))
@@ -466,7 +469,7 @@ impl Source {
         }
     }
 
-    /// True if no other process can write to the bytes, as far as they are in memory.
+    /// Returns true if no other process can write to the bytes, as far as they are in memory.
     pub(crate) fn is_fixed(&self) -> bool {
         match &self.inner.kind {
             SourceKind::Memory(memory) => !memory.is_mapped(),
@@ -476,7 +479,8 @@ impl Source {
         }
     }
 
-    /// True for a range of a file, of which many small reads take about as long as a large one.
+    /// Returns true for a range of a file that is read by position: many small reads take about as long as a
+    /// large one.
     pub(crate) fn is_read_by_position(&self, offset: u64, len: u64) -> bool {
         match &self.inner.kind {
             SourceKind::File(_) => true,
@@ -489,7 +493,7 @@ impl Source {
         }
     }
 
-    /// True if all bytes are one piece of memory.
+    /// Returns true if all bytes are one piece of memory.
     fn is_contiguous(&self) -> bool {
         matches!(self.inner.kind, SourceKind::Memory(_))
     }
@@ -506,7 +510,7 @@ impl Source {
 
     /// Announces that the bytes will be read from the first to the last; `over` revokes it.
     ///
-    /// This and the two functions below are advice: if the system ignores or refuses it, nothing is lost.
+    /// This function and the two below only advise the system, which may ignore the advice.
     pub(crate) fn advise_sequential(&self, over: bool) {
         match &self.inner.kind {
             SourceKind::Memory(memory) => memory.advise_sequential(over),
@@ -531,8 +535,8 @@ impl Source {
         }
     }
 
-    /// True if all bytes seem to be in memory, so that the order of reads makes no difference. For a file, checks
-    /// some places without reading them.
+    /// Returns true if all bytes seem to be in memory, so that the order of reads makes no difference. For a
+    /// file, checks some places without reading them.
     pub(crate) fn is_near(&self) -> bool {
         const PLACES: u64 = 64;
         let size = self.inner.size;
@@ -540,7 +544,7 @@ impl Source {
         size == 0 || (0..PLACES).all(|place| self.is_near_at(size / PLACES * place))
     }
 
-    /// True if the byte at `offset`, which is within the source, seems to be in memory.
+    /// Returns true if the byte at `offset`, which is within the source, seems to be in memory.
     fn is_near_at(&self, offset: u64) -> bool {
         match &self.inner.kind {
             SourceKind::Memory(memory) => memory.is_near(offset),
@@ -587,7 +591,8 @@ impl Source {
         }
     }
 
-    /// Fills all of `out`, which is not empty, with bytes that are within the source. Errors have no place.
+    /// Fills all of `out`, which is not empty, with bytes that are within the source. Errors do not state the
+    /// offset.
     fn fetch(&self, offset: u64, mut out: OutBytes<'_>) -> Result<()> {
         let len = to_u64(out.len());
         match &self.inner.kind {
@@ -622,7 +627,7 @@ impl Source {
         }
     }
 
-    /// [`read_raw`](Self::read_raw) into initialised bytes.
+    /// Reads like [`read_raw`](Self::read_raw), into initialised bytes.
     pub(crate) fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         self.read_raw(offset, OutBytes::new(out))
     }
@@ -666,7 +671,7 @@ impl Storage for SourceStorage {
     }
 }
 
-/// A regular file whose bytes are to be changed.
+/// Opens a regular file to change its bytes.
 pub(crate) fn open_for_repair(path: &Path) -> Result<Arc<dyn Storage>> {
     Ok(Arc::new(file::open_as(path, true)?))
 }

@@ -1,7 +1,8 @@
 //! Parts of sources, one after the other.
 //!
-//! The list is flat: a part of parts is made of theirs. So a read finds its part in O(log count) however a source
-//! was put together, and identity and residence of the bytes are those of the sources below.
+//! The list is flat: if a source that consists of parts is added, its parts are added instead. A read
+//! therefore finds its part in O(log count) however a source was composed, and every part refers to an
+//! original source.
 
 #![forbid(unsafe_code)]
 
@@ -43,7 +44,7 @@ pub(crate) struct SourceRun<'s> {
     pub(crate) len: u64,
 }
 
-/// Parts in the making.
+/// Builder of a list of parts.
 #[derive(Default)]
 pub(super) struct PartsBuilder {
     list: Vec<Part>,
@@ -74,7 +75,7 @@ impl PartsBuilder {
         Ok(())
     }
 
-    /// All parts. `None`: there are no bytes.
+    /// Returns all parts. `None` if there are no bytes.
     pub(super) fn finish(self) -> Option<Parts> {
         let PartsBuilder { list, size } = self;
         (size > 0).then(|| Parts { list, size, by_origin: OnceLock::new() })
@@ -104,7 +105,7 @@ impl Parts {
         }
     }
 
-    /// Name for error texts.
+    /// Returns the name for error texts.
     pub(super) fn name(&self) -> String {
         match &self.list[..] {
             [] => String::new(),
@@ -113,7 +114,7 @@ impl Parts {
         }
     }
 
-    /// True if all bytes are in memory, each tile of them in one piece.
+    /// Returns true if all bytes are in memory, each tile of them in one piece.
     pub(super) fn hold_tiles(&self) -> bool {
         // A tile must not cross an edge between two parts, nor between two pieces of memory in a part.
         self.list.iter().all(|part| {
@@ -123,17 +124,17 @@ impl Parts {
         })
     }
 
-    /// True if no part is a mapping.
+    /// Returns true if no part is a mapping.
     pub(super) fn are_fixed(&self) -> bool {
         self.list.iter().all(|part| part.source.is_fixed())
     }
 
-    /// The sources of the parts, a source once for each of its parts.
+    /// Returns the sources of the parts, a source once for each of its parts.
     pub(super) fn sources(&self) -> impl Iterator<Item = &Source> {
         self.list.iter().map(|part| &part.source)
     }
 
-    /// The bytes from `offset` on that lie in one source; `offset` < size.
+    /// Returns the bytes from `offset` on that lie in one source; `offset` < size.
     pub(super) fn run_at(&self, offset: u64) -> Option<SourceRun<'_>> {
         // There are no gaps, so that the last part that begins at or before the offset has the byte.
         let index = self.list.partition_point(|part| part.start <= offset).checked_sub(1)?;

@@ -28,7 +28,7 @@ impl Pieces {
         self.list.iter().all(|(offset, _)| offset.is_multiple_of(TILE_BYTES))
     }
 
-    /// The number of the piece that holds the byte at `offset`, or of the last one.
+    /// Returns the number of the piece that holds the byte at `offset`, or of the last one.
     fn find(&self, offset: u64) -> usize {
         self.list.partition_point(|(start, _)| *start <= offset).saturating_sub(1)
     }
@@ -41,7 +41,7 @@ impl Pieces {
         bytes.get(start..start.checked_add(len)?)
     }
 
-    /// Fills `out` with the bytes from `offset` on, which are there.
+    /// Fills `out` with the bytes from `offset` on, which must be within the pieces.
     pub(super) fn read(&self, offset: u64, mut out: OutBytes<'_>) {
         let mut at = offset;
         // The read may begin inside the first piece, and begins at the start of all others.

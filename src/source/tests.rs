@@ -110,6 +110,17 @@ impl Lcg {
 }
 
 #[test]
+fn a_directory_is_refused_for_reading_and_for_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    for error in
+        [Source::open_file(dir.path()).unwrap_err(), super::open_for_repair(dir.path()).err().unwrap()]
+    {
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        assert!(error.message().ends_with("is a directory"), "{error}");
+    }
+}
+
+#[test]
 fn parts_read_as_the_bytes_that_they_are_made_of() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("parts.bin");

@@ -36,9 +36,9 @@ impl StreamingConfig {
         io_buffer_size: TILE_BYTES,
     };
 
-    /// Returns settings with chunks of `chunk_size` bytes (64 KiB to 256 MiB), of which `parallel_chunks`
-    /// (at least 1) may be in flight; smaller chunks count as tiles. The rest as in the default.
-    /// [`StreamingContext::next`](crate::StreamingContext::next) works on one chunk.
+    /// Returns settings with chunks of `chunk_size` bytes (64 KiB to 256 MiB), of which `parallel_chunks` (at
+    /// least 1) may be in flight; a chunk smaller than a tile counts as a tile. All other settings have their
+    /// defaults. [`StreamingContext::next`](crate::StreamingContext::next) works on one chunk.
     pub fn new(chunk_size: u64, parallel_chunks: u32) -> Result<Self> {
         check("chunk_size", chunk_size, &CHUNK_SIZE)?;
         check("parallel_chunks", u64::from(parallel_chunks), &(1..=u64::from(u32::MAX)))?;
@@ -93,7 +93,7 @@ impl StreamingConfig {
         self.io_buffer_size
     }
 
-    /// Returns the pace of the workers if the chunks are not returned to the caller.
+    /// Returns the window, read-ahead and read size for a stream whose chunks are not returned to the caller.
     pub(super) fn pace(&self) -> Pace {
         Pace {
             // A worker takes at least a tile.

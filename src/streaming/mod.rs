@@ -7,7 +7,7 @@
 //!
 //! Chunks and tiles are independent of each other: tiles make the root; chunks are the window of work in
 //! flight, the unit of progress and of read-ahead, and the pieces that [`StreamingContext::next`] returns.
-//! So the result equals that of projecting in memory, whatever the configuration. Unless chunks are
+//! The result therefore equals that of projecting in memory, whatever the configuration. Unless chunks are
 //! requested, none is ever held.
 
 #![forbid(unsafe_code)]
@@ -98,7 +98,7 @@ pub fn stream_projection(
     StreamingContext::open(source, projection_type, options, config, operation)?.finish(operation)
 }
 
-/// Projects all bytes of `reader`. They go to the file `spool`, or to memory for `None`.
+/// Projects all bytes of `reader`. They go to the file `spool`. `None` keeps them in memory.
 ///
 /// ```
 /// use atlas_manifold::{ProjectionType, StreamingConfig, stream_reader_projection};
@@ -150,7 +150,7 @@ enum Stage {
 /// A stream, step by step: chunks that are pulled from a source, or bytes that are pushed.
 ///
 /// After a failure or a cancellation only the getters work, and the stream holds no file, no buffer and no
-/// source. A call that is not valid at the time is STATE and changes nothing.
+/// source. A call that is not valid in the present state fails with STATE and changes nothing.
 ///
 /// ```
 /// use atlas_manifold::{
@@ -218,8 +218,8 @@ impl StreamingContext {
         Ok(StreamingContext { setup, monitor, stage: Stage::Pull(Box::new(pull)) })
     }
 
-    /// Opens a stream of bytes that are pushed. They go to a temporary file beside `spool`, which `finish`
-    /// renames to it, or to memory for `None`.
+    /// Opens a stream of bytes that the caller pushes. They go to a temporary file beside `spool`, which
+    /// `finish` renames to `spool`. `None` keeps them in memory.
     pub fn open_push(
         spool: Option<&Path>,
         projection_type: ProjectionType,
@@ -233,8 +233,7 @@ impl StreamingContext {
 
     /// Begins a stream of bytes that are pushed, hashed and dropped, in memory bounded by the configuration.
     ///
-    /// The projection has the root and the tiles of all bytes, and whatever would read the bytes fails with
-    /// IO.
+    /// The projection has the root and the tiles of all bytes. Calls that read the bytes fail with IO.
     ///
     /// ```
     /// use atlas_manifold::{
@@ -286,7 +285,7 @@ impl StreamingContext {
         }
     }
 
-    /// Adds bytes, in pieces of any size. STATE on a stream of a source.
+    /// Adds bytes, in pieces of any size. Fails with STATE on a stream of a source.
     pub fn push(&mut self, data: &[u8], operation: &mut Operation<'_>) -> Result<()> {
         // Failed during the call, like in `next`.
         match std::mem::replace(&mut self.stage, Stage::Failed) {
@@ -299,8 +298,8 @@ impl StreamingContext {
         }
     }
 
-    /// Returns the next chunk, which is valid until the next call, or `None` at the end. STATE on a push
-    /// stream.
+    /// Returns the next chunk, which is valid until the next call, or `None` at the end. Fails with STATE on
+    /// a push stream.
     ///
     /// Progress is reported once, after the chunk was hashed and before it is returned.
     pub fn next(&mut self, operation: &mut Operation<'_>) -> Result<Option<StreamingChunk<'_>>> {
@@ -324,7 +323,7 @@ impl StreamingContext {
         }
     }
 
-    /// Reads and hashes the remaining bytes and returns the projection. Possible once.
+    /// Reads and hashes the remaining bytes and returns the projection. May succeed once.
     ///
     /// A spool file gets its final name.
     pub fn finish(&mut self, operation: &mut Operation<'_>) -> Result<AtlasProjection> {

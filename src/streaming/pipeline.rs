@@ -15,7 +15,7 @@ use crate::tile::options::{ProjectionOptions, ProjectionType};
 use crate::tile::tree::Tree;
 use std::sync::{Arc, Mutex};
 
-/// Properties of the projection, and the way it is made.
+/// Properties of the projection, and the configuration of the stream.
 pub(super) struct StreamPlan {
     pub(super) config: StreamingConfig,
     /// Pace of the workers if the chunks are not returned to the caller.

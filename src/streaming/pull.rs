@@ -174,7 +174,7 @@ impl Pull {
         project_rest(setup, &self.source, self.tiles, status, operation)
     }
 
-    /// Reads and hashes the tiles of which a part is in the buffers, so that nothing is read again.
+    /// Hashes the tiles of which the buffers hold a part, and reads only the missing bytes of these tiles.
     fn hash_what_is_held(
         &mut self,
         setup: &StreamPlan,

@@ -17,7 +17,8 @@ use crate::tile::scheme::{Scheme, Workspace};
 use crate::tile::stored::{SpanKind, TilePlace, TileSpans};
 use crate::tile::tree::{TileAt, Tree};
 
-/// Refuses the bytes of a tile that are not those that it commits to: WITNESS before CONSERVATION.
+/// Fails with WITNESS if the bytes of a tile do not match its witness, else with CONSERVATION if they do not
+/// match its residue.
 pub(crate) fn check_tile(
     scheme: &Scheme,
     workspace: &mut Workspace,
@@ -117,7 +118,7 @@ pub(crate) fn for_each_checked_tile(
     tracker.finish()
 }
 
-/// True if all bytes of a tile are known to be zeros without a read.
+/// Returns true if all bytes of a tile are known to be zeros without a read.
 pub(crate) fn is_hole(holes: &Holes, tile: &Tile) -> bool {
     // An edited tile is never a hole: its pieces may come from several places.
     let Some(extent) = tile.whole() else { return false };
@@ -130,8 +131,8 @@ pub(crate) fn is_hole(holes: &Holes, tile: &Tile) -> bool {
         && stored.spans().is_ok_and(|spans| are_holes(holes, spans, stored.store.base()))
 }
 
-/// True if all bytes of the spans, in the file of a store or in its base, are known to be zeros without a
-/// read.
+/// Returns true if all bytes of the spans, in the file of a store or in its base, are known to be zeros
+/// without a read.
 pub(crate) fn are_holes(holes: &Holes, spans: &TileSpans, base: Option<&Source>) -> bool {
     // A span of the base is looked up in the base; raw and encoded bytes count as data.
     spans.spans.iter().all(|span| match (span.kind, base) {

@@ -26,8 +26,8 @@ pub(crate) struct Extent {
     /// Residue of all bytes.
     residue: Residue,
     trust: Trust,
-    /// Residue of each group of 16 KiB, counted from the extent's start. Of a stored tile they are made when
-    /// they are first needed.
+    /// Residue of each group of 16 KiB, counted from the extent's start. Those of a stored tile are computed
+    /// when they are first needed.
     residues: OnceLock<[Residue; GROUPS]>,
     kept: Mutex<Kept>,
     /// The stored tile, if the extent is all of one.
@@ -37,7 +37,8 @@ pub(crate) struct Extent {
 /// Cached properties of an extent.
 #[derive(Default)]
 struct Kept {
-    /// Kept on demand, once the bytes were found to be those of the origin; see `tile::outboards`.
+    /// Chaining values of the extent. Set once they or the bytes were verified, and removed by the cache in
+    /// `tile::outboards` if it is full.
     outboard: Option<Arc<Outboard>>,
     /// Parts that were written to a file. Boxed, because most extents have none.
     #[expect(clippy::box_collection, reason = "an extent is small")]
@@ -59,7 +60,7 @@ impl WrittenRun {
     }
 }
 
-/// Reason to accept the bytes of an extent.
+/// Basis on which the bytes of an extent are trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trust {
     /// Library memory, which nothing else can change. It was never hashed.
@@ -77,7 +78,7 @@ impl GroupResidues {
         GroupResidues(group_residues(bytes))
     }
 
-    /// True if these are the residues of the groups.
+    /// Returns true if these are the residues of the groups.
     pub(crate) fn is_same(&self, groups: &[Residue; GROUPS]) -> bool {
         self.0 == *groups
     }
@@ -87,7 +88,7 @@ impl GroupResidues {
         self.0
     }
 
-    /// The residue of all the bytes.
+    /// Returns the residue of all the bytes.
     pub(crate) fn total(&self) -> Residue {
         self.0.iter().copied().sum()
     }
@@ -112,12 +113,12 @@ impl std::fmt::Display for Extent {
 }
 
 impl Extent {
-    /// The extent at `offset` of `source`, which is library memory with the given bytes there.
+    /// Returns the extent at `offset` of `source`, which is library memory with the given bytes there.
     pub(crate) fn in_memory(source: Source, offset: u64, bytes: &[u8]) -> Result<Extent> {
         Self::new(source, offset, bytes.len(), GroupResidues::of(bytes), Trust::Memory)
     }
 
-    /// The extent of `len` bytes at `offset` of `source` that sum to these residues.
+    /// Returns the extent of `len` bytes at `offset` of `source` that sum to these residues.
     pub(crate) fn new(
         source: Source,
         offset: u64,
@@ -158,12 +159,12 @@ impl Extent {
         self.stored.as_ref()
     }
 
-    /// The source, and the offset of the first byte there.
+    /// Returns the source, and the offset of the first byte there.
     pub(crate) fn place(&self) -> (&Source, u64) {
         (&self.source, self.offset)
     }
 
-    /// The parts within `range` that were written to files.
+    /// Returns the parts within `range` that were written to files.
     pub(crate) fn written(&self, range: &Range<u32>) -> Vec<WrittenRun> {
         // Runs are copied out, so that the lock is not held while the caller uses them.
         let kept = lock(&self.kept);
@@ -171,7 +172,7 @@ impl Extent {
         runs.filter(|run| run.start < range.end && range.start < run.end()).cloned().collect()
     }
 
-    /// Records the place of a part that was written, in place of earlier ones of the same bytes.
+    /// Records the place of a part that was written. It replaces earlier places of the same bytes.
     pub(crate) fn set_written(&self, run: WrittenRun) {
         let mut kept = lock(&self.kept);
         let runs = kept.written.get_or_insert_default();
@@ -189,12 +190,12 @@ impl Extent {
         self.source.size()
     }
 
-    /// Returns the reason to accept the bytes.
+    /// Returns the basis on which the bytes are trusted.
     pub(crate) fn trust(&self) -> Trust {
         self.trust
     }
 
-    /// The witness of the tile that is all of this extent, if it was hashed.
+    /// Returns the witness of the tile that is all of this extent, if it was hashed.
     pub(crate) fn witness(&self) -> Option<Digest> {
         match self.trust {
             Trust::Memory => None,
@@ -202,8 +203,8 @@ impl Extent {
         }
     }
 
-    /// The residues of the groups. Those of a stored tile are made by the first call, which reads and checks all
-    /// of it.
+    /// Returns the residues of the groups. Those of a stored tile are computed by the first call, which reads
+    /// and checks the whole tile.
     pub(crate) fn residues(self: &Arc<Self>) -> Result<&[Residue; GROUPS]> {
         match self.residues.get() {
             Some(residues) => Ok(residues),
@@ -298,8 +299,8 @@ impl Extent {
         self.source.slice(self.offset + to_u64(range.start), range.len())
     }
 
-    /// Returns the bytes of `range` in place like [`slice`](Self::slice), if nobody else can change them after a
-    /// check.
+    /// Returns the bytes of `range` in place like [`slice`](Self::slice), if nothing else can change them
+    /// after a check.
     pub(crate) fn fixed_slice(&self, range: &Range<usize>) -> Option<&[u8]> {
         self.source.fixed_slice(self.offset + to_u64(range.start), range.len())
     }
@@ -399,7 +400,7 @@ impl Extent {
     }
 }
 
-/// The residues of the groups of a tile's bytes.
+/// Returns the residues of the groups of a tile's bytes.
 fn group_residues(bytes: &[u8]) -> [Residue; GROUPS] {
     Residue::of_groups(bytes, GROUP_SIZE)
 }

@@ -26,7 +26,7 @@ pub(crate) fn tile_footprint() -> u64 {
     crate::tile::fresh_footprint() + crate::hash::tile_tree::FOOTPRINT
 }
 
-/// A fresh tile of the bytes at `offset` of `source`.
+/// Returns a fresh tile of the bytes at `offset` of `source`.
 pub(crate) fn fresh_tile(
     scheme: &Scheme,
     workspace: &mut Workspace,
@@ -38,7 +38,7 @@ pub(crate) fn fresh_tile(
     projected_tile(source, offset, bytes.len(), residues, witness)
 }
 
-/// The tile of `len` bytes at `offset` of `source`, which were hashed.
+/// Returns the tile of `len` bytes at `offset` of `source`, which were hashed.
 fn projected_tile(
     source: &Source,
     offset: u64,
@@ -50,7 +50,7 @@ fn projected_tile(
     Ok(Arc::new(Tile::whole_of(extent)))
 }
 
-/// Steps in which tiles are read and hashed, and their distance from the sink.
+/// Sizes of the steps in which tiles are read and hashed, and of the work in flight.
 pub(crate) struct Pace {
     /// Maximum number of bytes that are being hashed, or hashed and not yet delivered.
     pub(crate) window: u64,
@@ -133,7 +133,7 @@ impl HashJob<'_> {
         Ok(HashPlan { offload, workers, reads })
     }
 
-    /// The tiles from the first one to hash on that are not known to be zeros.
+    /// Returns the tiles from the first one to hash on that are not known to be zeros.
     fn reads(&self, step: u64) -> Result<Steps> {
         let count = self.geometry.tiles();
         let tiles = self.first.min(count)..count;
@@ -329,7 +329,7 @@ pub(crate) fn read_in_steps(
     Ok(())
 }
 
-/// Hashes the tiles of `source` in parallel: a fresh tree over it. Progress once a tile.
+/// Hashes the tiles of `source` in parallel: a fresh tree over it. Reports progress once per tile.
 pub(crate) fn project(
     scheme: &Scheme,
     source: &Source,
@@ -367,7 +367,7 @@ impl Geometry<'_> {
         }
     }
 
-    /// Offset and length of tile `index`.
+    /// Returns the offset and length of tile `index`.
     fn tile(&self, index: u64) -> (u64, usize) {
         let (start, end) = match self {
             // The end of a full last tile could pass 2^64.
@@ -383,7 +383,7 @@ impl Geometry<'_> {
         (start, to_usize(end - start))
     }
 
-    /// One past the last byte of tile `index`.
+    /// Returns the offset after the last byte of tile `index`.
     fn end(&self, index: u64) -> u64 {
         let (start, len) = self.tile(index);
         start + to_u64(len)

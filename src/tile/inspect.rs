@@ -17,7 +17,7 @@ use crate::tile::one_tile::Scratch;
 use crate::tile::scheme::{Scheme, Workspace};
 use std::ops::Range;
 
-/// Bytes of a tile that are not right.
+/// Wrong bytes of a tile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
     /// Range of the bytes in the tile.
@@ -35,13 +35,13 @@ pub(crate) struct Verdict {
     pub(crate) sum_differs: bool,
 }
 
-/// The chaining values of the groups of a tile, if a file keeps them.
+/// Returns the chaining values of the groups of a tile, if a file keeps them.
 pub(crate) fn chaining_values(tile: &Tile) -> Option<&[Digest]> {
     let spans = tile.whole()?.stored_tile()?.spans().ok()?;
     Some(&*spans.chaining_values).filter(|values| !values.is_empty())
 }
 
-/// The bytes of group `group` in a tile of `len` bytes.
+/// Returns the bytes of group `group` in a tile of `len` bytes.
 pub(crate) fn group_range(group: usize, len: usize) -> Range<usize> {
     group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(len)
 }
@@ -61,7 +61,7 @@ impl<'c> Inspector<'c> {
         Inspector { scheme, workspace: Workspace::default(), scratch: Scratch::default() }
     }
 
-    /// True if the witness of a tile is that of zeros.
+    /// Returns true if the witness of a tile is that of zeros.
     pub(crate) fn is_of_zeros(&mut self, tile: &Tile) -> Result<bool> {
         let zeros = self.scheme.witness_of_zeros(tile.len(), &mut self.workspace)?;
         // The residue counts too: a damaged tree may claim another sum for the bytes.
@@ -70,7 +70,7 @@ impl<'c> Inspector<'c> {
 
     /// Compares bytes with a tile that has its witness. `in_place`: all of them, if they are in memory.
     ///
-    /// Fails with errors that say nothing about the bytes, such as OUT_OF_MEMORY.
+    /// Fails only for reasons other than the bytes, for example with OUT_OF_MEMORY.
     pub(crate) fn inspect(
         &mut self,
         tile: &Tile,

@@ -41,7 +41,7 @@ enum TilePieces {
     Many(Box<[Piece]>),
 }
 
-/// An available outboard.
+/// An outboard that a tile keeps.
 #[derive(Clone)]
 struct KeptOutboard {
     outboard: Arc<Outboard>,
@@ -78,7 +78,7 @@ pub(crate) struct WrittenTile {
 }
 
 impl Tile {
-    /// The tile that is all of an extent. Its witness is known if the extent was hashed.
+    /// Returns the tile that is all of an extent. Its witness is known if the extent was hashed.
     pub(crate) fn whole_of(extent: Extent) -> Tile {
         let witness = extent.witness().map_or_else(OnceLock::new, OnceLock::from);
         let piece = Piece::whole(extent);
@@ -91,7 +91,7 @@ impl Tile {
         }
     }
 
-    /// A tile of these pieces, which are 1 byte to 1 MiB together.
+    /// Returns a tile of these pieces, which are 1 byte to 1 MiB together.
     pub(crate) fn of_pieces(pieces: Vec<Piece>) -> Result<Tile> {
         // Neighbours in the same extent become a single piece again, so that repeated cuts leave no trace.
         let mut joined: Vec<Piece> = try_vec(pieces.len())?;
@@ -125,12 +125,12 @@ impl Tile {
         }
     }
 
-    /// The entry of a tile that lies in a file as it is.
+    /// Returns the entry of a tile that is stored unchanged in a file.
     pub(crate) fn stored(&self) -> Option<&TileEntry> {
         self.whole().and_then(|extent| extent.stored_tile()).map(|stored| &stored.entry)
     }
 
-    /// The entry that the tile was written with last.
+    /// Returns the entry with which the tile was written last.
     pub(crate) fn written(&self) -> Option<WrittenTile> {
         lock(&self.kept).written.as_deref().cloned()
     }
@@ -215,7 +215,7 @@ impl Tile {
         }
     }
 
-    /// [`read_raw`](Self::read_raw) into initialised bytes.
+    /// Reads like [`read_raw`](Self::read_raw), into initialised bytes.
     pub(crate) fn read(&self, start: usize, out: &mut [u8]) -> Result<()> {
         self.read_raw(start, OutBytes::new(out))
     }
@@ -231,7 +231,7 @@ impl Tile {
         }
     }
 
-    /// Two tiles, cut `at` bytes from the start; 0 < `at` < len.
+    /// Cuts the tile in two, `at` bytes from the start; 0 < `at` < len.
     pub(crate) fn split(&self, at: usize, reader: &mut CheckedReader<'_>) -> Result<(Tile, Tile)> {
         let (left, right) = cut_pieces(self.pieces(), at, reader)?;
         let (left, right) = (Tile::of_pieces(left)?, Tile::of_pieces(right)?);
@@ -254,7 +254,8 @@ impl Tile {
         kept.outboard.as_ref().filter(|kept| kept.common.is_none()).map(|kept| Arc::clone(&kept.outboard))
     }
 
-    /// Keeps the tile's own outboard, unless the present one knows more. Call [`count`](Self::count) then.
+    /// Keeps the tile's own outboard, unless it has one with more information. The caller must call
+    /// [`count`](Self::count) next.
     pub(crate) fn set_outboard(&self, outboard: Arc<Outboard>) {
         let before = {
             let mut kept = lock(&self.kept);
@@ -285,7 +286,7 @@ impl Tile {
         drop(kept);
     }
 
-    /// Another tile's outboard, with the set of groups that the two have in common.
+    /// Returns another tile's outboard, and the set of groups that the two tiles have in common.
     pub(crate) fn common_groups(&self) -> Option<(Arc<Outboard>, u64)> {
         // The outboard is shared, so that the lock is released before the caller reads it.
         let kept = lock(&self.kept).outboard.clone()?;
@@ -307,7 +308,7 @@ impl Tile {
     }
 }
 
-/// The set of groups that end before or at `len`.
+/// Returns the set of groups that end at or before `len`.
 pub(crate) fn groups_below(len: usize) -> u64 {
     // A full tile has 64 groups, and a shift by 64 would overflow.
     match u32::try_from(len / GROUP_SIZE) {

@@ -17,7 +17,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// `len` bytes of unspecified contents, at most a tile's.
+    /// Returns `len` bytes of unspecified contents. `len` is at most the size of a tile.
     pub(crate) fn bytes(&mut self, len: usize) -> Result<&mut [u8]> {
         Ok(&mut Buffer::or_new(&mut self.buffer, TILE_SIZE)?[..len])
     }

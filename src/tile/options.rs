@@ -15,7 +15,7 @@ pub enum ProjectionType {
 }
 
 impl ProjectionType {
-    /// The number in the root, in shards and in the C API.
+    /// Returns the number in the root, in shards and in the C API.
     pub(crate) fn code(self) -> u8 {
         match self {
             ProjectionType::Linear => 0,
@@ -23,7 +23,7 @@ impl ProjectionType {
         }
     }
 
-    /// The type with this number.
+    /// Returns the type with this number.
     pub(crate) fn from_code(code: u8) -> Option<ProjectionType> {
         match code {
             0 => Some(ProjectionType::Linear),
@@ -71,7 +71,7 @@ impl Default for ProjectionOptions {
 }
 
 impl ProjectionOptions {
-    /// TRACK, K = 96, without a key.
+    /// Returns the defaults: TRACK, K = 96, no key.
     pub fn new() -> Self {
         Self::default()
     }
@@ -91,7 +91,7 @@ impl ProjectionOptions {
         self
     }
 
-    /// Keyed witnesses: only who has the key can make or verify them.
+    /// Sets a key for the witnesses: only owners of the key can make or verify them.
     #[must_use]
     pub fn with_key(mut self, key: &[u8; 32]) -> Self {
         self.key = Some(zeroize::Zeroizing::new(*key));

@@ -1,4 +1,4 @@
-//! The chaining values of tiles that are extracted from or edited, kept within a bound.
+//! A bounded cache of the chaining values of tiles from which shards are extracted, or which are edited.
 
 use crate::base::sync::lock;
 use crate::hash::outboard::Outboard;
@@ -50,7 +50,7 @@ impl Default for OutboardCache {
 
 #[derive(Default)]
 struct Holders {
-    /// Oldest first, nearly.
+    /// Oldest first, approximately.
     holders: VecDeque<Holder>,
     /// Index at which the search for dropped holders continues.
     next: usize,

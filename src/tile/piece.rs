@@ -19,7 +19,7 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
-    /// All of an extent.
+    /// Returns the piece that is all of an extent.
     pub(crate) fn whole(extent: Extent) -> Piece {
         let (len, residue) = (extent.len, extent.residue());
         Piece { extent: Arc::new(extent), start: 0, len, residue }
@@ -50,7 +50,7 @@ impl Piece {
         Arc::ptr_eq(&self.extent, &other.extent) && (self.start, self.len) == (other.start, other.len)
     }
 
-    /// Two pieces, cut `at` bytes from the start; 0 < `at` < len.
+    /// Cuts the piece in two, `at` bytes from the start; 0 < `at` < len.
     fn cut(&self, at: usize, reader: &mut CheckedReader<'_>) -> Result<(Piece, Piece)> {
         // All three are offsets in the extent.
         let (start, middle, end) = (self.start(), self.start() + at, self.start() + self.len());
@@ -79,7 +79,7 @@ impl Piece {
     }
 }
 
-/// The parts of `pieces` before and from `at` on, counted from their start.
+/// Cuts `pieces` in two, `at` bytes from their start.
 pub(crate) fn cut_pieces(
     pieces: &[Piece],
     at: usize,
@@ -109,19 +109,19 @@ pub(crate) fn cut_pieces(
     Ok((try_copy(pieces)?, Vec::new()))
 }
 
-/// Copies of pieces.
+/// Returns copies of the pieces.
 fn try_copy(pieces: &[Piece]) -> Result<Vec<Piece>> {
     try_collect(pieces.iter().cloned())
 }
 
-/// The pieces from `index` on, taken out of `pieces`.
+/// Removes the pieces from `index` on, and returns them.
 fn split_off(pieces: &mut Vec<Piece>, index: usize) -> Result<Vec<Piece>> {
     let mut rest = try_vec(pieces.len() - index)?;
     rest.extend(pieces.drain(index..));
     Ok(rest)
 }
 
-/// [`cut_pieces`] of pieces that are not needed any more.
+/// Cuts like [`cut_pieces`], and consumes the pieces.
 pub(crate) fn cut_off(
     mut pieces: Vec<Piece>,
     at: usize,

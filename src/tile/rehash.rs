@@ -34,7 +34,7 @@ use crate::tile::tree::TileAt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Size from which on two threads pay: each then has at least some 50 µs of hashing.
+/// Minimum size for which two threads are used. Each then has at least some 50 µs of hashing.
 const SHARED_MIN: usize = 256 * 1024;
 
 /// Number of edited tiles from which on an accelerator checks their extents.
@@ -48,12 +48,13 @@ pub(crate) struct CheckedReader<'c> {
     executor: Executor<'c>,
     /// Number of outboards that it may keep. `None` means the general limit.
     budget: Option<&'c OutboardBudget>,
-    /// The extent that was checked as a whole, its outboard, and its bytes if those in the source are not
-    /// fixed.
+    /// The extent that was checked as a whole, its outboard, and a copy of its bytes if those in the source
+    /// can change.
     held: Option<(Arc<Extent>, Arc<Outboard>)>,
     bytes: Option<Buffer>,
     group: Option<Buffer>,
-    /// The group of an extent that was checked last: its bytes are in `group`, unless those in the source are fixed.
+    /// The group of an extent that was checked last: a copy of its bytes is in `group`, unless those in the
+    /// source cannot change.
     checked: Option<(Arc<Extent>, usize)>,
     /// An assembled whole tile, and the buffers of its transform.
     tile: Option<Buffer>,
@@ -64,7 +65,7 @@ pub(crate) struct CheckedReader<'c> {
 
 #[cfg(test)]
 impl CheckedReader<'static> {
-    /// A reader for LINEAR tiles without a key.
+    /// Returns a reader for LINEAR tiles without a key.
     pub(crate) fn of_linear() -> CheckedReader<'static> {
         static CONTEXT: std::sync::OnceLock<Arc<Context>> = std::sync::OnceLock::new();
         let options = crate::tile::options::ProjectionOptions::new();
@@ -113,7 +114,7 @@ impl<'c> CheckedReader<'c> {
         &self.context.outboards
     }
 
-    /// Fills `out` with the bytes of `extent` from `start` on, or WITNESS.
+    /// Fills `out` with the bytes of `extent` from `start` on. Fails with WITNESS if they changed.
     pub(crate) fn copy(&mut self, extent: &Arc<Extent>, start: usize, out: &mut [u8]) -> Result<()> {
         // Library memory cannot change, so that it needs no check.
         if extent.trust() == Trust::Memory {
@@ -486,8 +487,8 @@ fn runs(pending: &[&TileAt], threads: usize) -> Result<Vec<u64>> {
     Ok(ends)
 }
 
-/// Computes the missing witnesses of `tiles` in parallel. With `report`, each tile is progress. Without, the
-/// callback can only cancel.
+/// Computes the missing witnesses of `tiles` in parallel. With `report`, each tile counts as progress.
+/// Without it, the progress callback can only cancel.
 pub(crate) fn witnesses(
     context: &Context,
     tiles: &[TileAt],

@@ -5,9 +5,8 @@
 //! R96_FOURIER    96 payloads of the transformed bytes; witness = top of the tree over T(payload)
 //! ```
 //!
-//! Before there are shards, the types of projections differ only in this. Coefficients are computed on demand
-//! and not kept; a tile of many blocks is transformed in slices, so that the memory of a worker does not
-//! depend on K.
+//! Apart from shards, the types of projections differ only here. Coefficients are computed on demand and not
+//! kept; a tile of many blocks is transformed in slices, so that the memory of a worker does not depend on K.
 
 #![forbid(unsafe_code)]
 
@@ -66,7 +65,7 @@ pub(crate) struct Workspace {
     hashers: Vec<Hasher>,
 }
 
-/// Room for the payloads of a slice.
+/// Returns the buffer for the payloads of a slice.
 fn room(payloads: &mut Option<Buffer>) -> Result<&mut Buffer> {
     Buffer::or_new(payloads, SLICE_BLOCKS * CLASSES * CLASS_BLOCK_BYTES)
 }
@@ -95,12 +94,12 @@ impl Scheme {
         if self.r96.is_some() { ProjectionType::R96Fourier } else { ProjectionType::Linear }
     }
 
-    /// K; 0 for LINEAR.
+    /// Returns K, or 0 for LINEAR.
     pub(crate) fn data_classes(&self) -> u8 {
         self.r96.as_ref().map_or(0, |r96| r96.data_classes)
     }
 
-    /// Type and K as the root states them.
+    /// Returns type and K in the form that the root covers.
     pub(crate) fn root_kind(&self) -> RootKind {
         RootKind { kind: self.kind().code(), classes: self.data_classes() }
     }
@@ -139,7 +138,8 @@ impl Scheme {
         sum_and_digest_of_parts(&self.digests, len, part, read).map(Some)
     }
 
-    /// The witness of a tile of `len` zeros, whose residues are 0. That of a full tile is computed once.
+    /// Returns the witness of a tile of `len` zeros, whose residues are 0. That of a full tile is computed
+    /// once.
     pub(crate) fn witness_of_zeros(&self, len: usize, workspace: &mut Workspace) -> Result<Digest> {
         // Nearly all tiles of a hole are full, so that only their witness is kept.
         if let Some(witness) = self.zeros.get().filter(|_| len == TILE_SIZE) {
@@ -197,7 +197,7 @@ impl Scheme {
         Ok((self.witness_of(payloads, executor)?, result))
     }
 
-    /// The witness of a tile whose classes have these payloads, one after the other.
+    /// Returns the witness of a tile whose classes have these payloads, one after the other.
     fn witness_of(&self, payloads: &[u8], executor: Executor<'_>) -> Result<Digest> {
         // All classes of a tile have payloads of the same length.
         let len = payloads.len() / CLASSES;

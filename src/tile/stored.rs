@@ -1,8 +1,8 @@
-//! Names for the parts of a tile tree that lie in a file.
+//! References to the parts of a tile tree that lie in a file.
 //!
 //! A tree may have nodes and tiles of which only the place in a file is known. They are loaded when they are
-//! needed, through a [`Store`], and checked against the digest that their parent has of them. Nothing here
-//! knows how the file is laid out.
+//! needed, through a [`Store`], and checked against the digest that their parent has of them. This module
+//! does not depend on the layout of the file.
 
 #![forbid(unsafe_code)]
 
@@ -54,7 +54,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// True if `next` continues this span, so that both are one.
+    /// Returns true if `next` continues this span, so that both can be one span.
     pub(crate) fn continues(&self, next: &Span) -> bool {
         if self.kind != next.kind {
             return false;
@@ -71,7 +71,7 @@ impl Span {
         }
     }
 
-    /// The part of the span in `range`, counted from its start.
+    /// Returns the part of the span in `range`, counted from its start.
     pub(crate) fn part(&self, range: &Range<u32>) -> Span {
         // Bytes in a decoded record have two offsets, of which only the inner offset moves.
         let len = range.end - range.start;
@@ -84,7 +84,7 @@ impl Span {
         }
     }
 
-    /// Appends `span` to `spans`, as a part of the last one if it continues that.
+    /// Appends `span` to `spans`. Extends the last span instead if `span` continues it.
     pub(crate) fn push(spans: &mut Vec<Span>, span: Span) {
         match spans.last_mut() {
             Some(last) if last.continues(&span) => last.len += span.len,
@@ -162,16 +162,16 @@ impl TileSpans {
 
 /// One generation of a file, from which a tree loads its nodes and tiles.
 pub(crate) trait Store: Send + Sync {
-    /// The commit that made the generation.
+    /// Returns the commit that made the generation.
     fn commit(&self) -> &Arc<CommitId>;
 
-    /// Digests, and the caches that tiles share.
+    /// Returns the context: digests, and the caches that tiles share.
     fn context(&self) -> &Arc<Context>;
 
-    /// The cache of loaded nodes.
+    /// Returns the cache of loaded nodes.
     fn cache(&self) -> &Arc<NodeCache>;
 
-    /// The base that is attached.
+    /// Returns the base that is attached.
     fn base(&self) -> Option<&Source>;
 
     /// Loads the children of a node. Fails with WITNESS or FORMAT if they do not match the entry of the node.
@@ -183,10 +183,10 @@ pub(crate) trait Store: Send + Sync {
     /// Fills `out` with the bytes of a tile from `start` on, unverified.
     fn read(&self, spans: &TileSpans, start: u32, out: OutBytes<'_>) -> Result<()>;
 
-    /// The identity of the file itself, if it is one.
+    /// Returns the identity of the file itself, if it is one.
     fn file(&self) -> Option<FileId>;
 
-    /// Name for error texts.
+    /// Returns the name for error texts.
     fn name(&self) -> String;
 }
 
@@ -206,7 +206,7 @@ impl StoredTile {
         StoredTile { store, entry, leaf, first, spans: OnceLock::new() }
     }
 
-    /// The spans, loaded at the first call.
+    /// Returns the spans, loaded at the first call.
     pub(crate) fn spans(&self) -> Result<&TileSpans> {
         if let Some((spans, _)) = self.spans.get() {
             return Ok(spans);

@@ -1,4 +1,4 @@
-//! `atlasm bench`: how fast this machine is.
+//! `atlasm bench`: the speed of the library on this machine.
 
 use crate::context::{Ctx, Report};
 use crate::status::{Failure, Res, Status};
@@ -40,7 +40,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     report.text = measured.to_text().into_bytes();
     let value: Result<Value, _> = serde_json::from_str(&measured.to_json());
     let value =
-        value.map_err(|error| Failure::new(Status::Defect, format!("the report is no JSON: {error}")))?;
+        value.map_err(|error| Failure::new(Status::Defect, format!("the report is not JSON: {error}")))?;
     report.put("report", value);
     ctx.report(None, report)
 }

@@ -165,7 +165,8 @@ fn cat(ctx: &Ctx, options: &Options, to_file: Option<&Path>) -> Res<Report> {
     Ok(report)
 }
 
-/// Bytes of any file. With a root all of it is hashed first, and every byte written is verified.
+/// Returns the bytes of any file. If a root is given, hashes the whole file first, and verifies every byte
+/// that is written.
 fn plain(ctx: &Ctx, file: &Path, root: Option<&[u8; 32]>) -> Res<(Bytes, u64, std::ops::Range<u64>)> {
     let size = objects::size_of(file)?;
     if let Some(root) = root {

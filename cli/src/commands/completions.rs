@@ -41,7 +41,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
 /// Refuses `--json` for text that is no result.
 pub(crate) fn refuse_json(ctx: &Ctx) -> Res<()> {
     if ctx.json() {
-        return Err(Failure::usage("this command prints text, and has no --json"));
+        return Err(Failure::usage("this command prints text, and does not support --json"));
     }
     Ok(())
 }

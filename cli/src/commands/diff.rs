@@ -37,7 +37,7 @@ pub(crate) struct Options {
     generation_b: u64,
 }
 
-/// One side.
+/// A file or generation that is compared.
 struct Side {
     projection: AtlasProjection,
     /// True if its bytes can be read.
@@ -73,14 +73,14 @@ fn open(ctx: &Ctx, path: &Path, generation: u64) -> Res<Side> {
             Ok(Side { has_bytes: true, size: info.domain_size, projection })
         }
         other => Err(Failure::usage(format!(
-            "{} is a {}, which diff does not compare",
+            "{} is a {}: diff compares files, outlines and containers",
             names::shown(path),
             other.name()
         ))),
     }
 }
 
-/// Ranges of the shorter one that are not known to be equal.
+/// Returns the ranges up to the shorter size that are not known to be equal.
 fn unequal(ctx: &Ctx, path: &Path, a: &Side, b: &Side) -> Res<Vec<Range<u64>>> {
     let found = ctx.operate(path, a.size, |operation| a.projection.diff(&b.projection, operation))?;
     let end = a.size.min(b.size);
@@ -88,7 +88,7 @@ fn unequal(ctx: &Ctx, path: &Path, a: &Side, b: &Side) -> Res<Vec<Range<u64>>> {
     Ok(ranges.filter(|range| !range.is_empty()).collect())
 }
 
-/// The pages of these ranges that differ, byte for byte.
+/// Returns the pages of these ranges that differ, byte for byte.
 fn differing_pages(ctx: &Ctx, a: &Side, b: &Side, ranges: &[Range<u64>]) -> Res<Vec<Range<u64>>> {
     const STEP: u64 = 1 << 20;
     let mut out: Vec<Range<u64>> = Vec::new();

@@ -43,7 +43,7 @@ pub(crate) fn open(ctx: &Ctx, path: &Path, edit: Option<&Edit>) -> Res<Opened> {
     objects::open_container(ctx, path, mode, None, options)
 }
 
-/// Refuses to change an outline apart from the file that its bytes lie in.
+/// Refuses to edit an outline, because its bytes lie in another file.
 pub(crate) fn refuse_outline(path: &Path, opened: &Opened) -> Res<()> {
     if !opened.is_outline() {
         return Ok(());
@@ -51,13 +51,16 @@ pub(crate) fn refuse_outline(path: &Path, opened: &Opened) -> Res<()> {
     let file = opened.base.clone().or_else(|| names::without_suffix(path, names::ATLAS));
     let shown = file.as_deref().map_or_else(|| "another file".to_owned(), names::shown);
     let name = file.as_deref().map_or_else(|| "FILE".to_owned(), names::quoted);
-    Err(Failure::usage(format!("{} is an outline, whose bytes are those of {shown}", names::shown(path)))
-        .with_hint(format!(
-            "change the file with any program; atlasm update {name} then brings its seals up to date"
-        )))
+    Err(Failure::usage(format!(
+        "{} is an outline and cannot be edited, because its bytes are in {shown}",
+        names::shown(path)
+    ))
+    .with_hint(format!(
+        "change the file with any program; atlasm update {name} then brings its seals up to date"
+    )))
 }
 
-/// An offset in a domain of `size` bytes: a size, `end`, or `-N` from the end.
+/// Parses an offset in a domain of `size` bytes: a size, `end`, or `-N` from the end.
 pub(crate) fn offset(text: &str, size: u64) -> Res<u64> {
     let text = text.trim_start();
     let place = if text == "end" { "-0" } else { text };
@@ -69,7 +72,7 @@ pub(crate) fn offset(text: &str, size: u64) -> Res<u64> {
 
 /// New bytes: of a file, or of standard input.
 pub(crate) struct NewBytes {
-    /// A temporary file of standard input, which is removed in the end.
+    /// A temporary file with the bytes of standard input, which is removed when it is dropped.
     _spool: Option<Spool>,
     pub(crate) source: Source,
 }
@@ -111,7 +114,7 @@ pub(crate) fn apply(
     Ok(changed(path, edit.dry_run, generation, bytes, &root))
 }
 
-/// The report of a new generation.
+/// Returns the report on a new generation.
 pub(crate) fn changed(path: &Path, dry_run: bool, generation: u64, size: u64, root: &[u8; 32]) -> Report {
     let mut report = Report::new(Status::Done, if dry_run { "unchanged" } else { "committed" });
     report.put("dry_run", dry_run).put("size", size).put("root", hex(root));

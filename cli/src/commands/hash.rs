@@ -65,7 +65,7 @@ enum Also {
 }
 
 impl Also {
-    /// Name in the lines that b3sum --tag and sha256sum --tag write.
+    /// Returns the name in the lines that b3sum --tag and sha256sum --tag write.
     fn tag(self) -> &'static str {
         match self {
             Also::Blake3 => "BLAKE3",
@@ -156,7 +156,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     })
 }
 
-/// `ROOT  NAME`, with the escapes of b3sum and sha256sum.
+/// Appends `ROOT  NAME`, with the escapes of b3sum and sha256sum.
 fn line(out: &mut Vec<u8>, digest: &[u8; 32], name: Option<&Path>, raw: bool) {
     let Some(name) = name else {
         out.extend(units::hex(digest).bytes());
@@ -171,7 +171,7 @@ fn line(out: &mut Vec<u8>, digest: &[u8; 32], name: Option<&Path>, raw: bool) {
     out.extend(name);
 }
 
-/// `TAG (NAME) = DIGEST`, as b3sum --tag and sha256sum --tag.
+/// Appends `TAG (NAME) = DIGEST`, as b3sum --tag and sha256sum --tag do.
 fn tagged_line(out: &mut Vec<u8>, tag: &str, digest: &[u8; 32], name: &Path, raw: bool) {
     let (escaped, name) = escape(name, raw);
     if escaped {
@@ -222,7 +222,7 @@ fn unescape(name: &[u8]) -> Option<Vec<u8>> {
 struct Wanted {
     name: PathBuf,
     digest: [u8; 32],
-    /// `None`: the digest is a root.
+    /// `None` means that the digest is a root.
     also: Option<Also>,
 }
 
@@ -283,7 +283,10 @@ fn check(ctx: &Ctx, options: &Options, list: &Path) -> Res<()> {
         }
     }
     if wanted.is_empty() && ctx.status() == Status::Done {
-        return Err(Failure::new(Status::Foreign, format!("{} has no line", names::shown(list))));
+        return Err(Failure::new(
+            Status::Foreign,
+            format!("{} is empty, and a list must have one line per file", names::shown(list)),
+        ));
     }
     let (total, mut differing, mut unread) = (wanted.len(), 0_u64, 0_u64);
     for one in &wanted {
@@ -313,7 +316,7 @@ fn check(ctx: &Ctx, options: &Options, list: &Path) -> Res<()> {
             let also = both.map(|both| both.also).unwrap_or_default();
             if let Some((which, _)) = also.iter().find(|(_, digest)| *digest == one.digest) {
                 let text = format!(
-                    "{} has the {} digests of files and not their roots: that of {} is right",
+                    "{} lists {} digests of files instead of roots, and that of {} matches",
                     names::shown(list),
                     which.tag(),
                     names::shown(&one.name)
@@ -385,7 +388,7 @@ fn finished(
 /// Bytes of a piece that is read ahead.
 const PIECE: usize = 8 << 20;
 
-/// Hashes bytes as they come. `size` is their number, or 0 if that is unknown.
+/// Hashes bytes as they arrive. `size` is their number, or 0 if that is unknown.
 fn pump(
     ctx: &Ctx,
     path: &Path,
@@ -445,7 +448,7 @@ fn pump(
     Ok(Hashed { also: digests.finish(), ..result? })
 }
 
-/// The next piece; `None` at the end, or after a signal.
+/// Returns the next piece; `None` at the end, or after a signal.
 fn next(pieces: &Receiver<io::Result<Vec<u8>>>) -> io::Result<Option<Vec<u8>>> {
     loop {
         match pieces.recv_timeout(Duration::from_millis(50)) {

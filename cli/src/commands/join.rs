@@ -46,23 +46,23 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     }
 }
 
-/// The part of the file that a name from `split` is about, so that its classes come together.
+/// Returns the number of the window in a name from `split`. Sorting by it groups the classes of a window.
 fn window_of(path: &Path) -> Option<u64> {
     let name = path.to_str()?.strip_suffix(".shard")?;
     name.rsplit_once('-')?.1.parse().ok()
 }
 
-/// Number of shards left out that are named one by one.
+/// Maximum number of shards left out that are named one by one.
 const NAMED: u64 = 3;
 
-/// The name before that of the part, as `split` and `shard` write it: that of the file.
+/// Returns the name of the file in a shard's name, as `split` and `shard` write it.
 fn file_of(path: &Path) -> String {
     let name = names::shown(Path::new(names::last(path)));
     let stem = name.strip_suffix(".shard").and_then(|stem| stem.rsplit_once('.'));
     stem.map_or_else(|| name.clone(), |(file, _)| file.to_owned())
 }
 
-/// Says which root a shard states that does not have the wanted one.
+/// Returns a hint with the shard's root if it differs from `wanted`.
 fn found_root(ctx: &Ctx, path: &Path, wanted: &[u8; 32]) -> Option<String> {
     let info = read(ctx, path, None).ok()?.info();
     if info.root == *wanted {
@@ -72,7 +72,7 @@ fn found_root(ctx: &Ctx, path: &Path, wanted: &[u8; 32]) -> Option<String> {
     Some(format!("the shards state the root {}, which 'atlasm hash --type {kind}' prints", hex(&info.root)))
 }
 
-/// Names the files whose shards lie among the others and were not needed.
+/// Warns of shards of other files, which were not needed.
 fn warn_of_others(ctx: &Ctx, paths: &[PathBuf], used: &BTreeSet<String>) {
     let mut others: BTreeMap<String, u64> = BTreeMap::new();
     for path in paths.iter().filter(|path| window_of(path).is_some()) {
@@ -82,11 +82,11 @@ fn warn_of_others(ctx: &Ctx, paths: &[PathBuf], used: &BTreeSet<String>) {
         }
     }
     for (file, shards) in others {
-        ctx.warn(&format!("left out: {} of {file}, which were not read", count(shards, "shard")));
+        ctx.warn(&format!("left out: {} of {file}, which the output does not need", count(shards, "shard")));
     }
 }
 
-/// All shards, window by window.
+/// Returns all shards, window by window.
 fn listed(options: &Options) -> Res<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for path in &options.shards {
@@ -167,7 +167,7 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
         ctx.warn(&format!("left out: {} more", count(left_out - NAMED, "shard")));
     }
     if used == 0 {
-        let text = format!("none of {} is usable", count(paths.len() as u64, "shard"));
+        let text = format!("none of {} can be used", count(paths.len() as u64, "shard"));
         let failure = Failure::new(Status::Incomplete, text);
         return Err(match other_root {
             Some(text) => failure.with_hint(text),
@@ -219,12 +219,12 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
 fn read(ctx: &Ctx, path: &Path, root: Option<&[u8; 32]>) -> Res<AtlasShard> {
     let kind = objects::kind_of(path)?;
     if !matches!(kind, Kind::Shard | Kind::CompressedShard) {
-        return Err(Failure::new(Status::Foreign, format!("{} is no shard", names::shown(path))));
+        return Err(Failure::new(Status::Foreign, format!("{} is not a shard", names::shown(path))));
     }
     Ok(info::read_shard(ctx, path, kind, root)?.0)
 }
 
-/// Takes the bytes of a shard.
+/// Adds the bytes of a shard to the reconstruction.
 fn add(ctx: &Ctx, path: &Path, shard: &AtlasShard, rebuilt: &AtlasReconstruction) -> Res<ShardInfo> {
     let size = shard.info().payload_size;
     ctx.operate(path, size, |operation: &mut Operation<'_>| rebuilt.add(shard, operation))

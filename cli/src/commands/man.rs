@@ -45,7 +45,7 @@ fn failed(error: io::Error) -> Failure {
     Failure::new(crate::status::Status::Defect, format!("making the manual: {error}"))
 }
 
-/// The program as clap knows it, each command with the name of its page.
+/// Returns the clap definition of the program, each command with the name of its page.
 fn program() -> Command {
     let mut program = Cli::command();
     program.build();
@@ -57,7 +57,7 @@ fn program() -> Command {
     program
 }
 
-/// The page of the program.
+/// Returns the page of the program.
 fn front(program: &Command) -> io::Result<Vec<u8>> {
     let man =
         Man::new(program.clone().after_help("")).source(format!("atlasm {}", env!("CARGO_PKG_VERSION")));
@@ -162,7 +162,7 @@ fn section(out: &mut Vec<u8>, title: &str, paragraphs: &[&str]) -> io::Result<()
     roff.to_writer(out)
 }
 
-/// The page of one command.
+/// Returns the page of one command.
 fn page(command: &Command) -> io::Result<Vec<u8>> {
     let name = format!("atlasm {}", command.get_name());
     let leaked: &'static str = Box::leak(name.into_boxed_str());

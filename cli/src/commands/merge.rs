@@ -87,7 +87,7 @@ fn merge(ctx: &Ctx, options: &Options) -> Res<Report> {
     Ok(report)
 }
 
-/// The range of a file that a part is about.
+/// The range of a file that a part covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PartRange {
     pub(crate) range: Range<u64>,
@@ -96,7 +96,8 @@ pub(crate) struct PartRange {
 }
 
 impl PartRange {
-    /// The note of the outline of a range, with the user's own text or the name of the file. A name is at most 255 bytes.
+    /// Returns the note of the outline of a range, with the user's own text or the name of the file. A name
+    /// is at most 255 bytes.
     pub(crate) fn note(&self, text: &[u8]) -> Vec<u8> {
         let PartRange { range, whole } = self;
         let own = format!("{whole} bytes, {}..{}: ", range.start, range.end);
@@ -104,7 +105,7 @@ impl PartRange {
     }
 }
 
-/// The range that the note of an outline of `size` bytes begins with.
+/// Returns the range that the note of an outline of `size` bytes begins with.
 pub(crate) fn range_of(note: &[u8], size: u64) -> Option<PartRange> {
     let own = note.strip_prefix(RANGE_OF)?.split(|byte| *byte == b':').next()?;
     let (whole, range) = std::str::from_utf8(own).ok()?.split_once(" bytes, ")?;
@@ -120,7 +121,7 @@ fn check_order(ctx: &Ctx, ranges: &[(&PathBuf, Option<PartRange>)], has_outline:
     if known.len() < ranges.len() {
         // Containers with their bytes may be joined in any order.
         if has_outline {
-            ctx.warn("not all parts say which range they are of, so that their order was not checked");
+            ctx.warn("some parts do not state their range, so that the order was not checked");
         }
         return Ok(());
     }

@@ -105,7 +105,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
 }
 
 impl Options {
-    /// True if a copy is named in one of the ways.
+    /// Returns true if a copy is named in one of the ways.
     fn has_copies(&self) -> bool {
         !(self.from.is_empty() && self.from_url.is_empty() && self.from_command.is_empty())
     }
@@ -184,7 +184,7 @@ fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     }
 }
 
-/// Writes a file from copies that is not there, whole or not at all.
+/// Writes a missing file from copies, whole or not at all.
 fn absent(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     let given =
         names::seal_of(options.outline.as_deref(), walk::below(&options.files, file), file, names::ATLAS);
@@ -193,7 +193,7 @@ fn absent(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         objects::size_of(file)?;
     }
     if !options.has_copies() || options.dry_run {
-        let text = format!("{} is not there, and {} is", names::shown(file), names::shown(&path));
+        let text = format!("{} is missing, and its seal {} exists", names::shown(file), names::shown(&path));
         let hint = format!("a copy can bring it back: atlasm repair --from COPY {}", names::quoted(file));
         return Err(Failure::new(Status::Incomplete, text).with_hint(hint));
     }
@@ -221,7 +221,7 @@ enum Proved {
     Ended(Report),
 }
 
-/// Makes an outline anew that is damaged itself, if the file or a copy has its root. Otherwise the file is repaired from its
+/// Rebuilds a damaged outline if the file or a copy has its root. Otherwise the file is repaired from its
 /// parity first, which the root proves too.
 fn proved_outline(
     ctx: &Ctx,
@@ -254,7 +254,7 @@ fn proved_outline(
             return Ok(Proved::Ended(outline_repaired(ctx, file, &path)));
         }
         ctx.warn(&format!(
-            "{} was damaged itself, and is made anew from {}",
+            "{} was itself damaged, and was rebuilt from {}",
             names::shown(&path),
             names::shown(origin)
         ));
@@ -490,7 +490,7 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
     Ok(out)
 }
 
-/// Checks the parity file, and whether it is of the bytes of the outline.
+/// Checks the parity file, and whether it protects the bytes of the outline.
 fn check(ctx: &Ctx, file: &Path, path: &Path, known: Option<&Known>) -> Res<Checked> {
     let mut checked = verify::check_parity(ctx, file, path, None)?;
     if let Some(known) = known {
@@ -520,7 +520,7 @@ fn of_other_bytes(ctx: &Ctx, file: &Path, path: &Path, known: &Known) -> Res<Rep
     )))
 }
 
-/// Writes a damaged parity file anew, from a file that is whole.
+/// Writes a damaged parity file again, from an intact file.
 fn restore(ctx: &Ctx, file: &Path, path: &Path, root: Option<&[u8; 32]>) -> Res<Report> {
     let parity = verify::open_parity(ctx, path, root)?;
     let source = ctx.source(file)?;
@@ -588,7 +588,7 @@ fn cut(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline, surplus: u6
     Ok(report)
 }
 
-/// The failure for a partial repair that would write nothing.
+/// Returns the failure for a partial repair that would write nothing.
 fn nothing_to_rebuild(file: &Path, checked: &Checked) -> Failure {
     let bytes: u64 = checked.bad.iter().map(|bad| bad.length).sum();
     let text = format!(
@@ -604,12 +604,13 @@ fn nothing_to_rebuild(file: &Path, checked: &Checked) -> Failure {
     Failure::new(Status::Incomplete, text).with_hint(hint)
 }
 
-/// Says that the other names of a file keep the damaged bytes, because the repaired file is a new one.
+/// Warns that the other names of a file keep the damaged bytes, because the repaired file is a new one.
 fn warn_of_links(ctx: &Ctx, options: &Options, file: &Path) {
     let links = fs::metadata(file).map_or(1, |metadata| metadata.nlink());
     if links > 1 && options.output.is_none() {
         ctx.warn(&format!(
-            "{} has {} (hard links), which {} the damaged bytes; repair --from COPY works in place, for all names",
+            "{} has {} (hard links), which {} the damaged bytes; repair --from COPY works in place, for \
+             all names",
             names::shown(file),
             count(links - 1, "other name"),
             if links == 2 { "keeps" } else { "keep" }
@@ -621,7 +622,8 @@ fn explain(file: &Path, parity: &Path, failure: Failure) -> Failure {
     let name = names::quoted(file);
     match failure.status {
         Status::Incomplete => failure.while_doing(names::shown(parity)).with_hint(format!(
-            "nothing was written; atlasm repair --from COPY {name} takes the rest from a copy, --partial repairs what can be"
+            "nothing was written; atlasm repair --from COPY {name} takes the rest from a copy, --partial \
+             repairs what can be"
         )),
         Status::Differs => failure.while_doing(names::shown(parity)).with_hint("nothing was written"),
         Status::Io if failure.hint.as_deref() == Some(FULL) => failure.with_hint(format!(
@@ -675,7 +677,7 @@ fn dry(ctx: &Ctx, file: &Path, checked: &Checked) -> Report {
 
 // From copies.
 
-/// Outcome of the bad ranges.
+/// The bad ranges after a repair: those repaired, those left, and the bytes written.
 #[derive(Default)]
 struct Mended {
     repaired: Vec<Bad>,
@@ -683,7 +685,7 @@ struct Mended {
     written: u64,
 }
 
-/// Repairs `at`, which is `file` or becomes that.
+/// Repairs `at`: `file` itself, or the copy that replaces it.
 fn from_copies(ctx: &Ctx, options: &Options, file: &Path, at: &Path, outline: &Outline) -> Res<Report> {
     let donors = donors(ctx, options, at, outline)?;
     let findings = damage::find(ctx, at, outline)?;
@@ -791,7 +793,7 @@ fn from_copies(ctx: &Ctx, options: &Options, file: &Path, at: &Path, outline: &O
     Ok(report)
 }
 
-/// The places that `--from` names.
+/// Returns the places that `--from` names.
 fn donors(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> Res<Vec<Donor>> {
     let own = fs::metadata(file).map_err(|error| Failure::io("looking at", file, &error))?;
     let mut donors = Vec::new();
@@ -828,7 +830,7 @@ fn donors(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> Res<V
     Ok(donors)
 }
 
-/// Takes each bad range from the first donor that has it, verified, and writes it.
+/// Writes each bad range with verified bytes of the first donor that has them.
 fn mend(
     ctx: &Ctx,
     options: &Options,
@@ -905,7 +907,10 @@ fn check_written(ctx: &Ctx, file: &Path, outline: &Outline, mended: &Mended) -> 
         while at < bad.end() {
             let len = usize::try_from(bad.end() - at).unwrap_or(TILE_SIZE).min(TILE_SIZE);
             if let Err(error) = projection.read(at, &mut buffer[..len]) {
-                let text = format!("{} does not read back at {at} what was written", names::shown(file));
+                let text = format!(
+                    "{}: bytes read back from offset {at} differ from those that were written",
+                    names::shown(file)
+                );
                 return Err(Failure::from(error).while_doing(text).with_hint("the disk may be failing"));
             }
             at += len as u64;

@@ -72,7 +72,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
         && files.len() > 1
     {
         return Err(Failure::usage(format!(
-            "-o {} is not a folder, and there are {} to seal",
+            "-o {} is not a folder, and must be one for {} to seal",
             names::shown(output),
             units::count(files.len() as u64, "file")
         )));
@@ -84,13 +84,13 @@ fn is_folder(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
-/// The time of a commit.
+/// Returns the time of a commit.
 pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(0)
 }
 
-/// Properties of a file that change when it is written to.
+/// Returns the properties of a file that change when it is written to.
 fn stamp(metadata: &Metadata) -> (u64, i64, i64, i64, i64) {
     (metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec())
 }
@@ -204,8 +204,8 @@ fn write_outline(
     })
 }
 
-/// Replaces a damaged outline of `file` by one of the bytes of `from`, which may be a copy. False if these have another root
-/// than the known one.
+/// Replaces a damaged outline of `file` by one of the bytes of `from`, which may be a copy. Returns false if
+/// these bytes have another root than the known one.
 pub(crate) fn outline_anew(
     ctx: &Ctx,
     file: &Path,
@@ -224,7 +224,7 @@ pub(crate) fn outline_anew(
     Ok(true)
 }
 
-/// Names of the outline and the parity file.
+/// Returns the names of the outline and the parity file.
 fn places(options: &Options, file: &Path) -> (PathBuf, PathBuf) {
     match &options.output {
         Some(output) if !is_folder(output) => {
@@ -241,7 +241,8 @@ fn places(options: &Options, file: &Path) -> (PathBuf, PathBuf) {
     }
 }
 
-/// Returns a parity file beside the new outline that was made of other bytes, which `-f` removes. It is refused without.
+/// Returns the parity file beside the new outline if it protects other bytes. `-f` removes it; without `-f`
+/// it is refused.
 fn stale_parity<'p>(ctx: &Ctx, options: &Options, file: &Path, path: &'p Path) -> Res<Option<&'p Path>> {
     if !output::exists(path)? {
         return Ok(None);
@@ -270,7 +271,7 @@ fn stale_parity<'p>(ctx: &Ctx, options: &Options, file: &Path, path: &'p Path) -
     }
 }
 
-/// Refuses to seal a file anew that its present outline says is damaged.
+/// Refuses to seal a file again if its present outline shows damage.
 fn refuse_damaged(ctx: &Ctx, file: &Path, outline: &Path) -> Res<()> {
     let Ok(Some(known)) = damage::find_outline(ctx, file, Some(outline), Guess::Never) else {
         // An outline that does not open vouches for nothing.
@@ -292,18 +293,19 @@ fn refuse_damaged(ctx: &Ctx, file: &Path, outline: &Path) -> Res<()> {
     Err(Failure::new(
         Status::Differs,
         format!(
-            "{} is not what {} has: {} differ, and sealing it anew would take damage for truth",
+            "{} differs from {} in {}: sealing it again could seal damaged bytes",
             names::shown(file),
             names::shown(outline),
             human(findings.bytes() + findings.surplus)
         ),
     )
     .with_hint(format!(
-        "atlasm repair {name} repairs it; if the change was meant, atlasm update {name} brings the seals up to date"
+        "atlasm repair {name} repairs it; if the change was meant, atlasm update {name} brings the seals \
+         up to date"
     )))
 }
 
-/// Says that a new outline has neither the log nor the note of the old one.
+/// Warns that a new outline has neither the log nor the note of the old one.
 fn warn_of_log(ctx: &Ctx, file: &Path, outline: &Path) {
     let Ok(Some(known)) = damage::find_outline(ctx, file, Some(outline), Guess::Never) else { return };
     let note = known.container.note(known.generation).unwrap_or_default();
@@ -317,7 +319,7 @@ fn warn_of_log(ctx: &Ctx, file: &Path, outline: &Path) {
     }
 }
 
-/// Gives all files their names, or none.
+/// Renames all files to their targets, or none.
 fn finish_all(staged: Vec<Staged>) -> Res<()> {
     let mut named: Vec<PathBuf> = Vec::new();
     for one in staged {

@@ -76,7 +76,7 @@ fn shards(ctx: &Ctx, options: &Options, file: &Path) -> Res<()> {
         Kind::Plain => objects::size_of(file)?,
         other => {
             return Err(Failure::usage(format!(
-                "{} is a {}, of which no shard is cut",
+                "{} is a {}, and a shard is cut from a file or a container",
                 names::shown(file),
                 other.name()
             )));
@@ -97,7 +97,7 @@ fn shards(ctx: &Ctx, options: &Options, file: &Path) -> Res<()> {
     result
 }
 
-/// Makes a folder; false if it is there.
+/// Makes a folder. Returns false if it exists.
 pub(crate) fn make_folder(path: &Path) -> Res<bool> {
     output::refuse_stdout(path)?;
     if output::exists(path)? {
@@ -170,7 +170,7 @@ fn write_shards(
     Ok(())
 }
 
-/// The serialised shard of a region.
+/// Returns the serialised shard of a region.
 fn cut(
     ctx: &Ctx,
     file: &Path,
@@ -193,7 +193,7 @@ fn cut(
     })
 }
 
-/// The projection of a file, or of a generation of a container.
+/// Returns the projection of a file, or of a generation of a container.
 fn project(ctx: &Ctx, options: &Options, file: &Path, size: u64) -> Res<(AtlasProjection, Option<Opened>)> {
     if objects::kind_of(file)? == Kind::Container {
         let opened =

@@ -12,7 +12,7 @@ use clap::Args;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Bytes of the file that a shard is about.
+/// Bytes of the file that a shard covers.
 const WINDOW: u64 = 64 << 20;
 /// Classes of a file.
 const CLASSES: u8 = 96;

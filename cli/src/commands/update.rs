@@ -135,7 +135,7 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     Ok(report)
 }
 
-/// Text of a change: of bytes that were there, and of the size.
+/// Returns the text of a change: of bytes that were there, and of the size.
 fn change(findings: &Findings, old: u64, new: u64) -> String {
     let mut parts = Vec::new();
     let kept = findings.bad.iter().filter(|bad| bad.offset < new);
@@ -164,7 +164,7 @@ fn result(is_same: bool, dry_run: bool) -> &'static str {
     }
 }
 
-/// Returns the shape of a parity file that was made of other bytes than those of the file, which are intact.
+/// Returns the parity file and its properties if it protects other bytes than the file has, which are intact.
 fn stale_parity<'p>(
     ctx: &Ctx,
     file: &Path,
@@ -190,7 +190,7 @@ pub(crate) fn parity_anew(ctx: &Ctx, file: &Path, path: &Path, old: &ParityInfo)
     Ok(staged)
 }
 
-/// The ranges that were changed; those that are not named are damage.
+/// Returns the ranges that were changed; those that are not named are damage.
 fn changed(
     file: &Path,
     options: &Options,
@@ -233,7 +233,7 @@ fn changed(
     Ok(found)
 }
 
-/// The parity file of the changed bytes, under a temporary name.
+/// Returns the parity file of the changed bytes, under a temporary name.
 fn new_parity(
     ctx: &Ctx,
     file: &Path,
@@ -268,7 +268,7 @@ fn new_parity(
     }
 }
 
-/// Makes the file as it is the newest generation of its outline.
+/// Commits the present bytes of the file as the newest generation of its outline.
 fn commit(
     ctx: &Ctx,
     options: &Options,

@@ -170,7 +170,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     Ok(())
 }
 
-/// The files that have seals in these folders, or in those of `--outline` and `--parity`, and are not there.
+/// Returns the files that have seals in these folders, or in those of `--outline` and `--parity`, and are not there.
 fn missing(ctx: &Ctx, options: &Options) -> Res<Vec<(PathBuf, Missing)>> {
     let mut found = BTreeMap::new();
     let mut folders = options.files.clone();
@@ -233,12 +233,12 @@ fn is_missing(ctx: &Ctx, file: &Path, seals: &Missing) -> Report {
     report
 }
 
-/// With `-q` an intact file has no line.
+/// Removes the line of an intact file if `-q` is given.
 fn without_intact(report: Report) -> Report {
     if report.status == Status::Done { Report { text: Vec::new(), ..report } } else { report }
 }
 
-/// The report on a file whose search `--max-time` ended before it began.
+/// Returns the report on a file whose search `--max-time` ended before it began.
 fn unfinished(ctx: &Ctx, file: &Path, state: Option<&State>) -> Report {
     if let Some(report) = state.and_then(|state| bad_before(ctx, file, &state.known(file))) {
         return report;
@@ -250,7 +250,8 @@ fn unfinished(ctx: &Ctx, file: &Path, state: Option<&State>) -> Report {
     report
 }
 
-/// The report on a file that was not searched, from the damage that earlier runs found. `None` if they found none.
+/// Returns the report on a file that was not searched, from the damage that earlier runs found. `None` if
+/// they found none.
 fn bad_before(ctx: &Ctx, file: &Path, known: &Known) -> Option<Report> {
     if known.bad.is_empty() {
         return None;
@@ -269,7 +270,7 @@ fn bad_before(ctx: &Ctx, file: &Path, known: &Known) -> Option<Report> {
     Some(report)
 }
 
-/// Searched part of a file, by an earlier run and by this one.
+/// Part of a file that an earlier run and this one searched.
 struct Part {
     from: Place,
     /// Set if `--max-time` ended the search before the end of the file.
@@ -279,7 +280,7 @@ struct Part {
     known: Known,
 }
 
-/// Damage of a file that no search since has found to be good, and the root of the outline.
+/// Damage that was found and not seen repaired since, and the root of the outline.
 #[derive(Clone, Default)]
 struct Known {
     root: [u8; 32],
@@ -294,7 +295,8 @@ struct Place {
     root: [u8; 32],
 }
 
-/// Bytes that are searched between two looks at the clock: half a second of `--rate`, at most 256 MiB.
+/// Returns the number of bytes that are searched between two checks of the clock: half a second of `--rate`,
+/// at most 256 MiB.
 fn step(options: &Options) -> u64 {
     let tile = atlas_manifold::TILE_SIZE as u64;
     let bytes = options.rate.map_or(256 * tile, |rate| rate / 2);
@@ -335,8 +337,11 @@ impl State {
             Err(error) => return Err(Failure::io("reading the state", path, &error)),
         };
         let foreign = || {
-            Failure::new(Status::Foreign, format!("{} is no state of a verification", names::shown(path)))
-                .with_hint("--resume names a file that this command writes itself")
+            Failure::new(
+                Status::Foreign,
+                format!("{} is not a state file of atlasm verify", names::shown(path)),
+            )
+            .with_hint("--resume names a file that this command writes itself")
         };
         let value: Value = serde_json::from_slice(&text).map_err(|_| foreign())?;
         let files = value.get("atlasm_verified_ns").and_then(Value::as_object).ok_or_else(foreign)?;
@@ -359,13 +364,13 @@ impl State {
         Ok(state)
     }
 
-    /// Name of a file in the state: absolute, and the same for one file.
+    /// Returns the name of a file in the state: absolute, and the same for one file.
     fn key(file: &Path) -> String {
         let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         names::object(&whole).to_string()
     }
 
-    /// When the file was verified; 0: never.
+    /// Returns the time at which the file was verified. 0 means never.
     fn verified(&self, file: &Path) -> i64 {
         self.times.get(&Self::key(file)).copied().unwrap_or(0)
     }
@@ -452,7 +457,7 @@ impl Known {
     }
 }
 
-/// The parity file of `file`: `given`, or FILE.atp if that is there.
+/// Returns the parity file of `file`: `given`, or FILE.atp if that is there.
 pub(crate) fn parity_of(file: &Path, outline: Option<&Path>, given: Option<PathBuf>) -> Option<PathBuf> {
     if given.is_some() {
         return given;
@@ -482,7 +487,7 @@ pub(crate) struct Checked {
 }
 
 impl Checked {
-    /// True if all of the file can be rebuilt.
+    /// Returns true if all of the file can be rebuilt.
     pub(crate) fn can_repair(&self) -> bool {
         !self.is_stale && matches!(self.report.data, ParityVerdict::Intact | ParityVerdict::Repairable)
     }
@@ -566,7 +571,7 @@ pub(crate) fn check_parity(ctx: &Ctx, file: &Path, path: &Path, root: Option<&[u
     })
 }
 
-/// Neighbours of one kind as one range.
+/// Merges neighbouring ranges of one kind.
 pub(crate) fn merged(bad: &[damage::Bad]) -> Vec<damage::Bad> {
     let mut out: Vec<damage::Bad> = Vec::new();
     for one in bad.iter().copied() {
@@ -615,7 +620,7 @@ fn verify(ctx: &Ctx, options: &Options, file: &Path, part: Option<&mut Part>) ->
     }
 }
 
-/// The failure for a file without seals.
+/// Returns the failure for a file without seals.
 pub(crate) fn no_seals(file: &Path) -> Failure {
     let wanted = names::with_suffix(file, names::ATLAS);
     Failure::new(
@@ -721,7 +726,7 @@ fn against_outline(
             None
         }
         Some(Err((path, failure))) => {
-            ctx.warn(&format!("the parity file is of no use: {}", failure.message));
+            ctx.warn(&format!("the parity file cannot be used: {}", failure.message));
             Some(Err(path))
         }
         Some(Ok(checked)) => Some(Ok(checked)),
@@ -798,7 +803,7 @@ fn against_outline(
     Ok(report)
 }
 
-/// The verdict and the bad ranges in text.
+/// Writes the verdict and the bad ranges as text.
 fn describe(ctx: &Ctx, options: &Options, file: &Path, size: u64, findings: &Findings, report: &mut Report) {
     if findings.bad.is_empty() && findings.surplus == 0 {
         let word = ctx.coloured(Colour::Good, "intact");
@@ -827,7 +832,8 @@ fn describe(ctx: &Ctx, options: &Options, file: &Path, size: u64, findings: &Fin
     }
 }
 
-/// Warns of a parity file that is plainly of no use, by its first block and its size. `--parity-too` reads all of it.
+/// Warns of a parity file that its first block or its size shows to be useless. `--parity-too` reads all of
+/// it.
 fn glance(ctx: &Ctx, path: &Path, outline: &Outline) {
     let found = match open_parity(ctx, path, Some(&outline.root)) {
         Err(failure) if failure.status == Status::Cancelled || ctx.is_late() => return,
@@ -848,7 +854,7 @@ fn glance(ctx: &Ctx, path: &Path, outline: &Outline) {
     ctx.warn(&format!("{found}; --parity-too says what that means"));
 }
 
-/// The name of a file in an advice, with options for the seals that a repair does not find by itself.
+/// Returns the name of a file in an advice, with options for the seals that a repair does not find by itself.
 pub(crate) fn named_seals(file: &Path, outline: Option<&Outline>, parity: Option<&Path>) -> Named {
     let name = names::quoted(file);
     let place = |option: &str, path: &Path| format!("{option} {} ", names::quoted(path));
@@ -898,7 +904,8 @@ fn advise(
         (Status::Differs, _) if findings.bad_records > 0 => {
             let way = "remove it, and seal the file anew once you are sure of the file";
             format!(
-                "nothing else vouches for what the outline has lost; {way}, or atlasm repair --from COPY {from_copy}"
+                "nothing else vouches for what the outline has lost; {way}, or atlasm repair --from COPY \
+                 {from_copy}"
             )
         }
         (Status::Repairable, _) if findings.bad.is_empty() && findings.surplus > 0 => {
@@ -908,7 +915,8 @@ fn advise(
             format!("{} can repair all of it: atlasm repair {from_parity}", names::shown(&checked.path))
         }
         (Status::Repairable, Some(checked)) => format!(
-            "{} is damaged itself, and can be mended from the file: atlasm repair --parity-too {from_parity}",
+            "{} is itself damaged, and can be rebuilt from the file: atlasm repair --parity-too \
+             {from_parity}",
             names::shown(&checked.path)
         ),
         (Status::Incomplete, Some(checked)) => format!(

@@ -88,7 +88,7 @@ class FileIo(enum.IntEnum):
     read-only as a whole and that no other machine writes to. A file on a read-only mount of a file system that is
     mounted for writing elsewhere is read. The caller guarantees that no process writes to a file that is only sealed
     against shrinking, and that no administrator revokes the other two guarantees in the meantime. A failing disk
-    kills the process (SIGBUS) under a mapping; with reads it is IO."""
+    kills the process (SIGBUS) under a mapping; reads fail with IO."""
 
 
 class ProjectionType(enum.IntEnum):
@@ -143,7 +143,7 @@ class ChangeType(enum.IntEnum):
     MOVE = 3
     """Cuts [offset, offset + length) and inserts it before the byte that was at destination before the move. At the
     size of the domain it goes to the end. A destination at either edge of the range changes nothing; one strictly
-    inside it is ATLAS_STATUS_INVALID_ARGUMENT."""
+    inside it fails with ATLAS_STATUS_INVALID_ARGUMENT."""
 
 
 class CompressionAlgorithm(enum.IntEnum):
@@ -154,11 +154,11 @@ class CompressionAlgorithm(enum.IntEnum):
     DEFLATE = 1
     """One raw DEFLATE stream (RFC 1951) per block."""
     CONSERVATION_AWARE = 2
-    """For each block the smaller of DEFLATE alone and DEFLATE after a split into byte planes."""
+    """DEFLATE of each block, alone or after a split into byte planes, whichever is smaller."""
     ZSTD = 3
-    """Zstandard, after byte planes if they help. UNSUPPORTED without ATLAS_FEATURE_ZSTD."""
+    """Zstandard, after byte planes if they help. Fails with UNSUPPORTED without ATLAS_FEATURE_ZSTD."""
     LZ4 = 4
-    """LZ4, after byte planes if they help. UNSUPPORTED without ATLAS_FEATURE_LZ4."""
+    """LZ4, after byte planes if they help. Fails with UNSUPPORTED without ATLAS_FEATURE_LZ4."""
     AUTO = 5
     """The algorithm that suits a shard and the target, found by samples of the shard. A compressed shard names the
     chosen algorithm, never this one."""

@@ -12,7 +12,7 @@ use std::sync::Mutex;
 /// RFC 1951 by flate2 on zlib-rs.
 pub(super) struct Deflate;
 
-/// A level with short searches. Level 1 has fixed codes, so that trials with it are meaningless.
+/// A level with short searches. Level 1 uses fixed Huffman codes, so that trials with it would be misleading.
 const QUICK_LEVEL: i32 = 3;
 /// Bytes of the state of an encoder, 368 KiB.
 const ENCODER_FOOTPRINT: usize = 384 * 1024;
@@ -24,12 +24,12 @@ impl BlockCodec for Deflate {
         level.min(QUICK_LEVEL)
     }
 
-    /// A match of 258 bytes has two bits.
+    /// A match of 258 bytes needs at least two bits.
     fn max_expansion(&self) -> usize {
         1_032
     }
 
-    /// Level 1 uses only the fixed code, which makes nine bits of every byte from 144 on.
+    /// Level 1 uses only the fixed code, which encodes every byte from 144 on in nine bits.
     fn room(&self, len: usize) -> usize {
         len + len / 8 + 1_024
     }
@@ -57,8 +57,8 @@ impl BlockCodec for Deflate {
     }
 }
 
-/// Returns a new state of at most `footprint` bytes. Without memory the codec panics, which prints a
-/// message, so that the memory is tried first.
+/// Returns a new state of at most `footprint` bytes. The codec panics and prints a message if it gets no
+/// memory, so that an allocation of this size is tried first.
 fn made<T>(footprint: usize, make: impl FnOnce() -> T + UnwindSafe) -> Result<T> {
     // The allocation that follows then rarely fails.
     drop(try_vec::<u8>(footprint)?);
@@ -103,7 +103,7 @@ impl Encode for Deflater {
     }
 }
 
-/// Used states in good condition, because making one costs more than a small read.
+/// Decoder states for reuse, because making one costs more than a small read.
 static USED: Mutex<Vec<Decompress>> = Mutex::new(Vec::new());
 /// Maximum number of kept states, of some 50 KiB each.
 const MAX_USED: usize = 8;

@@ -1,7 +1,7 @@
 //! LZ4: blocks without a frame, by lz4_flex.
 //!
-//! The decoder is safe Rust. That of the C library is up to 1.25 times as fast, including BLAKE3 of its
-//! output, and would be the second C library that reads hostile bytes.
+//! The decoder is safe Rust. The decoder of the C library is up to 1.25 times as fast, including BLAKE3 of
+//! its output, but would be a second C library that parses hostile bytes.
 
 use super::{BlockCodec, Decode, Encode};
 use crate::base::error::{AtlasError, Result};

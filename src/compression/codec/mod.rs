@@ -1,8 +1,9 @@
 //! The codecs of blocks and byte planes.
 //!
-//! A codec turns bytes into a stream and back. It knows nothing of blocks, filters, digests and the format;
-//! these ask it for its bounds. Its levels are its own: [`Codec::own_level`] translates. A new codec is a
-//! [`Codec`] here, an implementation of [`BlockCodec`], and an algorithm that uses it (`method.rs`).
+//! A codec turns bytes into a stream and back. It does not depend on blocks, filters, digests or the format,
+//! which use its bounds. It has levels of its own, to which [`Codec::own_level`] maps those of the format. A
+//! new codec is a [`Codec`] here, an implementation of [`BlockCodec`], and an algorithm that uses it
+//! (`method.rs`).
 
 #[cfg(feature = "compression")]
 mod deflate;
@@ -47,7 +48,9 @@ impl Codec {
             Codec::Lz4 => Ok(&lz4::Lz4),
             #[cfg(test)]
             Codec::RunLength => Ok(&run_length::RunLength),
-            Codec::Deflate => Err(AtlasError::unsupported("compression is not built in")),
+            Codec::Deflate => {
+                Err(AtlasError::unsupported("DEFLATE (the feature compression) is not built in"))
+            }
             Codec::Zstd => Err(AtlasError::unsupported("Zstandard (the feature zstd) is not built in")),
             Codec::Lz4 => Err(AtlasError::unsupported("LZ4 (the feature lz4) is not built in")),
         }
@@ -56,8 +59,8 @@ impl Codec {
     /// All codecs.
     const ALL: [Codec; 3] = [Codec::Deflate, Codec::Zstd, Codec::Lz4];
 
-    /// Returns the levels that a caller may request and the format can hold. Never includes 0, which
-    /// stores.
+    /// Returns the levels that a caller may request and the format can hold. Never includes 0, which means
+    /// stored.
     pub(crate) fn levels(self) -> RangeInclusive<u8> {
         match self {
             Codec::Deflate | Codec::Zstd | Codec::Lz4 => 1..=9,
@@ -110,7 +113,8 @@ pub(crate) trait BlockCodec: Sync {
     /// of a reader.
     fn max_expansion(&self) -> usize;
 
-    /// Returns true if frequent bytes need fewer bits, and not only repeated ones.
+    /// Returns true if the codec has shorter codes for frequent bytes, besides references to repeated
+    /// strings.
     fn codes_frequent_bytes(&self) -> bool {
         true
     }
@@ -158,7 +162,7 @@ pub(crate) trait Encode {
 /// Decoder of streams, which may be hostile.
 pub(crate) trait Decode {
     /// Fills `to` from `from`, which must be one stream. Fails with FORMAT if `from` is damaged, ends early
-    /// or late, or holds more or fewer bytes than `to`; `to` then holds anything, and the next call is
-    /// unaffected.
+    /// or late, or decodes to more or fewer bytes than `to` has; the contents of `to` are then unspecified,
+    /// and the next call is unaffected.
     fn decode(&mut self, from: &[u8], to: &mut [u8]) -> Result<()>;
 }

@@ -11,8 +11,8 @@ pub(super) struct Zstd;
 
 /// A level with short searches.
 const QUICK_LEVEL: i32 = 1;
-/// Highest level at which planes are divided into pieces, because the tables for larger ones leave the
-/// cache. Above it the search takes so long that this does not matter, and the ratio counts.
+/// Highest level at which planes are divided into pieces, because the tables for larger ones leave the cache.
+/// Above it the search takes so long that cache misses do not matter, and whole planes compress better.
 const LAST_CUT_LEVEL: i32 = 3;
 /// Bytes of a piece.
 const PIECE: usize = 64 * 1024;
@@ -24,7 +24,7 @@ impl BlockCodec for Zstd {
         if level == 0 { QUICK_LEVEL } else { level.min(QUICK_LEVEL) }
     }
 
-    /// A block of four bytes repeats one byte 131,072 times.
+    /// A block of four bytes can stand for 131,072 times the same byte.
     fn max_expansion(&self) -> usize {
         32_768
     }

@@ -43,7 +43,7 @@ pub(super) const fn log2_256(n: u32) -> u32 {
     whole * 256 + bits
 }
 
-/// Counts up to this one are looked up.
+/// Number of counts whose weight is in a table.
 const LOOKED_UP: u32 = 512;
 
 /// Returns 256 · n · log2(n).
@@ -181,8 +181,8 @@ pub(super) const NOISE_MIN: usize = 512;
 /// Number of bytes at the start of a block that are searched for repeats.
 const REPEATS: usize = 16 * 1024;
 
-/// Returns true if the bytes look incompressible: all values about equally frequent, and nothing repeated.
-/// A wrong answer costs size and never bytes.
+/// Returns true if the bytes look incompressible: all values about equally frequent, and nothing repeated. A
+/// wrong answer makes the result larger, never wrong.
 pub(crate) fn incompressible(bytes: &[u8]) -> bool {
     bytes.len() >= NOISE_MIN && Histogram::of(bytes).is_noise(bytes)
 }

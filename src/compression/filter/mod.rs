@@ -1,9 +1,10 @@
 //! The byte-plane filter.
 //!
-//! Numbers in arrays are similar in their high bytes and noise in their low ones. Byte planes group the
-//! similar bytes: the planes of high bytes become small and fast, those of low bytes are stored. Splitting
-//! into planes is a permutation of bytes, so that the residue does not change. Numbers that change slowly
-//! have planes of small differences, which are no permutation.
+//! Neighbouring numbers of an array have similar high bytes, and low bytes that look random. Byte planes
+//! group the bytes of equal significance: the planes of high bytes compress well and fast, those of low bytes
+//! are stored. Splitting into planes is a permutation of bytes, so that the residue does not change. For
+//! numbers that change slowly, a plane can hold the differences of its bytes instead. This is not a
+//! permutation.
 //!
 //! `lanes.rs` turns rows of bytes into planes and back; `histogram.rs` and `numbers.rs` estimate which
 //! planes could help: the former for DEFLATE, whose encodings never change, the latter for all other
@@ -19,7 +20,7 @@ pub(crate) use numbers::{Look, Numbers, is_smooth};
 use lanes::Native;
 use std::ops::Range;
 
-/// Permutation of a block before its codec, by its number in the format.
+/// Byte-plane filter that runs before a block's codec, identified by its number in the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Filter(u8);
 

@@ -120,8 +120,8 @@ impl Numbers {
         Some(Numbers { together, least, filter, total })
     }
 
-    /// Returns true if planes could help: less than a thirtieth, and less than 1/64 bit per byte, is not
-    /// worth a trial.
+    /// Returns true if planes could help. An estimated saving of less than a thirtieth, or of less than 1/64
+    /// bit per byte, is not worth a trial.
     pub(crate) fn could_pay(&self) -> bool {
         self.least + self.together / 30 + 4 * self.total < self.together
     }
@@ -164,12 +164,12 @@ fn difference_bits(mean: u64) -> u64 {
     u64::from(log2_256(u32::try_from(scaled).unwrap_or(u32::MAX))).saturating_sub(8 * 256).min(8 * 256)
 }
 
-/// Findings of a sample of a plane.
+/// Properties of a plane, estimated from a sample.
 pub(crate) struct Look {
     /// True if its differences have less entropy than its bytes. In doubt the bytes stay, because undoing
     /// differences takes time.
     pub(crate) prefers_differences: bool,
-    /// Flatness of its bytes, and of its differences.
+    /// True if all values of its bytes, and of its differences, are about equally frequent.
     flat: [bool; 2],
 }
 

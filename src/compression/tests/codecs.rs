@@ -345,7 +345,7 @@ fn frames_that_the_format_does_not_have_are_refused() {
         read_back(&forged).unwrap_err().message().to_owned()
     };
     assert!(refusal(31).contains("a block of 1048576 bytes cannot have 31 encoded bytes"));
-    assert!(refusal(32).contains("bytes too many"));
+    assert!(refusal(32).contains("bytes after the last block"));
 }
 
 #[test]

@@ -300,7 +300,7 @@ fn an_algorithm_that_compressed_nothing_is_refused() {
     compressed.data = Body::Blocks(vec![Encoded::copy_of(&bytes).unwrap()]);
     let error = read_back(&compressed.serialize().unwrap()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Format);
-    assert!(error.message().contains("no block is smaller"), "{error}");
+    assert!(error.message().contains("no block is compressed"), "{error}");
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn tiles_are_counted_before_anything_is_made_of_them() {
     });
     let error = read_back(&forged).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Format);
-    assert!(error.message().contains("5001 tiles and only 5000 bytes of payload"), "{error}");
+    assert!(error.message().contains("5001 tiles and has only 5000 bytes of payload"), "{error}");
     // A claim of tiles is part of the account, and looked at before they are.
     let mut many = shard.compress(&eager()).unwrap();
     let mut proof = proof_of(&shard);

@@ -30,7 +30,7 @@ pub use threads::Pool;
 #[cfg(feature = "parallel")]
 pub(crate) use threads::on_idle_threads;
 
-/// Minimum worth of a task in hashed bytes. Waking a thread costs as much as some 10 KiB.
+/// Minimum number of bytes that a task hashes. Waking a thread costs as much as some 10 KiB.
 pub(crate) const TASK_BYTES: usize = 64 * 1024;
 
 /// Maximum accepted number of threads.

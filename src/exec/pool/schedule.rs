@@ -48,7 +48,7 @@ impl Queue<'_> {
         Some(start..self.next)
     }
 
-    /// Takes the next run like [`Queue::take`]. On `None` the worker exits; `over` forces that.
+    /// Takes the next run like [`Queue::take`]. The worker exits on `None`, which `over` forces.
     fn take_or_end(&mut self, over: bool) -> Option<Range<u64>> {
         let run = if over { None } else { self.take() };
         if run.is_none() {
@@ -76,8 +76,8 @@ impl Queue<'_> {
 /// Maximum number of results that wait for the calling thread without a progress callback.
 const UNWATCHED_BATCH: usize = 64;
 
-/// Time slice of a worker while other calls share the pool; its replacement queues after theirs. Without it
-/// a call would have to wait until all of its own workers were started, even if little work is left.
+/// Time after which a worker ends and is queued again behind the workers of other calls that share the pool.
+/// Without it a call would wait until all of its own workers have started, even if little work is left.
 const SHARE: Duration = Duration::from_millis(50);
 
 /// Results on their way to the calling thread.
@@ -113,7 +113,7 @@ impl<T> Finished<T> {
         }
     }
 
-    /// Moves the results so far to `into`, which is empty.
+    /// Moves the results that have arrived to `into`, which is empty.
     fn look(&self, into: &mut Vec<(u64, Result<T>)>) -> Result<()> {
         let mut inbox = lock(&self.inbox);
         std::mem::swap(&mut inbox.results, into);
@@ -135,7 +135,7 @@ impl<T> Finished<T> {
 
 #[cold]
 fn no_memory() -> AtlasError {
-    AtlasError::out_of_memory("no memory for the results that wait for their turn")
+    AtlasError::out_of_memory("no memory for results that wait for an earlier one")
 }
 
 /// Results that wait for their turn, the first being that of task `due`.
@@ -155,7 +155,7 @@ impl<T> Early<T> {
         Ok(())
     }
 
-    /// The result that is due, after which the next one is.
+    /// Returns the result that is due, and advances to the next one.
     fn take(&mut self) -> Option<Result<T>> {
         let result = self.results.front_mut()?.take()?;
         self.results.pop_front();
@@ -218,9 +218,8 @@ impl Drop for Present<'_> {
 
 /// Runs tasks on `team`.
 ///
-/// The caller works too: it is awake already, and asleep it would compete with a worker for a core. Linux
-/// 6.18 was seen to wake the two threads of a pool on one of two cores, and to leave the other one idle for
-/// 4 to 16 ms.
+/// The calling thread runs tasks too, because it is already awake and has a core. In a measurement, Linux
+/// 6.18 woke both threads of a pool on the same of two cores, and the other core stayed idle for 4 to 16 ms.
 pub(super) fn run_on<S, T: Send>(
     team: Team<'_>,
     workers: usize,
@@ -313,7 +312,8 @@ pub(super) fn run_on<S, T: Send>(
             // The child of a fork in a callback, which has none of the threads that are at work.
             if !process.is_current() {
                 return Err(AtlasError::state(
-                    "the call was begun in the parent process, which goes on with it",
+                    "the call began in the parent process before a fork, and only the parent can finish \
+                     it: start a new call",
                 ));
             }
             continue;

@@ -161,7 +161,9 @@ impl Pool {
         if self.process.is_current() {
             return self.accelerator.as_ref().map_or(Ok(()), |accelerator| accelerator.check());
         }
-        Err(AtlasError::state("the pool was made before a fork: its threads are in the parent process"))
+        Err(AtlasError::state(
+            "the pool was made before a fork, and its threads are in the parent process: make a new pool",
+        ))
     }
 }
 

@@ -143,7 +143,7 @@ fn invented_tile(source: &Source, index: u64, salt: u64) -> Arc<Tile> {
 fn a_difference_of_a_tebibyte_costs_what_differs() {
     let (tiles, places) = (1_u64 << 20, 100);
     let dir = tempfile::tempdir().unwrap();
-    let source = Base::default().source(1 << 40);
+    let source = Source::from_reader(1 << 40, Base::default());
     let changed: BTreeSet<u64> = (0..places).map(|place| place * 10_007 + 3).collect();
     let outline = |name: &str, salt: &dyn Fn(u64) -> u64| {
         let path = dir.path().join(name);

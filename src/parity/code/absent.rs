@@ -1,4 +1,4 @@
-//! No engine: the Cargo feature `parity` is not built in.
+//! Placeholders for the engine if the Cargo feature `parity` is not built in.
 
 #![forbid(unsafe_code)]
 

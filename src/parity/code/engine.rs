@@ -1,7 +1,7 @@
 //! The transforms and the arithmetic of GF(2^16), by the crate reed-solomon-simd.
 //!
-//! The numbers of the crate represent the elements that docs/parity.md defines, with the same polynomial
-//! and the same basis, so that its engine gives the bytes of the formula.
+//! The crate uses the polynomial and the basis of docs/parity.md, so that its numbers are the elements
+//! defined there, and its engine computes the bytes of the formula.
 
 #![forbid(unsafe_code)]
 
@@ -61,12 +61,12 @@ impl Engine {
         }
     }
 
-    /// Logarithm of [v] for v > 0.
+    /// Returns the logarithm of [v] for v > 0.
     pub(super) fn log(&self, v: u16) -> u16 {
         self.logs.log[usize::from(v)]
     }
 
-    /// The number v > 0 with this logarithm.
+    /// Returns the number v > 0 with this logarithm.
     #[cfg(test)]
     pub(super) fn exp(&self, log: u16) -> u16 {
         self.logs.exp[usize::from(log)]
@@ -83,7 +83,7 @@ pub(super) struct LongDecoder {
 }
 
 impl LongDecoder {
-    /// A decoder for slices of `slice` bytes.
+    /// Returns a decoder for slices of `slice` bytes.
     pub(super) fn new(columns: usize, parity: usize, slice: usize) -> Result<LongDecoder> {
         // The crate ends the process if it gets no memory, so that the memory is tried first.
         drop(try_vec::<u8>(LongDecoder::shards(columns, parity) * slice)?);

@@ -36,7 +36,7 @@ use std::ops::Range;
 const LINE: usize = 64;
 pub(super) type Line = [u8; LINE];
 
-/// Bytes of `p` columns that are transformed at a time, so that they stay in the processor's cache.
+/// Bytes of `p` columns that are transformed at a time. They stay in the processor's cache.
 const SLICES: usize = 64 * 1024;
 /// The longest slice of a column. Every unit is a multiple of it.
 const MAX_SLICE: usize = 4 * 1024;
@@ -52,9 +52,9 @@ const ORDER: u64 = 65_535;
 /// The code of one shape.
 pub(super) struct Code {
     engine: Engine,
-    /// K.
+    /// K, the number of data columns.
     columns: usize,
-    /// M.
+    /// M, the number of parity units of a row.
     parity: usize,
     /// p, M rounded up to a power of two.
     points: usize,
@@ -64,7 +64,7 @@ pub(super) struct Code {
 }
 
 impl Code {
-    /// The code for a geometry that protects at least a byte.
+    /// Returns the code for a geometry that protects at least a byte.
     pub(super) fn new(geometry: &Geometry) -> Result<Code> {
         let engine = Engine::new()?;
         let (columns, parity) = (to_usize(geometry.columns), to_usize(geometry.parity));
@@ -103,7 +103,7 @@ impl Code {
         (SLICES / self.points).clamp(MIN_SLICE, MAX_SLICE)
     }
 
-    /// Logarithm of g_ij, the factor of column `column` in parity unit `row`.
+    /// Returns the logarithm of g_ij, the factor of column `column` in parity unit `row`.
     fn log(&self, row: usize, column: usize) -> u16 {
         // Column j belongs to the point p + j, parity unit i to the point i.
         let point = self.points + column;
@@ -171,7 +171,7 @@ impl Code {
         Ok(())
     }
 
-    /// True if the products of an inverse take more time than transforms over a whole code word.
+    /// Returns true if the products of an inverse take more time than transforms over a whole code word.
     fn is_long(&self, lost: usize) -> bool {
         // The transforms take a number of steps that does not depend on q.
         let shards = LongDecoder::shards(self.columns, self.parity).max(2);
@@ -284,7 +284,7 @@ struct Marks {
 }
 
 impl Encoder {
-    /// An encoder for pieces of up to `len` bytes of a column.
+    /// Returns an encoder for pieces of up to `len` bytes of a column.
     pub(super) fn new(code: &Code, len: usize) -> Result<Encoder> {
         let (slice, points) = (code.slice(), code.points);
         debug_assert!(len.is_multiple_of(MAX_SLICE));
@@ -409,7 +409,7 @@ fn lines_mut(bytes: &mut [u8]) -> &mut [Line] {
     bytes.as_chunks_mut().0
 }
 
-/// x ^= y.
+/// Computes `x ^= y`.
 pub(super) fn xor_into(x: &mut [u8], y: &[u8]) {
     xor(lines_mut(x), lines(y));
 }

@@ -55,7 +55,7 @@ enum Bytes {
     File(u64),
 }
 
-/// Work of a shard for one tile.
+/// One tile of a shard that is being added, and the classes that the shard adds to it.
 struct Step<'s> {
     tile: u64,
     offset: u64,
@@ -206,12 +206,13 @@ impl AtlasReconstruction {
             proof.hash_part(scheme.digests(), step.part, &payload[step.part.payload.clone()])?;
         if !same(&scheme.witness(&bytes, &mut Workspace::default(), Executor::Inline)?, &expected) {
             return Err(AtlasError::witness(format!(
-                "the classes of tile {} decode to bytes without its witness",
+                "the classes of tile {} decode to bytes that do not match its witness: verify the shards \
+                 against the root",
                 step.tile
             )));
         }
         Err(AtlasError::conservation(format!(
-            "tile {} sums to {residue} mod 96 and its leaf says {}",
+            "tile {} sums to {residue} mod 96 instead of the {} in its leaf",
             step.tile, step.residue
         )))
     }

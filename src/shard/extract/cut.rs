@@ -216,7 +216,7 @@ impl Batch<'_> {
         Ok(self.shard(shard, payload, tiles, chaining_values, siblings, assembly.residue))
     }
 
-    /// The shard of a payload, whose residue is given, with its proof.
+    /// Returns the shard of a payload, whose residue is given, with its proof.
     fn shard(
         &self,
         shard: usize,

@@ -107,7 +107,7 @@ impl ExtractOptions {
         self
     }
 
-    /// Returns the executor for this strategy in an operation that names `executor`.
+    /// Returns the executor for this strategy. `executor` is that of the operation.
     fn executor<'a>(&self, executor: Executor<'a>) -> Result<Executor<'a>> {
         match self.strategy {
             ParallelStrategy::Sequential => Ok(Executor::Inline),
@@ -116,7 +116,7 @@ impl ExtractOptions {
             }
             ParallelStrategy::Pool => Ok(executor.and_nowhere_else()),
             ParallelStrategy::Chunked(0) => {
-                Err(AtlasError::invalid_argument("chunk_size 0 is not greater than 0"))
+                Err(AtlasError::invalid_argument("chunk_size is 0 and must be greater than 0"))
             }
             ParallelStrategy::Default | ParallelStrategy::Chunked(_) | ParallelStrategy::WorkStealing => {
                 Ok(executor)
@@ -167,8 +167,9 @@ impl AtlasProjection {
 
     /// Extracts many regions, in their order: all of them or none.
     ///
-    /// A tile is read and hashed once per MiB and per 256 shards extracted from it (and once per chunk with
-    /// [`ParallelStrategy::Chunked`]), however many regions touch it. The error of the first region that
+    /// Regions in the same tile share one reading and hashing of it: LINEAR up to 256 whose pages in it add up to at
+    /// most its size, R96 up to 4. For more regions it is read again. With [`ParallelStrategy::Chunked`] only the
+    /// regions of one task share. The error of the first region that
     /// fails is returned, with its index; an error while hashing earlier edits concerns all regions and has
     /// no index.
     pub fn extract_shards(
@@ -194,8 +195,8 @@ impl AtlasProjection {
     /// Extracts one shard for each of `classes`, in their order, of the tiles that `region` touches. `None`
     /// means all tiles. All of them or none.
     ///
-    /// Transforms every tile of the region once, whatever the number of classes. A class given twice or
-    /// above 95, or a LINEAR projection, is INVALID_ARGUMENT.
+    /// Transforms every tile of the region once, whatever the number of classes. Fails with INVALID_ARGUMENT
+    /// for a class given twice or above 95, or a LINEAR projection.
     pub fn extract_classes(
         &self,
         region: Option<&AtlasBoundaryRegion>,
@@ -242,8 +243,8 @@ impl AtlasProjection {
         self.extract_shards(regions, &options, &mut Operation::new().with_rayon_pool(pool))
     }
 
-    /// Extracts shards like [`extract_shards`](Self::extract_shards) with `chunk` regions per task. For
-    /// many small regions whose neighbours lie in the same tile. 0 is INVALID_ARGUMENT.
+    /// Extracts shards like [`extract_shards`](Self::extract_shards) with `chunk` regions per task. For many
+    /// small regions whose neighbours lie in the same tile. 0 fails with INVALID_ARGUMENT.
     pub fn extract_shards_chunked_parallel(
         &self,
         regions: &[AtlasBoundaryRegion],
@@ -275,7 +276,7 @@ fn check_count(count: usize, operation: &Operation<'_>) -> Result<()> {
     operation.reserve(to_u64(count).saturating_mul(EACH))
 }
 
-/// Returns an empty list with room for `count` regions, which the memory limit has room for too.
+/// Returns an empty list with room for `count` regions, if the memory limit allows it.
 pub(crate) fn region_list(count: usize, operation: &Operation<'_>) -> Result<Vec<AtlasBoundaryRegion>> {
     check_count(count, operation)?;
     try_vec(count)

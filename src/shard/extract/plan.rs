@@ -10,7 +10,7 @@ use crate::hash::outboard::page_bytes;
 use crate::tile::tree::TileAt;
 use std::sync::Mutex;
 
-/// Maximum number of shards cut out of a tile before another task continues with it.
+/// Maximum number of requests for one tile in a task. Another task continues with the rest.
 const MOST_WANTS: usize = 256;
 
 /// Approximate number of tasks in a worker's share of a batch, so that all workers end at about the same
@@ -32,7 +32,7 @@ pub(super) struct Task<'w, 'a> {
     pub(super) wants: Mutex<&'w mut [Request<'a>]>,
 }
 
-/// Neighbours of one tile in the sorted requests.
+/// Consecutive sorted requests for one tile.
 #[derive(Clone, Copy)]
 pub(super) struct TileRequests {
     pub(super) wants: usize,

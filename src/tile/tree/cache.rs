@@ -27,7 +27,7 @@ struct Loaded {
     next: usize,
 }
 
-/// Memory that counts for a cache until this is dropped.
+/// Memory that counts against a cache until this value is dropped.
 pub(crate) struct Charge {
     taken: Arc<AtomicU64>,
     bytes: u64,
@@ -41,12 +41,12 @@ impl Drop for Charge {
 }
 
 impl NodeCache {
-    /// A cache of `capacity` bytes.
+    /// Returns a cache of `capacity` bytes.
     pub(crate) fn new(capacity: u64) -> NodeCache {
         NodeCache { capacity, taken: Arc::default(), nodes: Mutex::default() }
     }
 
-    /// Counts `bytes` of memory.
+    /// Counts `bytes` of memory until the result is dropped.
     pub(crate) fn charge(&self, bytes: u64) -> Charge {
         self.taken.fetch_add(bytes, Ordering::Relaxed);
         Charge { taken: Arc::clone(&self.taken), bytes }

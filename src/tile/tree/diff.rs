@@ -14,13 +14,13 @@ use std::sync::Arc;
 pub(crate) enum TreeDiff {
     /// Both trees have the same number of tiles. These tiles differ.
     Replaced(Vec<TileAt>),
-    /// The first `before` tiles are shared, then `removed` tiles of the old tree have made room for
-    /// `inserted`, and all that follow are shared.
+    /// The first `before` tiles are shared, then `inserted` replaces `removed` tiles of the old tree, and all
+    /// later tiles are shared.
     Spliced { before: u64, removed: u64, inserted: Vec<TileAt> },
 }
 
 impl TreeDiff {
-    /// The tiles that are new.
+    /// Returns the tiles that are new.
     pub(crate) fn tiles(&self) -> &[TileAt] {
         match self {
             TreeDiff::Replaced(tiles) | TreeDiff::Spliced { inserted: tiles, .. } => tiles,
@@ -130,7 +130,7 @@ pub(crate) enum Compared<'c> {
     Same((u64, u64)),
     /// Tiles that begin at the same place and are not the same.
     Tiles(&'c Arc<Tile>, &'c Arc<Tile>),
-    /// Tiles that begin at no tile boundary of the other tree, or after its end.
+    /// Tiles that do not begin at a tile boundary of the other tree, or begin after its end.
     Apart((u64, u64)),
 }
 
@@ -216,7 +216,7 @@ fn walk(new: &Tree, old: &Tree, backwards: bool, mut differs: impl FnMut(u64) ->
     }
 }
 
-/// True if both are the same node, or stand for the same tiles of one file.
+/// Returns true if both are the same node, or stand for the same tiles of one file.
 fn same_node(a: &Arc<Node>, b: &Arc<Node>) -> bool {
     Arc::ptr_eq(a, b)
         || match (a.stored(), b.stored()) {
@@ -228,7 +228,7 @@ fn same_node(a: &Arc<Node>, b: &Arc<Node>) -> bool {
         }
 }
 
-/// True if both are the same tile. A stored tile may have been loaded twice.
+/// Returns true if both are the same tile. A stored tile may have been loaded twice.
 fn same_tile(a: &Arc<Tile>, b: &Arc<Tile>) -> bool {
     Arc::ptr_eq(a, b)
         || match (a.stored(), b.stored()) {
@@ -271,7 +271,7 @@ impl<'a> Cursor<'a> {
         Cursor { top: tree.root.as_ref(), path: Vec::new(), backwards }
     }
 
-    /// The position of a child in its node.
+    /// Returns the position of a child in its node.
     fn position(&self, children: &Children, number: usize) -> Option<usize> {
         // Number 0 of a backward walk is the last child.
         let len = children.len();

@@ -60,30 +60,31 @@ impl std::fmt::Display for TileAt {
 }
 
 impl TileAt {
-    /// One past its last byte.
+    /// Returns the offset after its last byte.
     pub(crate) fn end(&self) -> ByteOffset {
         self.offset + to_u64(self.tile.len())
     }
 }
 
 impl Tree {
-    /// A tree of these tiles, filled from the left.
+    /// Returns a tree of these tiles, filled from the left.
     pub(crate) fn from_tiles(tiles: Vec<Arc<Tile>>) -> Result<Tree> {
         Ok(Tree { root: Node::filled(tiles)? })
     }
 
-    /// A tree of which only the top node is known. `regular`: its top leads to the root that it belongs to.
+    /// Returns a tree of which only the top node is known. `regular` is true if its top leads to the root
+    /// that it belongs to.
     pub(crate) fn of_store(store: &Arc<dyn Store>, top: NodeRef, regular: bool) -> Tree {
         Tree { root: Some(Arc::new(Node::of_store(store, top, regular))) }
     }
 
-    /// The tree under this node.
+    /// Returns the tree under this node.
     #[cfg(test)]
     pub(crate) fn of_node(top: Arc<Node>) -> Tree {
         Tree { root: Some(top) }
     }
 
-    /// The top node.
+    /// Returns the top node.
     pub(crate) fn top_node(&self) -> Option<&Arc<Node>> {
         self.root.as_ref()
     }
@@ -108,48 +109,48 @@ impl Tree {
         self.root.as_ref().map_or(Residue::ZERO, |node| node.residue())
     }
 
-    /// Edges from the top node down to a node of tiles.
+    /// Returns the number of edges from the top node down to a node of tiles.
     pub(crate) fn height(&self) -> u8 {
         self.root.as_ref().map_or(0, |node| node.height())
     }
 
-    /// True if [`top`](Self::top) leads to the root.
+    /// Returns true if [`top`](Self::top) leads to the root.
     pub(crate) fn is_regular(&self) -> bool {
         self.root.as_ref().is_none_or(|node| node.is_regular())
     }
 
-    /// The digest of the top node. All tiles must have their witnesses.
+    /// Returns the digest of the top node. All tiles must have their witnesses.
     pub(crate) fn top(&self, digests: &Digests) -> Result<Digest> {
         self.root.as_ref().map_or_else(|| Ok(digests.no_leaves()), |node| node.top(digests))
     }
 
-    /// All tiles.
+    /// Returns all tiles.
     pub(crate) fn iter(&self) -> Iter<'_> {
         self.iter_from_tile(TileIndex(0))
     }
 
-    /// All tiles of a tree that can be loaded.
+    /// Returns all tiles of a tree that can be loaded.
     #[cfg(test)]
     pub(crate) fn all(&self) -> Vec<TileAt> {
         self.iter().map(Result::unwrap).collect()
     }
 
-    /// The tiles from number `index` on.
+    /// Returns the tiles from number `index` on.
     pub(crate) fn iter_from_tile(&self, index: TileIndex) -> Iter<'_> {
         self.iter_behind(|tiles, _| tiles <= index.0)
     }
 
-    /// The tiles from the one on that holds the byte at `offset`.
+    /// Returns the tiles from the one that holds the byte at `offset` on.
     pub(crate) fn iter_from_byte(&self, offset: ByteOffset) -> Iter<'_> {
         self.iter_behind(|_, bytes| bytes <= offset.0)
     }
 
-    /// Tile `index`, if there is one.
+    /// Returns the tile `index`, if there is one.
     pub(crate) fn tile(&self, index: TileIndex) -> Result<Option<TileAt>> {
         self.first_behind(|tiles, _| tiles <= index.0)
     }
 
-    /// The tile that holds the byte at `offset`, if there is one.
+    /// Returns the tile that holds the byte at `offset`, if there is one.
     pub(crate) fn tile_of_byte(&self, offset: ByteOffset) -> Result<Option<TileAt>> {
         self.first_behind(|_, bytes| bytes <= offset.0)
     }
@@ -173,7 +174,7 @@ impl Tree {
         }
     }
 
-    /// The tiles after the longest prefix for which `skip(tiles, bytes)` of its end holds.
+    /// Returns the tiles after the longest prefix for whose end `skip(tiles, bytes)` is true.
     fn iter_behind(&self, skip: impl Fn(u64, u64) -> bool) -> Iter<'_> {
         let mut iter = Iter { stack: Vec::new(), index: 0, offset: 0, failed: None };
         // An iterator cannot fail at its start, so that the error becomes its first item.
@@ -184,7 +185,7 @@ impl Tree {
         iter
     }
 
-    /// True if the bytes of all tiles are in memory, each tile's in one piece.
+    /// Returns true if the bytes of all tiles are in memory, each tile's in one piece.
     pub(crate) fn is_in_memory(&self) -> Result<bool> {
         // Every tile is looked at: edits mix memory and files in any order.
         for at in self.iter() {
@@ -195,7 +196,8 @@ impl Tree {
         Ok(true)
     }
 
-    /// The tiles in memory that have no witness yet, ascending. Loads nothing: stored tiles have theirs.
+    /// Returns the tiles in memory that have no witness yet, ascending. Loads nothing: stored tiles have
+    /// theirs.
     pub(crate) fn unhashed(&self) -> Result<Vec<TileAt>> {
         let mut found = Vec::new();
         if let Some(root) = &self.root {
@@ -204,8 +206,8 @@ impl Tree {
         Ok(found)
     }
 
-    /// Splits into the trees before and after `at`, which is at most the number of bytes. A tile that is
-    /// cut becomes two, and the cut groups are checked and summed again.
+    /// Splits the tree into the trees before and after `at`, which is at most the number of bytes. A tile
+    /// that contains `at` is cut in two, and the groups that are cut are checked and summed again.
     pub(crate) fn split(&self, at: ByteOffset, reader: &mut CheckedReader<'_>) -> Result<(Tree, Tree)> {
         let (left, right) = match &self.root {
             None => (None, None),
@@ -222,7 +224,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The tiles of `left`, then those of `right`.
+    /// Returns the tiles of `left`, then those of `right`.
     pub(crate) fn concat(left: &Tree, right: &Tree) -> Result<Tree> {
         match (&left.root, &right.root) {
             (None, _) => Ok(right.clone()),
@@ -285,7 +287,7 @@ impl<'a> Iter<'a> {
         Ok(())
     }
 
-    /// The next tile.
+    /// Returns the next tile.
     fn advance(&mut self) -> Result<Option<TileAt>> {
         loop {
             let Some((children, child)) = self.stack.last_mut() else { return Ok(None) };

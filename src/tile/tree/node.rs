@@ -1,12 +1,12 @@
 //! Inner nodes of the tile tree, and its two primitives.
 //!
-//! All tiles are at the same depth. A node has at most 32 children. A fresh tree is filled from the left: its
-//! nodes have 32, but for those on the right edge, so that the digest of each ([`Node::top`]) is a node of the
-//! tree under the root. Edits leave at least 16 in the nodes that they make, except on the right edge of what
-//! they join, and nodes out of a file have any number.
+//! All tiles are at the same depth. A node has at most 32 children. A fresh tree is filled from the left: all
+//! its nodes have 32 except those on the right edge, so that the digest of each ([`Node::top`]) is a node of
+//! the tree under the root. Edits leave at least 16 in the nodes that they make, except on the right edge of
+//! what they join, and nodes from a file have any number.
 //!
-//! `concat` descends along the edge of the higher tree to the height of the lower one and joins them
-//! there; on the way up a node that became too long is two. `split` cuts a path and joins the parts
+//! `concat` descends along the edge of the higher tree to the height of the lower one and joins them there;
+//! on the way up, a node that got too many children is split in two. `split` cuts a path and joins the parts
 //! to its left and to its right, lowest first, so that both are O(log n).
 //!
 //! The children of a stored node are loaded at the first call that needs them, which can fail, and evicted by
@@ -114,7 +114,7 @@ impl Deref for ChildrenRef<'_> {
 }
 
 impl<'n> ChildrenRef<'n> {
-    /// The children of child `child`, which is a node.
+    /// Returns the children of child `child`, which is a node.
     pub(super) fn below(&self, child: usize) -> Result<ChildrenRef<'n>> {
         match self {
             ChildrenRef::Own(Children::Nodes(nodes)) => nodes[child].children(),
@@ -138,7 +138,7 @@ impl Children {
         }
     }
 
-    /// Bytes and tiles under a child.
+    /// Returns the number of bytes and of tiles under a child.
     pub(super) fn measure(&self, child: usize) -> (u64, u64) {
         match self {
             Children::Tiles(tiles) => (to_u64(tiles[child].len()), 1),
@@ -166,7 +166,7 @@ impl Children {
         })
     }
 
-    /// The children in `range`, shared.
+    /// Returns the children in `range`, shared.
     fn part(&self, range: std::ops::Range<usize>) -> Result<Children> {
         Ok(match self {
             Children::Tiles(tiles) => Children::Tiles(try_collect(tiles[range].iter().cloned())?),
@@ -174,7 +174,7 @@ impl Children {
         })
     }
 
-    /// The children of both, which are of one kind.
+    /// Returns the children of both, which are of one kind.
     fn join(&self, other: &Children) -> Result<Children> {
         match (self, other) {
             (Children::Tiles(left), Children::Tiles(right)) => Ok(Children::Tiles(joined(left, right)?)),
@@ -190,7 +190,7 @@ impl Children {
         }
     }
 
-    /// Bytes and digest of each child, as the top of their parent commits to them.
+    /// Returns the bytes and digest of each child, as the top of their parent commits to them.
     pub(super) fn items(&self, digests: &Digests) -> Result<Vec<(u64, Digest)>> {
         match self {
             Children::Tiles(tiles) => tiles
@@ -241,7 +241,7 @@ impl Node {
         self.regular
     }
 
-    /// The node's place, if it is stored.
+    /// Returns the node's place, if it is stored.
     pub(crate) fn stored(&self) -> Option<(&Arc<dyn Store>, &NodeRef)> {
         match &self.content {
             Content::Stored(stored) => Some((&stored.store, &stored.node)),
@@ -249,7 +249,7 @@ impl Node {
         }
     }
 
-    /// The place that the node was written to last.
+    /// Returns the place that the node was written to last.
     pub(crate) fn written(&self) -> Option<Arc<Written>> {
         match &self.content {
             Content::Own(own) => lock(&own.written).clone(),
@@ -274,7 +274,7 @@ impl Node {
         }
     }
 
-    /// The children in memory; `None` if the node is stored.
+    /// Returns the children in memory; `None` if the node is stored.
     pub(super) fn own_children(&self) -> Option<&Children> {
         match &self.content {
             Content::Own(own) => Some(&own.children),
@@ -340,7 +340,7 @@ impl Node {
         }
     }
 
-    /// Takes the node apart. `None` for a stored one.
+    /// Returns the children of the node and drops it. `None` if it is a stored node.
     pub(super) fn into_children(self) -> Option<Children> {
         match self.content {
             Content::Own(own) => Some(own.children),
@@ -348,7 +348,7 @@ impl Node {
         }
     }
 
-    /// The digest over the children, which must have their witnesses.
+    /// Returns the digest over the children, which must have their witnesses.
     pub(crate) fn top(&self, digests: &Digests) -> Result<Digest> {
         match &self.content {
             // The digest by which the parent names the node; the children are checked against it when they
@@ -365,13 +365,13 @@ impl Node {
         }
     }
 
-    /// True if both stand for the same tiles, which must have their witnesses.
+    /// Returns true if both stand for the same tiles, which must have their witnesses.
     pub(crate) fn is_same(a: &Arc<Node>, b: &Arc<Node>, digests: &Digests) -> Result<bool> {
         // The number of bytes is compared first, because a digest may have to be computed.
         Ok(Arc::ptr_eq(a, b) || a.bytes == b.bytes && a.top(digests)? == b.top(digests)?)
     }
 
-    /// True if all tiles below are known to have their witnesses.
+    /// Returns true if all tiles below are known to have their witnesses.
     pub(super) fn is_hashed(&self) -> bool {
         match &self.content {
             // Tiles of a file have their witnesses in it.
@@ -380,7 +380,7 @@ impl Node {
         }
     }
 
-    /// A node of a file. `regular`: the tree that it belongs to leads to its root.
+    /// Returns a stored node. `regular` is true if the tree that it belongs to leads to its root.
     pub(super) fn of_store(store: &Arc<dyn Store>, node: NodeRef, regular: bool) -> Node {
         Node {
             bytes: node.bytes,
@@ -442,19 +442,19 @@ impl Node {
         Arc::new(Node { bytes, tiles, residue, height, regular, content })
     }
 
-    /// A node of these tiles.
+    /// Returns a node of these tiles.
     #[cfg(test)]
     pub(crate) fn of_tiles(tiles: Vec<Arc<Tile>>) -> Arc<Node> {
         Node::new(Children::Tiles(tiles))
     }
 
-    /// A node of these nodes, which are equally high.
+    /// Returns a node whose children are these nodes of equal height.
     #[cfg(test)]
     pub(crate) fn of_nodes(nodes: Vec<Arc<Node>>) -> Arc<Node> {
         Node::new(Children::Nodes(nodes))
     }
 
-    /// One node of up to 32 children, or two of half of them.
+    /// Returns one node of up to 32 children, or two nodes with half of them each.
     fn one_or_two(children: Children) -> Result<(Arc<Node>, Option<Arc<Node>>)> {
         let len = children.len();
         if len <= MAX_CHILDREN {
@@ -465,7 +465,7 @@ impl Node {
         Ok((Node::new(children.part(0..middle)?), Some(Node::new(children.part(middle..len)?))))
     }
 
-    /// A tree over `tiles` whose nodes are filled from the left.
+    /// Returns a tree over `tiles` whose nodes are filled from the left.
     pub(super) fn filled(tiles: Vec<Arc<Tile>>) -> Result<Option<Arc<Node>>> {
         // Level by level from the tiles up, so that only the right edge has nodes with fewer children.
         let mut nodes = full(tiles, |tiles| Node::new(Children::Tiles(tiles)))?;
@@ -483,7 +483,7 @@ impl Node {
         })
     }
 
-    /// The tree of both as one or two nodes of the height of the higher one.
+    /// Joins two trees. Returns the result as one or two nodes of the height of the higher tree.
     fn join(left: &Arc<Node>, right: &Arc<Node>) -> Result<(Arc<Node>, Option<Arc<Node>>)> {
         if left.height == right.height {
             // Two nodes with enough children are kept as they are, and stay shared with the old trees.
@@ -509,7 +509,7 @@ impl Node {
         Node::one_or_two(Children::Nodes(children))
     }
 
-    /// The trees of the bytes before `at` and from it on.
+    /// Returns the tree of the bytes before `at`, and that of the bytes from `at` on.
     pub(super) fn split(
         self: &Arc<Node>,
         at: u64,
@@ -572,7 +572,7 @@ fn no_nodes() -> AtlasError {
     AtlasError::internal("an inner node has no children")
 }
 
-/// Cuts `items` into parts of 32 and a shorter last one.
+/// Groups `items` by 32, with a shorter last group, and calls `make` for each.
 fn full<T, R>(items: Vec<T>, mut make: impl FnMut(Vec<T>) -> R) -> Result<Vec<R>> {
     let parts = items.len().div_ceil(MAX_CHILDREN);
     let (mut made, mut items) = (try_vec(parts)?, items.into_iter());
@@ -582,7 +582,7 @@ fn full<T, R>(items: Vec<T>, mut make: impl FnMut(Vec<T>) -> R) -> Result<Vec<R>
     Ok(made)
 }
 
-/// Copies of the items of both.
+/// Returns the copies of the items of both.
 fn joined<T: Clone>(left: &[T], right: &[T]) -> Result<Vec<T>> {
     try_collect(left.iter().chain(right).cloned())
 }

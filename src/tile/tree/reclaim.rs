@@ -36,7 +36,7 @@ enum Garbage {
 }
 
 impl Garbage {
-    /// Drops the object. The last reference puts its parts into `open`. Returns the cost.
+    /// Drops the object, and moves its parts to `open` if this was the last reference. Returns the cost.
     fn free(self, open: &mut Vec<Garbage>) -> u64 {
         // `into_inner` hands the object to its last owner alone, so that its parts are freed once.
         match self {
@@ -114,8 +114,8 @@ impl Reclaimer {
         }
     }
 
-    /// Frees objects for about `budget` nanoseconds, and one more. Call it with no lock held: the last owner of
-    /// a source runs its release.
+    /// Frees objects until their estimated cost reaches `budget` nanoseconds. Call it with no lock held: the
+    /// last owner of a source runs its release.
     pub(crate) fn free(&self, budget: u64) {
         // The queue is taken out, so that other calls add to it without waiting for this call.
         let mut items = std::mem::take(&mut *lock(&self.items));
