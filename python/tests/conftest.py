@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import atlas_manifold  # noqa: F401
 import atlas_manifold._library as _library
 import pytest
+
+# Behind a shell's `&` SIGINT is ignored, and Python then raises no KeyboardInterrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 called: set[str] = set()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import statistics
 import subprocess
 import time
 from pathlib import Path
@@ -169,12 +170,14 @@ def test_an_array_is_projected_as_fast_as_in_c(tmp_path: Path, capsys: pytest.Ca
             start = time.perf_counter()
             am.project(array)
             python_seconds.append(time.perf_counter() - start)
+    # The median over the turns: a minimum takes the machine in one of its speeds for one side alone.
+    ratio = statistics.median(c / python for c, python in zip(c_seconds, python_seconds))
     with capsys.disabled():
         print(
-            f"\n{size >> 20} MiB: Python {size / min(python_seconds) / 1e9:.2f} GB/s, C {size / min(c_seconds) / 1e9:.2f} GB/s: "
-            f"{min(c_seconds) / min(python_seconds):.3f}", end=" ",
+            f"\n{size >> 20} MiB: Python {size / statistics.median(python_seconds) / 1e9:.2f} GB/s, "
+            f"C {size / statistics.median(c_seconds) / 1e9:.2f} GB/s: {ratio:.3f}", end=" ",
         )  # fmt: skip
-    assert min(c_seconds) / min(python_seconds) >= 0.95
+    assert ratio >= 0.95
 
 
 def test_a_hundred_thousand_shards(capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,9 +64,18 @@ impl Place {
         std::fs::read(self.path(&name)).unwrap_or_else(|error| panic!("{:?}: {error}", name.as_ref()))
     }
 
+    /// Returns the program with these arguments, which takes signals even if the tests run behind a shell's `&`.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        use std::os::unix::process::CommandExt;
         let mut command = Command::new(env!("CARGO_BIN_EXE_atlasm"));
         command.args(arguments).current_dir(self.folder.path()).env("NO_COLOR", "1").stdin(Stdio::null());
+        let take_signals = || {
+            // SAFETY: a valid signal, and no handler.
+            unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+            Ok(())
+        };
+        // SAFETY: `signal` may be called between fork and exec.
+        unsafe { command.pre_exec(take_signals) };
         command
     }
 
