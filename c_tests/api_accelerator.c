@@ -5,6 +5,8 @@
 #include "container.h"
 #include "opencl.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 
 static opencl cl;
 static uint8_t *data;
@@ -91,8 +93,11 @@ static void compare_sources(const atlas_pool *pool, size_t start, size_t count, 
     for (size_t i = 0; i < 3; i++) {
         const uint64_t before = hashed_by(pool);
         compare(sources[i], data + start, count, pool, options, ATLAS_PROJECTION_LINEAR);
+        /* A buffer is all hashed there, few tiles of the host are not. */
         if (i == 2) {
             CHECK(hashed_by(pool) - before >= count);
+        } else if (count <= 3 * TILE) {
+            CHECK_EQ(hashed_by(pool), before);
         }
         atlas_source_destroy(sources[i]);
     }
@@ -114,6 +119,36 @@ static void results_are_those_of_the_processor(void)
         }
         compare_sources(pool, 3, size - 3, NULL);
         compare_sources(pool, 0, size, &options);
+        random_state random = {threads};
+        for (int i = 0; i < (small_run() ? 1 : 6); i++) {
+            const size_t start = random_below(&random, 100), count = 1 + random_below(&random, 9 * TILE);
+            compare_sources(pool, start, count < size - start ? count : size - start, i % 2 == 0 ? &options : NULL);
+        }
+        atlas_pool_destroy(pool);
+    }
+}
+
+/* Bytes of the host are shared by every call that says so: seen with pools that have measured nothing yet. */
+static void bytes_of_the_host_are_shared(void)
+{
+    for (int i = 0; i < 3; i++) {
+        atlas_pool *pool = new_pool(2);
+        const atlas_operation operation = on(pool);
+        atlas_source *source = borrowed(data, size), *from = source;
+        atlas_projection *projection = NULL;
+        if (i == 1) {
+            CHECK_OK(atlas_source_from_callback(size, read_data, NULL, data, &from));
+        }
+        CHECK_OK(atlas_projection_create(0, from, NULL, i < 2 ? &operation : NULL, &projection));
+        if (i == 2) {
+            CHECK_OK(atlas_projection_verify(projection, &operation));
+        }
+        CHECK(hashed_by(pool) > 0);
+        atlas_projection_destroy(projection);
+        if (from != source) {
+            atlas_source_destroy(from);
+        }
+        atlas_source_destroy(source);
         atlas_pool_destroy(pool);
     }
 }
@@ -125,47 +160,204 @@ static void take_root(atlas_projection *projection, uint8_t root[32])
     atlas_projection_destroy(projection);
 }
 
-static void files_streams_and_containers_are_the_same(void)
+/* A folder of its own, which must be empty at the end. */
+static char folder[64], outside[PATH_MAX];
+
+static void enter_folder(void)
 {
-    static const char *paths[2] = {"device.atlas", "processor.atlas"};
-    atlas_pool *pool = new_pool(2);
+    (void)snprintf(folder, sizeof folder, "/tmp/atlas_accelerator_XXXXXX");
+    CHECK(getcwd(outside, sizeof outside) != NULL && mkdtemp(folder) != NULL && chdir(folder) == 0);
+}
+
+static void leave_folder(void) { CHECK(chdir(outside) == 0 && rmdir(folder) == 0); }
+
+/* The bytes of two files are the same. Both are removed. */
+static void same_files(const char *const paths[2])
+{
+    FILE *files[2] = {fopen(paths[0], "rb"), fopen(paths[1], "rb")};
+    CHECK(files[0] != NULL && files[1] != NULL);
+    static uint8_t parts[2][65536];
+    size_t found = 0;
+    do {
+        found = fread(parts[0], 1, sizeof parts[0], files[0]);
+        CHECK_EQ(fread(parts[1], 1, sizeof parts[1], files[1]), found);
+        CHECK(memcmp(parts[0], parts[1], found) == 0);
+    } while (found > 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK(fclose(files[i]) == 0 && unlink(paths[i]) == 0);
+    }
+}
+
+/* A shard of both projections is the same bytes. */
+static void compare_shards(const atlas_projection *left, const atlas_projection *right, const atlas_operation *operation)
+{
+    atlas_projection_info info = {.struct_size = sizeof info};
+    CHECK_OK(atlas_projection_get_info(left, &info));
+    const uint64_t half = info.domain_size / 2;
+    const atlas_region regions[] = {{0, 1}, {half, info.domain_size - half}};
+    const atlas_projection *projections[2] = {left, right};
+    atlas_buffer bytes[2];
+    for (int i = 0; i < 2; i++) {
+        atlas_shard *shard = NULL;
+        CHECK_OK(atlas_shard_extract_batch(projections[i], regions, 2, NULL, i == 0 ? NULL : operation, &shard));
+        CHECK_OK(atlas_shard_serialize(shard, &bytes[i]));
+        atlas_shard_destroy(shard);
+    }
+    CHECK(bytes[0].size == bytes[1].size && memcmp(bytes[0].data, bytes[1].data, bytes[0].size) == 0);
+    atlas_buffer_free(&bytes[0]);
+    atlas_buffer_free(&bytes[1]);
+}
+
+/* What is made of a file or a buffer by a pool with a device and by one without. */
+static void compare_makings(const atlas_source *source, const atlas_pool *pool, const atlas_projection_options *options)
+{
+    static const uint8_t id[16] = {3}; /* chosen at random otherwise */
+    static const char *const paths[2] = {"processor.atlas", "device.atlas"};
     const atlas_operation operation = on(pool);
-    char folder[] = "/tmp/atlas_accelerator_XXXXXX", before[PATH_MAX];
-    uint8_t roots[4][32];
-    atlas_source *source = NULL;
-    atlas_projection *projection = NULL;
-    CHECK(getcwd(before, sizeof before) != NULL && mkdtemp(folder) != NULL && chdir(folder) == 0);
-    FILE *file = fopen("data", "wb");
-    CHECK(file != NULL && fwrite(data, 1, size, file) == size && fclose(file) == 0);
-    CHECK_OK(atlas_source_open_file("data", ATLAS_FILE_IO_READ, &source));
-    compare(source, data, size, pool, NULL, ATLAS_PROJECTION_LINEAR);
-    CHECK(hashed_by(pool) > 0);
-    /* The transform stays on the processor. */
-    const uint64_t linear = hashed_by(pool);
-    atlas_source *part = borrowed(data, TILE + 5);
-    compare(part, data, TILE + 5, pool, NULL, ATLAS_PROJECTION_R96_FOURIER);
-    atlas_source_destroy(part);
-    CHECK_EQ(hashed_by(pool), linear);
-    /* A stream, and a container of each kind of pool. */
-    take_root(projected_bytes(data, size), roots[0]);
+    const atlas_projection_type linear = ATLAS_PROJECTION_LINEAR;
+    atlas_projection *projections[2] = {NULL, NULL};
+    uint8_t roots[2][32];
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(atlas_projection_create(linear, source, options, i == 0 ? NULL : &operation, &projections[i]));
+    }
+    compare_shards(projections[0], projections[1], &operation);
+    atlas_projection_destroy(projections[1]);
+    take_root(projections[0], roots[0]);
     if (built_in(ATLAS_FEATURE_STREAMING)) {
-        CHECK_OK(atlas_stream_project(ATLAS_PROJECTION_LINEAR, source, NULL, NULL, &operation, &projection));
-        take_root(projection, roots[1]);
+        CHECK_OK(atlas_stream_project(linear, source, options, NULL, &operation, &projections[1]));
+        take_root(projections[1], roots[1]);
         CHECK(memcmp(roots[0], roots[1], 32) == 0);
     }
     for (int i = 0; i < 2; i++) {
-        atlas_container *container = created(paths[i], ATLAS_PROJECTION_LINEAR, NULL, NULL);
+        atlas_container_create_options create;
+        atlas_container_create_options_init(&create);
+        create.id = id;
+        create.keep_chains = options != NULL;
+        atlas_container *container = created(paths[i], linear, options, &create);
         uint64_t generation = 0;
-        CHECK_OK(atlas_container_import(container, source, NULL, 0, NULL, i == 0 ? &operation : NULL, &generation));
-        projection = snapshot_of(container, 0, true);
-        CHECK_OK(atlas_projection_find_damage(projection, NULL, 0, NULL, NULL, &operation));
-        take_root(projection, roots[2 + i]);
-        CHECK(memcmp(roots[0], roots[2 + i], 32) == 0);
+        CHECK_OK(atlas_container_import(container, source, NULL, 0, NULL, i == 0 ? NULL : &operation, &generation));
+        projections[i] = snapshot_of(container, 0, true);
+        CHECK_OK(atlas_projection_find_damage(projections[i], NULL, 0, NULL, NULL, &operation));
+        CHECK_OK(atlas_projection_verify(projections[i], &operation));
+        take_root(projections[i], roots[1]);
+        CHECK(memcmp(roots[0], roots[1], 32) == 0);
         atlas_container_destroy(container);
-        CHECK(unlink(paths[i]) == 0);
     }
+    same_files(paths);
+}
+
+static void files_streams_and_containers_are_the_same(void)
+{
+    static const size_t counts[] = {1, 4095, 4097, TILE, 4 * TILE, 5 * TILE + 1};
+    atlas_projection_options keyed;
+    atlas_projection_options_init(&keyed);
+    keyed.key = key;
+    enter_folder();
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0] + 2; i++) {
+        const size_t count = i < sizeof counts / sizeof counts[0] ? counts[i] : size;
+        atlas_pool *pool = new_pool(1 + (uint32_t)i % 2);
+        atlas_source *sources[3] = {NULL, NULL, NULL};
+        write_file("data", data, count);
+        CHECK_OK(atlas_source_open_file("data", ATLAS_FILE_IO_READ, &sources[0]));
+        if (built_in(ATLAS_FEATURE_STREAMING)) {
+            CHECK_OK(atlas_source_open_file("data", ATLAS_FILE_IO_MMAP, &sources[1]));
+        }
+        void *buffer = new_buffer(&cl, 0, data, count);
+        CHECK_OK(atlas_source_from_cl_mem(pool, buffer, 0, count, &sources[2]));
+        CHECK(cl.release_buffer(buffer) == 0);
+        for (int j = 0; j < 3; j++) {
+            if (sources[j] != NULL) {
+                compare(sources[j], data, count, pool, i % 2 == 0 ? NULL : &keyed, ATLAS_PROJECTION_LINEAR);
+                compare_makings(sources[j], pool, i % 2 == 0 ? NULL : &keyed);
+                atlas_source_destroy(sources[j]);
+            }
+        }
+        CHECK(unlink("data") == 0);
+        atlas_pool_destroy(pool);
+    }
+    leave_folder();
+    /* The transform stays on the processor. */
+    atlas_pool *pool = new_pool(2);
+    atlas_source *part = borrowed(data, 5 * TILE + 5);
+    compare(part, data, 5 * TILE + 5, pool, NULL, ATLAS_PROJECTION_R96_FOURIER);
+    atlas_source_destroy(part);
+    CHECK_EQ(hashed_by(pool), 0);
+    atlas_pool_destroy(pool);
+}
+
+/* Pieces of memory and of buffers in one source, tiles across their edges among them. */
+static void sequences_are_the_same(void)
+{
+    atlas_pool *pool = new_pool(2);
+    void *buffer = new_buffer(&cl, 0, data, size);
+    atlas_source *parts[3] = {NULL, NULL, NULL}, *all = NULL, *range = NULL;
+    const size_t ends[4] = {0, 3 * TILE, 5 * TILE + 7, 8 * TILE};
+    CHECK_OK(atlas_source_from_cl_mem(pool, buffer, 0, ends[1], &parts[0]));
+    parts[1] = borrowed(data + ends[1], ends[2] - ends[1]);
+    CHECK_OK(atlas_source_from_cl_mem(pool, buffer, ends[2], ends[3] - ends[2], &parts[2]));
+    CHECK_OK(atlas_source_concat((const atlas_source *const *)parts, 3, &all));
+    compare(all, data, ends[3], pool, NULL, ATLAS_PROJECTION_LINEAR);
+    /* A range of a buffer is hashed there. */
+    const uint64_t hashed = hashed_by(pool);
+    const atlas_operation operation = on(pool);
+    atlas_projection *projection = NULL;
+    CHECK_OK(atlas_source_range(parts[0], 11, 2 * TILE, &range));
+    CHECK_OK(atlas_projection_create(0, range, NULL, &operation, &projection));
+    CHECK_EQ(hashed_by(pool) - hashed, 2 * TILE);
+    atlas_projection_destroy(projection);
+    for (int i = 0; i < 3; i++) {
+        atlas_source_destroy(parts[i]);
+    }
+    atlas_source_destroy(range);
+    atlas_source_destroy(all);
+    CHECK(cl.release_buffer(buffer) == 0);
+    atlas_pool_destroy(pool);
+}
+
+static atomic_bool writing;
+
+static void *write_again_and_again(void *path)
+{
+    FILE *file = fopen((const char *)path, "r+b");
+    CHECK(file != NULL);
+    for (uint8_t i = 0; atomic_load(&writing); i++) {
+        CHECK(fseek(file, 300 + i, SEEK_SET) == 0 && fputc(i, file) == i && fflush(file) == 0);
+    }
+    CHECK(fclose(file) == 0);
+    return NULL;
+}
+
+/* A file that is written during calls is no fault of the device. */
+static void a_mapped_file_may_change(void)
+{
+    if (!built_in(ATLAS_FEATURE_STREAMING)) {
+        return;
+    }
+    atlas_pool *pool = new_pool(2);
+    const atlas_operation operation = on(pool);
+    atlas_source *source = NULL;
+    atlas_projection *projection = NULL, *again = NULL;
+    pthread_t writer;
+    enter_folder();
+    write_file("data", data, size);
+    CHECK_OK(atlas_source_open_file("data", ATLAS_FILE_IO_MMAP, &source));
+    CHECK_OK(atlas_projection_create(0, source, NULL, &operation, &projection));
+    atomic_store(&writing, true);
+    char path[] = "data";
+    CHECK(pthread_create(&writer, NULL, write_again_and_again, path) == 0);
+    for (int i = 0; i < 10; i++) {
+        const int status = (int)atlas_projection_verify(projection, &operation);
+        CHECK(status == ATLAS_STATUS_OK || status == ATLAS_STATUS_WITNESS);
+        CHECK_OK(atlas_projection_create(0, source, NULL, &operation, &again));
+        atlas_projection_destroy(again);
+    }
+    atomic_store(&writing, false);
+    CHECK(pthread_join(writer, NULL) == 0);
+    CHECK(hashed_by(pool) > 0);
+    atlas_projection_destroy(projection);
     atlas_source_destroy(source);
-    CHECK(unlink("data") == 0 && chdir(before) == 0 && rmdir(folder) == 0);
+    CHECK(unlink("data") == 0);
+    leave_folder();
     atlas_pool_destroy(pool);
 }
 
@@ -338,40 +530,131 @@ static int fail_late(void *user_data, uint64_t offset, void *buffer, size_t coun
     return offset + count > 5 * TILE ? EIO : read_data(user_data, offset, buffer, count);
 }
 
+enum { PROJECT, STREAM, VERIFY, FIND_DAMAGE, IMPORT, CALLS };
+
+/* One call of each kind that a device shares. */
+static int call_of(int kind, const atlas_projection *projection, const atlas_source *source, const atlas_operation *operation)
+{
+    atlas_projection *made = NULL;
+    int status = 0;
+    if (kind == PROJECT) {
+        status = (int)atlas_projection_create(0, source, NULL, operation, &made);
+    } else if (kind == STREAM) {
+        status = (int)atlas_stream_project(0, source, NULL, NULL, operation, &made);
+    } else if (kind == VERIFY) {
+        status = (int)atlas_projection_verify(projection, operation);
+    } else if (kind == FIND_DAMAGE) {
+        status = (int)atlas_projection_find_damage(projection, NULL, 0, NULL, NULL, operation);
+    } else {
+        uint64_t generation = 0;
+        atlas_container *container = created("early.atlas", ATLAS_PROJECTION_LINEAR, NULL, NULL);
+        status = (int)atlas_container_import(container, source, NULL, 0, NULL, operation, &generation);
+        atlas_container_destroy(container);
+        CHECK(unlink("early.atlas") == 0);
+    }
+    atlas_projection_destroy(made);
+    return status;
+}
+
+/* A failing read has the status and the place that it has with a plain pool. */
+static void a_failing_read_is_the_same(const atlas_pool *pool, int kind)
+{
+    const atlas_operation operation = on(pool);
+    atlas_source *failing = NULL;
+    CHECK_OK(atlas_source_from_callback(size, fail_late, NULL, data, &failing));
+    /* What is verified was projected before the source failed. */
+    if (kind != VERIFY && kind != FIND_DAMAGE) {
+        atlas_error_info errors[2];
+        for (int i = 0; i < 2; i++) {
+            errors[i].struct_size = sizeof errors[i];
+            CHECK_STATUS(call_of(kind, NULL, failing, i == 0 ? NULL : &operation), ATLAS_STATUS_IO);
+            CHECK_OK(atlas_last_error_get(&errors[i]));
+        }
+        CHECK(errors[1].os_error == EIO);
+        CHECK_EQ(errors[1].index, errors[0].index);
+        CHECK(kind == STREAM || errors[1].index == 5);
+    }
+    atlas_source_destroy(failing);
+}
+
 /* A call that ends early leaves the pool as it was; a lack of memory is one status. */
 static void a_call_may_end_early(void)
 {
     atlas_pool *pool = new_pool(2);
     atlas_operation operation = on(pool);
-    atlas_source *sources[2] = {borrowed(data, size), NULL}, *failing = NULL;
+    atlas_source *sources[2] = {borrowed(data, size), NULL};
     atlas_projection *projection = NULL;
     void *buffer = new_buffer(&cl, 0, data, size);
     CHECK_OK(atlas_source_from_cl_mem(pool, buffer, 0, size, &sources[1]));
     CHECK(cl.release_buffer(buffer) == 0);
-    CHECK_OK(atlas_source_from_callback(size, fail_late, NULL, data, &failing));
+    enter_folder();
     for (int i = 0; i < 2; i++) {
-        int calls = 0;
-        operation.progress = cancel_third;
-        operation.user_data = &calls;
-        CHECK_STATUS(atlas_projection_create(0, sources[i], NULL, &operation, &projection), ATLAS_STATUS_CANCELLED);
-        operation.progress = NULL;
-        CHECK_STATUS(atlas_projection_create(0, failing, NULL, &operation, &projection), ATLAS_STATUS_IO);
-        atlas_error_info error = {.struct_size = sizeof error};
-        CHECK_OK(atlas_last_error_get(&error));
-        CHECK(error.os_error == EIO);
-        /* Less memory than a run of tiles needs. */
-        operation.memory_limit = 2 * TILE;
-        compare(sources[i], data, size, pool, NULL, ATLAS_PROJECTION_LINEAR);
         CHECK_OK(atlas_projection_create(0, sources[i], NULL, &operation, &projection));
-        CHECK_OK(atlas_projection_verify(projection, &operation));
+        for (int kind = 0; kind < CALLS; kind++) {
+            if (kind == STREAM && !built_in(ATLAS_FEATURE_STREAMING)) {
+                continue;
+            }
+            /* A stream of this size reports once. */
+            int calls = kind == STREAM ? 2 : 0;
+            operation.progress = cancel_third;
+            operation.user_data = &calls;
+            CHECK_STATUS(call_of(kind, projection, sources[i], &operation), ATLAS_STATUS_CANCELLED);
+            operation.progress = NULL;
+            a_failing_read_is_the_same(pool, kind);
+            CHECK_OK(call_of(kind, projection, sources[i], &operation));
+        }
         atlas_projection_destroy(projection);
         projection = NULL;
-        operation.memory_limit = 0;
     }
-    atlas_source_destroy(failing);
+    leave_folder();
     atlas_source_destroy(sources[0]);
     atlas_source_destroy(sources[1]);
     atlas_pool_destroy(pool);
+}
+
+/* A limit that is enough for a plain pool is enough. */
+static void memory_limits_are_those_of_plain_pools(void)
+{
+    static const uint64_t limits[] = {TILE + TILE / 4, 3 * TILE / 2, 2 * TILE, 3 * TILE, 9 * TILE};
+    const size_t count = 8 * TILE + 12345;
+    enter_folder();
+    write_file("data", data, count);
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        for (int j = 0; j < (built_in(ATLAS_FEATURE_STREAMING) ? 4 : 3); j++) {
+            atlas_pool *pool = new_pool(2);
+            atlas_operation operation = on(pool), plain = {0};
+            atlas_source *source = NULL;
+            atlas_projection *projection = NULL;
+            atlas_operation_init(&plain);
+            operation.memory_limit = plain.memory_limit = limits[i];
+            if (j == 0) {
+                source = borrowed(data, count);
+            } else if (j == 1) {
+                CHECK_OK(atlas_source_open_file("data", ATLAS_FILE_IO_READ, &source));
+            } else if (j == 2) {
+                void *buffer = new_buffer(&cl, 0, data, count);
+                CHECK_OK(atlas_source_from_cl_mem(pool, buffer, 0, count, &source));
+                CHECK(cl.release_buffer(buffer) == 0);
+            } else {
+                CHECK_OK(atlas_source_open_file("data", ATLAS_FILE_IO_MMAP, &source));
+            }
+            CHECK_OK(atlas_projection_create(0, source, NULL, NULL, &projection));
+            for (int kind = 0; kind < CALLS; kind++) {
+                if (kind == STREAM && !built_in(ATLAS_FEATURE_STREAMING)) {
+                    continue;
+                }
+                const int expected = call_of(kind, projection, source, &plain);
+                CHECK(expected == ATLAS_STATUS_OK || expected == ATLAS_STATUS_LIMIT);
+                const int found = call_of(kind, projection, source, &operation);
+                CHECK_EQ(found, expected);
+            }
+            atlas_projection_destroy(projection);
+            atlas_source_destroy(source);
+            atlas_pool_destroy(pool);
+        }
+    }
+    CHECK(unlink("data") == 0);
+    leave_folder();
 }
 
 static void two_pools_share_a_context(void)
@@ -409,6 +692,7 @@ static void a_child_makes_no_call_of_opencl(void)
         CHECK_STATUS(atlas_projection_read(projection, 0, &byte, 1), ATLAS_STATUS_STATE);
         CHECK_STATUS(atlas_projection_create(0, source, NULL, &operation, &made), ATLAS_STATUS_STATE);
         CHECK_STATUS(atlas_source_from_cl_mem(pool, buffer, 0, 1, &another), ATLAS_STATUS_STATE);
+        CHECK(hashed_by(pool) > 0); /* no call of OpenCL */
         CHECK_STATUS(atlas_pool_create_accelerated(1, NULL, &none), ATLAS_STATUS_STATE);
         atlas_projection_destroy(projection);
         atlas_source_destroy(source);
@@ -422,6 +706,94 @@ static void a_child_makes_no_call_of_opencl(void)
     atlas_projection_destroy(projection);
     atlas_source_destroy(source);
     atlas_pool_destroy(pool);
+}
+
+static bool fork_once(const atlas_progress *progress, void *user_data)
+{
+    (void)progress;
+    pid_t *child = (pid_t *)user_data;
+    if (*child < 0) {
+        *child = fork();
+        if (*child == 0) {
+            (void)alarm(60);
+        }
+    }
+    return true;
+}
+
+/* The child of a callback ends its call with STATE, and the parent's goes on. */
+static void a_callback_may_fork(void)
+{
+    atlas_pool *pool = new_pool(1);
+    atlas_operation operation = on(pool);
+    for (int i = 0; i < 2; i++) {
+        atlas_source *source = NULL;
+        atlas_projection *projection = NULL;
+        pid_t child = -1;
+        int status = -1;
+        if (i == 0) {
+            CHECK_OK(atlas_source_from_callback(size, read_data, NULL, data, &source));
+        } else {
+            void *buffer = new_buffer(&cl, 0, data, size);
+            CHECK_OK(atlas_source_from_cl_mem(pool, buffer, 0, size, &source));
+            CHECK(cl.release_buffer(buffer) == 0);
+        }
+        operation.progress = fork_once;
+        operation.user_data = &child;
+        CHECK_OK(atlas_projection_create(0, source, NULL, NULL, &projection));
+        const int found = (int)atlas_projection_verify(projection, &operation);
+        if (child == 0) {
+            /* All tiles of the device may have been hashed before. */
+            _exit(found == ATLAS_STATUS_STATE || found == ATLAS_STATUS_OK ? 0 : 1);
+        }
+        CHECK(found == ATLAS_STATUS_OK && child > 0);
+        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        atlas_projection_destroy(projection);
+        atlas_source_destroy(source);
+    }
+    atlas_pool_destroy(pool);
+}
+
+/* Buffers of a context of two devices, each with a pool. pocl has several if it is asked to. */
+static void two_devices_give_the_same(void)
+{
+    void *devices[2] = {NULL, NULL};
+    int32_t status = -1;
+    if (devices_of(&cl, devices) < 2) {
+        return;
+    }
+    opencl both = cl;
+    both.context = cl.create_context(NULL, 2, devices, NULL, NULL, &status);
+    CHECK(status == 0);
+    atlas_pool *pools[2] = {NULL, NULL};
+    atlas_source *sources[2] = {NULL, NULL};
+    for (int i = 0; i < 2; i++) {
+        atlas_accelerator_options options;
+        atlas_accelerator_options_init(&options);
+        options.cl_context = both.context;
+        options.cl_device = devices[i];
+        CHECK_OK(atlas_pool_create_accelerated(2, &options, &pools[i]));
+        void *buffer = new_buffer(&both, 0, data, size);
+        CHECK_OK(atlas_source_from_cl_mem(pools[i], buffer, 0, size, &sources[i]));
+        CHECK(cl.release_buffer(buffer) == 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        compare(sources[i % 2], data, size, pools[i / 2], NULL, ATLAS_PROJECTION_LINEAR);
+    }
+    for (int i = 0; i < 2; i++) {
+        /* By its number. */
+        atlas_accelerator_options options;
+        atlas_pool *pool = NULL;
+        atlas_accelerator_options_init(&options);
+        options.name = "";
+        options.index = (uint32_t)i;
+        CHECK_OK(atlas_pool_create_accelerated(1, &options, &pool));
+        compare(sources[i], data, size, pool, NULL, ATLAS_PROJECTION_LINEAR);
+        atlas_pool_destroy(pool);
+        atlas_source_destroy(sources[i]);
+        atlas_pool_destroy(pools[i]);
+    }
+    CHECK(cl.release_context(both.context) == 0);
 }
 
 /* Without the feature every call says so. */
@@ -449,14 +821,20 @@ int main(void)
     data = random_bytes(size, 35);
     fill_random(key, sizeof key, 36);
     TEST(results_are_those_of_the_processor);
+    TEST(bytes_of_the_host_are_shared);
+    TEST(sequences_are_the_same);
+    TEST(a_mapped_file_may_change);
     TEST(files_streams_and_containers_are_the_same);
     TEST(damage_is_found);
     TEST(buffers_are_read_by_copies);
     TEST(a_source_keeps_its_buffer);
     TEST(wrong_arguments_are_refused);
     TEST(a_call_may_end_early);
+    TEST(memory_limits_are_those_of_plain_pools);
     TEST(two_pools_share_a_context);
     TEST(a_child_makes_no_call_of_opencl);
+    TEST(a_callback_may_fork);
+    TEST(two_devices_give_the_same);
     CHECK(cl.release_context(cl.context) == 0);
     free(data);
     return 0;

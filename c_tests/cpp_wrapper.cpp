@@ -804,7 +804,7 @@ void accelerators()
         return;
     }
     const auto pool = *std::move(made);
-    const bytes data(3 * tile, 7);
+    const bytes data(5 * tile, 7);
     const auto op = atlas::operation().pool(pool);
     const auto source = atlas::source::borrow(data);
     const auto linear = atlas::projection_type::linear;

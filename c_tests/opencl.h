@@ -16,7 +16,8 @@ enum { CL_WRITE_ONLY = 2, CL_READ_ONLY = 4, CL_COPY = 32, CL_NO_ACCESS = 512 };
 
 /* The first device of the first platform, in a context. */
 typedef struct opencl {
-    void *library, *device, *context;
+    void *library, *platform, *device, *context;
+    int32_t (*devices)(void *, uint64_t, uint32_t, void **, uint32_t *);
     void *(*create_context)(const intptr_t *, uint32_t, void *const *, void *, void *, int32_t *);
     int32_t (*release_context)(void *);
     void *(*create_buffer)(void *, uint64_t, size_t, void *, int32_t *);
@@ -34,26 +35,32 @@ static inline void *new_context(const opencl *cl)
 /* The device of a loader. Skips the program without one. */
 static inline opencl open_opencl_of(const char *loader)
 {
-    opencl cl = {dlopen(loader, RTLD_NOW), NULL, NULL, NULL, NULL, NULL, NULL};
+    opencl cl = {.library = dlopen(loader, RTLD_NOW)};
     int32_t (*platforms)(uint32_t, void **, uint32_t *) = NULL;
-    int32_t (*devices)(void *, uint64_t, uint32_t, void **, uint32_t *) = NULL;
-    void *platform = NULL;
     uint32_t count = 0;
     if (cl.library == NULL) {
         skip("no libOpenCL.so.1 (Debian: ocl-icd-libopencl1)");
     }
     LOOK_UP(cl.library, platforms, "clGetPlatformIDs");
-    LOOK_UP(cl.library, devices, "clGetDeviceIDs");
+    LOOK_UP(cl.library, cl.devices, "clGetDeviceIDs");
     LOOK_UP(cl.library, cl.create_context, "clCreateContext");
     LOOK_UP(cl.library, cl.release_context, "clReleaseContext");
     LOOK_UP(cl.library, cl.create_buffer, "clCreateBuffer");
     LOOK_UP(cl.library, cl.release_buffer, "clReleaseMemObject");
-    if (platforms(1, &platform, &count) != 0 || count == 0 ||
-        devices(platform, UINT64_C(0xFFFFFFFF), 1, &cl.device, &count) != 0 || count == 0) {
+    if (platforms(1, &cl.platform, &count) != 0 || count == 0 ||
+        cl.devices(cl.platform, UINT64_C(0xFFFFFFFF), 1, &cl.device, &count) != 0 || count == 0) {
         skip("no OpenCL device (Debian: pocl-opencl-icd)");
     }
     cl.context = new_context(&cl);
     return cl;
+}
+
+/* The first two devices of the platform. Returns how many there are of them. */
+static inline uint32_t devices_of(const opencl *cl, void *devices[2])
+{
+    uint32_t count = 0;
+    CHECK(cl->devices(cl->platform, UINT64_C(0xFFFFFFFF), 2, devices, &count) == 0 && count > 0);
+    return count < 2 ? 1 : 2;
 }
 
 static inline opencl open_opencl(void) { return open_opencl_of("libOpenCL.so.1"); }

@@ -30,6 +30,16 @@ def test_wrong_devices_and_buffers_are_refused() -> None:
             am.Pool(1, context=(1, 0))
     with pytest.raises(ValueError, match="index"):
         am.Pool(1, accelerator=True, index=-1)
+    with pytest.raises(ValueError, match="must be set"):
+        am.Pool(1, index=1)
+    with pytest.raises(ValueError, match="must be set"):
+        am.Pool(1, accelerator=False, memory_limit=1 << 20)
+    with pytest.raises(TypeError, match="int"):
+        am.Pool(1, accelerator=1)  # type: ignore[arg-type]
+    closed = am.Pool(1)
+    closed.close()
+    with pytest.raises((am.Error, ValueError)):
+        closed.accelerator  # noqa: B018
     with pytest.raises(am.InvalidArgumentError, match="accelerator"):
         am.Source.from_cl_mem(am.Pool(1), 0, 1)
 

@@ -27,6 +27,10 @@ impl Accelerator {
         match *self {}
     }
 
+    pub(crate) fn pays(&self, _: u64) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn share(&self, _: usize) -> usize {
         match *self {}
     }

@@ -2,12 +2,13 @@
 
 use super::AcceleratorOptions;
 use super::opencl::{self, Failure, Handle, Object, OpenCl, check, opencl};
-use crate::base::buffer::{try_filled, try_push};
+use crate::base::buffer::{try_collect, try_filled, try_push};
 use crate::base::error::{AtlasError, ErrorKind, Result};
 use crate::base::sync::lock;
 use std::ffi::{CStr, c_void};
 use std::ptr;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const KERNELS: &str = include_str!("kernels.cl");
 const BUILD_OPTIONS: &CStr = c"-cl-std=CL1.2";
@@ -28,6 +29,8 @@ pub(super) struct Device {
     pub(super) memory_size: u64,
     /// Size of the largest buffer.
     pub(super) largest_buffer: u64,
+    /// True once a call of OpenCL failed or a digest was wrong. Buffers share it with their pool.
+    failed: AtomicBool,
 }
 
 /// A device that was found, and its names.
@@ -48,6 +51,9 @@ impl Device {
             ));
         }
         let opencl = opencl()?;
+        // One at a time: the first calls of some drivers, pocl among them, crash beside each other. A second thread also
+        // waits for the compiled kernels of the first one.
+        let mut compiled = lock(&COMPILED);
         let failed = |failure: Failure| failure.error(ErrorKind::Unsupported);
         let (context, device) = if options.context.is_null() {
             let found = choose(opencl, options)?;
@@ -66,8 +72,38 @@ impl Device {
         let memory_size = ask(opencl::DEVICE_GLOBAL_MEM_SIZE)?;
         let largest_buffer = ask(opencl::DEVICE_MAX_MEM_ALLOC_SIZE)?;
         let name = opencl.text(opencl.device_info, device.handle(), opencl::DEVICE_NAME).map_err(failed)?;
-        let program = program(opencl, &context, &device)?;
-        Ok(Device { opencl, context, device, program, name, compute_units, memory_size, largest_buffer })
+        let program = program(opencl, &context, &device, &name, &mut compiled)?;
+        let failed = AtomicBool::new(false);
+        Ok(Device {
+            opencl,
+            context,
+            device,
+            program,
+            name,
+            compute_units,
+            memory_size,
+            largest_buffer,
+            failed,
+        })
+    }
+
+    /// True if later work is refused.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Refuses all later work.
+    pub(super) fn refuse(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the error of a failed call of OpenCL, after which the device is refused.
+    pub(super) fn failed(&self, failure: Failure) -> AtlasError {
+        // Without memory everything is as it was.
+        if !failure.is_lack_of_memory() {
+            self.refuse();
+        }
+        failure.error(ErrorKind::Io)
     }
 }
 
@@ -82,7 +118,8 @@ fn handles(
         Err(failure) if failure.is_absence() => return Ok(Vec::new()),
         counted => counted?,
     }
-    let mut found = vec![ptr::null_mut(); (count as usize).min(MAX_FOUND)];
+    let room = try_filled(ptr::null_mut(), (count as usize).min(MAX_FOUND));
+    let mut found = room.map_err(|_| Failure::no_memory(what))?;
     if found.is_empty() {
         return Ok(found);
     }
@@ -93,21 +130,40 @@ fn handles(
     Ok(found)
 }
 
-/// All devices of a type, in the order of their platforms.
+/// All devices of a type, in the order of their platforms. A driver that fails is left out, unless there is no other.
 fn find(opencl: &OpenCl, kind: u64) -> std::result::Result<Vec<Found>, Failure> {
-    let mut found = Vec::new();
+    let (mut found, mut failed) = (Vec::new(), None);
     // SAFETY: room for `count` handles.
     let platforms = |count, out, found| unsafe { (opencl.platforms)(count, out, found) };
     for platform in handles("listing the platforms", platforms)? {
-        let platform_name = opencl.text(opencl.platform_info, platform, opencl::PLATFORM_NAME)?;
-        // SAFETY: a platform of the loader, and room for `count` handles.
-        let devices = |count, out, found| unsafe { (opencl.devices)(platform, kind, count, out, found) };
-        for device in handles("listing the devices", devices)? {
-            let name = opencl.text(opencl.device_info, device, opencl::DEVICE_NAME)?;
-            found.push(Found { platform, device, name, platform_name: platform_name.clone() });
+        if let Err(failure) = find_in(opencl, platform, kind, &mut found) {
+            failed = Some(failure);
         }
     }
-    Ok(found)
+    match failed {
+        Some(failure) if found.is_empty() => Err(failure),
+        _ => Ok(found),
+    }
+}
+
+/// Adds the devices of a platform.
+fn find_in(
+    opencl: &OpenCl,
+    platform: Handle,
+    kind: u64,
+    found: &mut Vec<Found>,
+) -> std::result::Result<(), Failure> {
+    let platform_name = opencl.text(opencl.platform_info, platform, opencl::PLATFORM_NAME)?;
+    // SAFETY: a platform of the loader, and room for `count` handles.
+    let devices = |count, out, found| unsafe { (opencl.devices)(platform, kind, count, out, found) };
+    let what = "listing the devices";
+    for device in handles(what, devices)? {
+        let name = opencl.text(opencl.device_info, device, opencl::DEVICE_NAME)?;
+        let platform_name = platform_name.clone();
+        try_push(found, Found { platform, device, name, platform_name })
+            .map_err(|_| Failure::no_memory(what))?;
+    }
+    Ok(())
 }
 
 /// Chooses by name and index. Fails with UNSUPPORTED, and the names of all devices.
@@ -120,8 +176,7 @@ fn choose(opencl: &OpenCl, options: &AcceleratorOptions<'_>) -> Result<Found> {
              pocl-opencl-icd)",
         ));
     }
-    let names: Vec<String> =
-        all.iter().map(|found| format!("{} ({})", found.name, found.platform_name)).collect();
+    let names = try_collect(all.iter().map(|found| format!("{} ({})", found.name, found.platform_name)))?;
     let (matching, what) = match options.name {
         Some(wanted) => {
             let wanted = wanted.to_lowercase();
@@ -182,25 +237,37 @@ fn retained_device(opencl: &'static OpenCl, device: Handle) -> std::result::Resu
     unsafe { Object::made(opencl, what, (device, 0), opencl.release_device) }
 }
 
-/// Compiled programs of this process, by device. A child does not get here.
-static COMPILED: Mutex<Vec<(usize, Arc<Vec<u8>>)>> = Mutex::new(Vec::new());
+/// Compiled programs of this process, by the address and the name of the device, since the address of a sub-device may
+/// come again. A child does not get here.
+static COMPILED: Mutex<Vec<Compiled>> = Mutex::new(Vec::new());
 
-/// Returns the kernels for a device: compiled by the first call of a process, taken from there by later ones.
-fn program(opencl: &'static OpenCl, context: &Object, device: &Object) -> Result<Object> {
+struct Compiled {
+    device: usize,
+    name: String,
+    code: Vec<u8>,
+}
+
+/// Returns the kernels for a device: compiled by the first call of a process, taken from `compiled` by later ones.
+fn program(
+    opencl: &'static OpenCl,
+    context: &Object,
+    device: &Object,
+    name: &str,
+    compiled: &mut Vec<Compiled>,
+) -> Result<Object> {
     let key = device.handle().addr();
-    let known = lock(&COMPILED).iter().find(|(device, _)| *device == key).map(|(_, code)| Arc::clone(code));
+    let is_same = |known: &Compiled| known.device == key && known.name == name;
     // A driver that refuses its own program gets the source again.
-    if let Some(code) = known
-        && let Ok(program) = from_binary(opencl, context, device, &code)
+    if let Some(known) = compiled.iter().find(|known| is_same(known))
+        && let Ok(program) = from_binary(opencl, context, device, &known.code)
     {
         return Ok(program);
     }
     let program = from_source(opencl, context, device)?;
     // Without its code, the next pool compiles once more.
     if let Some(code) = binary(opencl, &program) {
-        let mut compiled = lock(&COMPILED);
-        compiled.retain(|(device, _)| *device != key);
-        try_push(&mut compiled, (key, Arc::new(code)))?;
+        compiled.retain(|known| !is_same(known));
+        try_push(compiled, Compiled { device: key, name: name.to_owned(), code })?;
     }
     Ok(program)
 }
@@ -246,19 +313,28 @@ fn from_source(opencl: &'static OpenCl, context: &Object, device: &Object) -> Re
     Ok(program)
 }
 
-/// Returns the compiled code of a program of one device, or `None` if the driver has none.
+/// Returns the code of a program that was compiled for one device, or `None` if the driver has none.
 fn binary(opencl: &OpenCl, program: &Object) -> Option<Vec<u8>> {
     let info = opencl.program_info;
-    let len: usize = opencl.value(info, program.handle(), opencl::PROGRAM_BINARY_SIZES).ok()?;
-    if len == 0 || len > MAX_BYTES {
+    let ask = |len, place, size| {
+        // SAFETY: a live program, and room for `len` bytes.
+        unsafe { info(program.handle(), opencl::PROGRAM_BINARY_SIZES, len, place, size) }
+    };
+    // One for each device of the context, or for those with code alone. All but one are 0.
+    let sizes = opencl.list(ask, 0usize, MAX_FOUND).ok()?;
+    let index = sizes.iter().position(|size| *size > 0)?;
+    let len = sizes[index];
+    if len > MAX_BYTES || sizes.iter().filter(|size| **size > 0).count() > 1 {
         return None;
     }
     let mut code = try_filled(0u8, len).ok()?;
-    let mut place = code.as_mut_ptr();
-    let (name, size) = (opencl::PROGRAM_BINARIES, size_of::<*mut u8>());
-    // SAFETY: a live program of one device; one pointer to room for its code.
+    // NULL leaves the code for a device out.
+    let mut places = try_filled(ptr::null_mut::<u8>(), sizes.len()).ok()?;
+    places[index] = code.as_mut_ptr();
+    let (name, size) = (opencl::PROGRAM_BINARIES, size_of_val(&places[..]));
+    // SAFETY: a live program; as many pointers as there are sizes, one of them to room for the code.
     let status =
-        unsafe { info(program.handle(), name, size, (&raw mut place).cast::<c_void>(), ptr::null_mut()) };
+        unsafe { info(program.handle(), name, size, places.as_mut_ptr().cast::<c_void>(), ptr::null_mut()) };
     check("reading the compiled kernels", status).ok()?;
     Some(code)
 }

@@ -8,13 +8,16 @@
  * neighbours level by level, with an odd last one moving up unchanged, makes that tree. The last step of a tile has
  * the flag ROOT, whether it is a parent or the only block of a short tile.
  *
- * Everything but the macros below is C99, so that another interface needs other macros. */
+ * Everything but the macros and names below is C99, so that another interface needs others. */
 
 #define KERNEL __kernel
 #define GLOBAL __global
 #define FUNCTION static inline
 #define ITEM ((uint)get_global_id(0))
 #define ROTATE_RIGHT(word, count) rotate((word), 32u - (count))
+#define LEAST(a, b) min((a), (b))
+#define ADDRESS size_t
+/* The types uchar, uint and ulong have 8, 32 and 64 bits. */
 
 /* Flags of a compression. */
 #define CHUNK_START 1u
@@ -101,15 +104,16 @@ KERNEL void chunks(GLOBAL const uchar *bytes, GLOBAL const tile_place *places, u
     uint len = places[tile].len, count = chunk_count(len);
     if (chunk >= count) return;
     /* The bytes of this chunk, of which the last one of a tile may have fewer. */
-    uint start = chunk * CHUNK_BYTES, rest = min(len - start, CHUNK_BYTES);
+    uint start = chunk * CHUNK_BYTES, rest = LEAST(len - start, CHUNK_BYTES);
     GLOBAL const uchar *from = bytes + places[tile].offset + start;
-    /* Words are loaded whole from a tile at a multiple of four bytes. */
-    int whole_words = (places[tile].offset & 3u) == 0u;
+    /* Words are loaded whole from an address that is a multiple of four. A buffer over memory of the host may begin at
+     * any address. */
+    int whole_words = ((ADDRESS)from & 3u) == 0u;
     uint blocks = rest == 0u ? 1u : (rest + BLOCK_BYTES - 1u) / BLOCK_BYTES;
     uint h[8], m[16], total = 0u;
     for (uint i = 0u; i < 8u; i++) h[i] = key.word[i];
     for (uint block = 0u; block < blocks; block++) {
-        uint size = min(rest - block * BLOCK_BYTES, BLOCK_BYTES);
+        uint size = LEAST(rest - block * BLOCK_BYTES, BLOCK_BYTES);
         GLOBAL const uchar *at = from + block * BLOCK_BYTES;
         /* The message: 16 words, least significant byte first. */
         if (size == BLOCK_BYTES && whole_words) {
@@ -166,7 +170,7 @@ KERNEL void residues(GLOBAL const tile_place *places, uint tiles, uint width, ui
     uint tile = ITEM / width, group = ITEM % width;
     if (tile >= tiles) return;
     uint count = chunk_count(places[tile].len), total = 0u;
-    uint end = min((group + 1u) * GROUP_CHUNKS, count);
+    uint end = LEAST((group + 1u) * GROUP_CHUNKS, count);
     for (uint chunk = group * GROUP_CHUNKS; chunk < end; chunk++) total += sums[tile * chunk_width + chunk];
     /* Groups after the end of the tile have the sum 0. */
     ((GLOBAL uchar *)(results + tile * RESULT_WORDS + DIGEST_WORDS))[group] = (uchar)(total % 96u);

@@ -6,9 +6,10 @@
 use super::device::Device;
 use super::opencl::{self, Failure, Handle, Object, check};
 use super::{Batch, Hashed, RESIDUES, Strings};
-use crate::base::buffer::try_filled;
+use crate::base::buffer::{try_collect, try_filled, try_vec};
 use std::ffi::CStr;
 use std::ptr;
+use zeroize::Zeroizing;
 
 /// Maximum size of a string, which is that of a tile.
 const MAX_LEN: usize = crate::base::units::TILE_SIZE;
@@ -84,8 +85,7 @@ impl Lane {
         let queue = queue(device)?;
         let buffer = |size| buffer(device, opencl::MEM_READ_WRITE, size);
         let what = "reserving memory for results";
-        let fetched = try_filled(0, capacity * RESULT_BYTES)
-            .map_err(|_| Failure { what, status: opencl::OUT_OF_HOST_MEMORY })?;
+        let fetched = try_filled(0, capacity * RESULT_BYTES).map_err(|_| Failure::no_memory(what))?;
         Ok(Lane {
             queue,
             chunks: Kernel::new(device, c"chunks")?,
@@ -107,33 +107,32 @@ impl Lane {
     ///
     /// After an error the lane must be [`finish`](Self::finish)ed and dropped.
     pub(super) fn start(&mut self, device: &Device, batch: &Batch<'_>) -> Outcome<()> {
-        let lens: Vec<usize> = match batch.strings {
-            Strings::Host(strings) => strings.iter().map(|string| string.len()).collect(),
-            Strings::Device { ranges, .. } => ranges.iter().map(|(_, len)| *len).collect(),
+        let lens = match batch.strings {
+            Strings::Host(strings) => try_collect(strings.iter().map(|string| string.len())),
+            Strings::Device { ranges, .. } => try_collect(ranges.iter().map(|(_, len)| *len)),
         };
+        let lens = lens.map_err(|_| Failure::no_memory("starting a batch"))?;
         let (count, longest) = (lens.len(), lens.iter().copied().max().unwrap_or(0));
         if count > self.capacity || longest > MAX_LEN {
-            return Err(Failure {
-                what: "starting a batch that is too large",
-                status: opencl::INVALID_VALUE,
-            });
+            return Err(Failure::new("starting a batch that is too large", opencl::INVALID_VALUE));
         }
         let (bytes, places) = match batch.strings {
             Strings::Host(strings) => self.upload(device, strings)?,
-            Strings::Device { buffer, ranges } => (buffer.handle(), places(ranges.iter().copied())),
+            Strings::Device { buffer, ranges } => (buffer.handle(), places(ranges)?),
         };
         self.write(device, self.places.handle(), 0, &places)?;
         // A keyed digest has its key in the place of the initial value, and another mode.
-        let (key, mode) = match batch.key {
+        let mut words = Zeroizing::new(INITIAL);
+        let mode = match batch.key {
             Some(key) => {
-                let mut words = [0; 8];
                 for (word, bytes) in words.iter_mut().zip(key.as_chunks::<4>().0) {
                     *word = u32::from_le_bytes(*bytes);
                 }
-                (words, KEYED)
+                KEYED
             }
-            None => (INITIAL, 0),
+            None => 0,
         };
+        let key: &[u32; 8] = &words;
         let tiles = number(count);
         let (places, values, sums, results) =
             (self.places.handle(), self.values.handle(), self.sums.handle(), self.results.handle());
@@ -141,7 +140,7 @@ impl Lane {
         let mut width = longest.div_ceil(CHUNK).max(1);
         let chunk_width = number(width);
         let call = self.chunks.call(device).buffer(bytes)?.buffer(places)?.value(&tiles)?;
-        let call = call.value(&chunk_width)?.value(&key)?.value(&mode)?;
+        let call = call.value(&chunk_width)?.value(key)?.value(&mode)?;
         call.buffer(values)?.buffer(sums)?.buffer(results)?.enqueue(&self.queue, count * width)?;
         // The sums of the groups.
         let call = self.residues.call(device).buffer(places)?.value(&tiles)?.value(&number(RESIDUES))?;
@@ -158,7 +157,7 @@ impl Lane {
             let (to, half) = (from + count * width, width.div_ceil(2));
             let call = self.parents.call(device).buffer(places)?.value(&tiles)?.value(&level)?;
             let call = call.value(&number(from))?.value(&number(width))?.value(&number(to))?;
-            let call = call.value(&number(half))?.value(&key)?.value(&mode)?;
+            let call = call.value(&number(half))?.value(key)?.value(&mode)?;
             call.buffer(values)?.buffer(results)?.enqueue(&self.queue, count * half)?;
             (from, width, level) = (to, half, level + 1);
         }
@@ -170,7 +169,7 @@ impl Lane {
                 if self.fetched_groups.len() < len {
                     let what = "reserving memory for chaining values";
                     self.fetched_groups = try_filled(0, self.capacity * RESIDUES * VALUE_BYTES)
-                        .map_err(|_| Failure { what, status: opencl::OUT_OF_HOST_MEMORY })?;
+                        .map_err(|_| Failure::no_memory(what))?;
                 }
                 let out = self.fetched_groups.as_mut_ptr();
                 // SAFETY: room for `len` bytes, which stays in place like that of the results.
@@ -220,18 +219,18 @@ impl Lane {
             None => buffer(device, opencl::MEM_READ_ONLY, size)?,
         };
         let input = self.input.insert(input).handle();
-        let mut found = Vec::with_capacity(strings.len());
+        let no_memory = |_| Failure::no_memory("copying a batch");
+        let mut found = try_vec(strings.len()).map_err(no_memory)?;
         for string in strings {
             // MAX_LEN is a multiple of the alignment, so that each string has room.
             if size - at < string.len() {
-                let what = "copying a batch that is too large";
-                return Err(Failure { what, status: opencl::INVALID_VALUE });
+                return Err(Failure::new("copying a batch that is too large", opencl::INVALID_VALUE));
             }
             self.write(device, input, at, string)?;
             found.push((at as u64, string.len()));
             at += string.len().next_multiple_of(ALIGNMENT);
         }
-        Ok((input, places(found.into_iter())))
+        Ok((input, places(&found)?))
     }
 
     /// Writes bytes to a buffer, and returns when they are no longer needed.
@@ -246,7 +245,7 @@ impl Lane {
             let write = device.opencl.enqueue_write;
             write(queue, buffer, opencl::TRUE, offset, bytes.len(), from, 0, ptr::null(), ptr::null_mut())
         };
-        check("copying bytes to the device", status)
+        check("copying bytes to the device", status).map_err(Failure::of_allocation)
     }
 
     /// True if the results are there, or a failure in their place.
@@ -267,10 +266,11 @@ impl Lane {
         // The status of the event is more exact than that of the wait.
         let status = cl.value::<i32>(cl.event_info, handle, opencl::EVENT_COMMAND_EXECUTION_STATUS)?;
         if status < 0 {
-            return Err(Failure { what, status });
+            return Err(Failure::new(what, status));
         }
         waited?;
-        let mut found = Vec::with_capacity(lens.len());
+        let no_memory = |_| Failure::no_memory(what);
+        let mut found = try_vec(lens.len()).map_err(no_memory)?;
         for (index, (len, result)) in
             lens.into_iter().zip(self.fetched.chunks_exact(RESULT_BYTES)).enumerate()
         {
@@ -278,7 +278,8 @@ impl Lane {
             let count =
                 if len > CHUNK << GROUP_LEVEL { len.div_ceil(CHUNK << GROUP_LEVEL).min(groups) } else { 0 };
             let values = self.fetched_groups.as_chunks::<VALUE_BYTES>().0.iter();
-            found.push(Hashed::of(result, values.skip(index * groups).take(count).copied().collect()));
+            let values = values.skip(index * groups).take(count).copied();
+            found.push(Hashed::of(result, try_collect(values).map_err(no_memory)?));
         }
         Ok(found)
     }
@@ -313,13 +314,14 @@ fn number(count: usize) -> u32 {
 }
 
 /// The places of strings as the kernels read them.
-fn places(ranges: impl Iterator<Item = (u64, usize)>) -> Vec<u8> {
-    let mut bytes = Vec::new();
+fn places(ranges: &[(u64, usize)]) -> Outcome<Vec<u8>> {
+    let no_memory = |_| Failure::no_memory("copying a batch");
+    let mut bytes = try_vec(ranges.len() * PLACE_BYTES).map_err(no_memory)?;
     for (offset, len) in ranges {
         bytes.extend_from_slice(&offset.to_le_bytes());
-        bytes.extend_from_slice(&u64::from(number(len)).to_le_bytes());
+        bytes.extend_from_slice(&u64::from(number(*len)).to_le_bytes());
     }
-    bytes
+    Ok(bytes)
 }
 
 pub(super) fn queue(device: &Device) -> Outcome<Object> {
@@ -338,6 +340,7 @@ pub(super) fn buffer(device: &Device, flags: u64, size: usize) -> Outcome<Object
     let made = unsafe { (cl.create_buffer)(device.context.handle(), flags, size, ptr::null_mut(), out) };
     // SAFETY: a buffer that was made here.
     unsafe { Object::made(cl, "allocating memory of the device", (made, status), cl.release_mem) }
+        .map_err(Failure::of_allocation)
 }
 
 impl Kernel {

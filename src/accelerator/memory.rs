@@ -46,7 +46,11 @@ impl DeviceBuffer {
         if handle.is_null() {
             return Err(AtlasError::invalid_argument("buffer is NULL"));
         }
-        let wrong = |failure: Failure| failure.error(ErrorKind::InvalidArgument);
+        // A handle of no memory object is the caller's mistake, anything else is a failure of the device.
+        let wrong = |failure: Failure| match failure.is_no_memory_object() {
+            true => failure.error(ErrorKind::InvalidArgument),
+            false => device.failed(failure),
+        };
         // SAFETY: a live memory object, as the caller promises.
         check("retaining the buffer", unsafe { (cl.retain_mem)(handle) }).map_err(wrong)?;
         // SAFETY: the reference that was just taken.
@@ -69,7 +73,7 @@ impl DeviceBuffer {
         }
         let len = cl.value::<usize>(cl.mem_info, handle, opencl::MEM_SIZE).map_err(wrong)?;
         check_range(offset, size, to_u64(len), "range of the buffer")?;
-        let queue = queue(&device).map_err(|failure| failure.error(ErrorKind::Io))?;
+        let queue = queue(&device).map_err(|failure| device.failed(failure))?;
         Ok(DeviceBuffer {
             device,
             buffer,
@@ -94,11 +98,12 @@ impl DeviceBuffer {
         self.start + offset
     }
 
-    /// Copies bytes of the range to memory of the host.
+    /// Copies bytes of the range to memory of the host. A failure other than a lack of memory ends the pool that made
+    /// the range.
     pub(crate) fn read(&self, offset: u64, out: OutBytes<'_>) -> Result<()> {
         // A child may not call OpenCL, nor take the lock, which another thread could have held at the fork.
         self.device.opencl.check_process()?;
-        self.copy(offset, out).map_err(|failure| failure.error(ErrorKind::Io))
+        self.copy(offset, out).map_err(|failure| self.device.failed(failure))
     }
 
     fn copy(&self, offset: u64, mut out: OutBytes<'_>) -> Outcome<()> {
@@ -148,7 +153,13 @@ impl DeviceBuffer {
             let (queue, at) = (reads.queue.handle(), to_usize(offset));
             read(queue, buffer, opencl::TRUE, at, len, to, 0, ptr::null(), ptr::null_mut())
         };
-        check("reading bytes of the device", status)
+        let read = check("reading bytes of the device", status);
+        if read.is_err() {
+            // Until then the driver may write to the memory.
+            // SAFETY: a live queue. A failure has no remedy.
+            unsafe { (self.device.opencl.finish)(reads.queue.handle()) };
+        }
+        read
     }
 }
 

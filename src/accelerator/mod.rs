@@ -5,12 +5,13 @@
 //! device    choice of a device, its context, the compiled kernels
 //! lane      a queue with buffers: one batch at a time
 //! memory    buffers of a program as bytes to hash in place
+//! share     how many of the strings in memory of the host are the device's
 //! ```
 //!
 //! A string is the bytes of a tile: at most 1 MiB. Its result is BLAKE3's digest, keyed or not, and the sum mod 96 of
 //! each of its groups of 16 KiB. An accelerator has a few lanes; a batch takes a free one and runs beside the
-//! processor until its results are asked for. At most one waits for a free lane while it holds none, so that nothing
-//! waits in a circle.
+//! processor until its results are asked for. A thread that waits for a free lane holds none, so that threads never wait
+//! for each other in a circle.
 //!
 //! A device is trusted as far as it is checked: known bytes when it is opened, and some of the strings of every call
 //! by `tile::offload`. Once a call of OpenCL or a digest is wrong, the accelerator refuses further work. A lack of
@@ -33,6 +34,8 @@ mod opencl;
 
 #[cfg(feature = "opencl")]
 mod present;
+#[cfg(feature = "opencl")]
+mod share;
 #[cfg(feature = "opencl")]
 pub(crate) use memory::DeviceBuffer;
 #[cfg(feature = "opencl")]
@@ -163,11 +166,13 @@ pub(crate) struct Measured {
     /// Number of strings of each.
     pub(crate) device: usize,
     pub(crate) processor: usize,
-    /// Seconds until the processor was done.
+    /// Seconds in which the bytes were copied to the device.
+    pub(crate) copy_time: f64,
+    /// Seconds in which the processor hashed, after the copy.
     pub(crate) processor_time: f64,
-    /// Seconds until both were done.
+    /// Seconds from the copy until both were done.
     pub(crate) time: f64,
-    /// True if the device was done before the processor.
+    /// True if the device was done before the processor, which had strings.
     pub(crate) was_done: bool,
 }
 

@@ -21,9 +21,12 @@ pub(super) type Handle = *mut c_void;
 pub(super) const SUCCESS: Status = 0;
 const DEVICE_NOT_FOUND: Status = -1;
 const MEM_OBJECT_ALLOCATION_FAILURE: Status = -4;
+const OUT_OF_RESOURCES: Status = -5;
 pub(super) const OUT_OF_HOST_MEMORY: Status = -6;
 pub(super) const INVALID_VALUE: Status = -30;
 const INVALID_PLATFORM: Status = -32;
+const INVALID_MEM_OBJECT: Status = -38;
+const INVALID_BUFFER_SIZE: Status = -61;
 /// Code of the loader if it knows no driver.
 const PLATFORM_NOT_FOUND: Status = -1001;
 
@@ -214,7 +217,7 @@ impl OpenCl {
         let count = len / size_of::<T>();
         // A driver that claims too much gets no memory.
         let room = if count > most { None } else { try_filled(empty, count).ok() };
-        let mut items = room.ok_or(Failure { what, status: OUT_OF_HOST_MEMORY })?;
+        let mut items = room.ok_or(Failure::no_memory(what))?;
         if count > 0 {
             check(what, info(count * size_of::<T>(), items.as_mut_ptr().cast(), ptr::null_mut()))?;
         }
@@ -235,14 +238,37 @@ impl OpenCl {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Failure {
     /// Describes the attempt.
-    pub(super) what: &'static str,
+    what: &'static str,
     pub(super) status: Status,
+    /// True if memory of the device or of the driver ran out, after which everything still works.
+    is_lack: bool,
 }
 
 impl Failure {
-    /// True if memory of the device or of the driver ran out, after which everything still works.
+    pub(super) fn new(what: &'static str, status: Status) -> Failure {
+        let is_lack = matches!(status, MEM_OBJECT_ALLOCATION_FAILURE | OUT_OF_HOST_MEMORY);
+        Failure { what, status, is_lack }
+    }
+
+    /// A lack of memory of the host.
+    pub(super) fn no_memory(what: &'static str) -> Failure {
+        Failure::new(what, OUT_OF_HOST_MEMORY)
+    }
+
+    /// The same failure, of an allocation or of the first use of a buffer: drivers report a lack of device memory
+    /// there by two more codes. Elsewhere the first of them can be a crashed kernel.
+    pub(super) fn of_allocation(self) -> Failure {
+        let is_lack = self.is_lack || matches!(self.status, OUT_OF_RESOURCES | INVALID_BUFFER_SIZE);
+        Failure { is_lack, ..self }
+    }
+
     pub(super) fn is_lack_of_memory(self) -> bool {
-        matches!(self.status, MEM_OBJECT_ALLOCATION_FAILURE | OUT_OF_HOST_MEMORY)
+        self.is_lack
+    }
+
+    /// True if an object is no memory object.
+    pub(super) fn is_no_memory_object(self) -> bool {
+        self.status == INVALID_MEM_OBJECT
     }
 
     /// True if there is simply no device or driver.
@@ -265,7 +291,7 @@ impl fmt::Display for Failure {
 
 /// Converts a status to a result. `what` describes the attempt.
 pub(super) fn check(what: &'static str, status: Status) -> std::result::Result<(), Failure> {
-    if status == SUCCESS { Ok(()) } else { Err(Failure { what, status }) }
+    if status == SUCCESS { Ok(()) } else { Err(Failure::new(what, status)) }
 }
 
 /// An object of OpenCL, released when it is dropped, except in a child.
@@ -296,7 +322,7 @@ impl Object {
         check(what, status)?;
         // A broken driver: neither an object nor a code.
         if handle.is_null() {
-            return Err(Failure { what, status: OUT_OF_HOST_MEMORY });
+            return Err(Failure::no_memory(what));
         }
         Ok(Object { opencl, handle, release })
     }

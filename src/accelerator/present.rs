@@ -4,25 +4,23 @@ use super::device::Device;
 use super::lane::{FOOTPRINT, Lane};
 use super::memory::DeviceBuffer;
 use super::opencl::{Failure, Handle};
+use super::share::Share;
 use super::{AcceleratorInfo, AcceleratorOptions, Batch, Hashed, Measured, RESIDUES, Started, Strings};
+use crate::base::buffer::try_collect;
 use crate::base::error::{AtlasError, ErrorKind, Result};
 use crate::base::sync::lock;
 use crate::base::units::{GROUP_SIZE, TILE_SIZE, to_u64, to_usize};
 use blake3::hazmat::HasherExt;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Maximum default of the memory that an accelerator uses.
 const MEMORY: u64 = 1 << 30;
-/// Maximum number of strings of a batch: 64 K chunks, which fill a large device.
+/// Maximum number of strings of a batch: 65,536 chunks, an item each.
 const MAX_BATCH: u64 = 64;
 /// Maximum number of lanes. Two are needed so that copies and kernels overlap.
 const MAX_LANES: u64 = 8;
-/// Unit of the device's share of the work.
-const WHOLE: u32 = 1 << 16;
-/// Batches without the device after which it gets a string again, so that its share can grow.
-const PROBE: u32 = 16;
 
 /// A device with its lanes.
 pub(crate) struct Accelerator {
@@ -32,13 +30,9 @@ pub(crate) struct Accelerator {
     freed: Condvar,
     /// Strings of a lane.
     batch: usize,
-    /// True once a call of OpenCL or a digest was wrong.
-    failed: AtomicBool,
     hashed: AtomicU64,
-    /// The device's part of the strings that lie in memory of the host, in units of 1 / [`WHOLE`].
-    share: AtomicU32,
-    /// Number of batches in which the device had no part.
-    idle: AtomicU32,
+    /// The device's share of the strings that lie in memory of the host.
+    pub(super) share: Share,
 }
 
 struct Lanes {
@@ -57,6 +51,14 @@ impl Accelerator {
             0 => (device.memory_size / 4).min(MEMORY),
             limit => limit,
         };
+        // A default that is too small is the device's fault, and not the caller's.
+        if options.memory_limit == 0 && limit < FOOTPRINT {
+            return Err(AtlasError::unsupported(format!(
+                "a quarter of the {} bytes of memory of the OpenCL device {} is less than the {FOOTPRINT} bytes that one \
+                 tile needs",
+                device.memory_size, device.name
+            )));
+        }
         if limit < FOOTPRINT {
             return Err(AtlasError::limit(format!(
                 "memory_limit {limit} is less than the {FOOTPRINT} bytes of device memory that one tile needs"
@@ -71,10 +73,8 @@ impl Accelerator {
             lanes: Mutex::new(Lanes { free: Vec::new(), left }),
             freed: Condvar::new(),
             batch: to_usize(batch),
-            failed: AtomicBool::new(false),
             hashed: AtomicU64::new(0),
-            share: AtomicU32::new(WHOLE / 2),
-            idle: AtomicU32::new(0),
+            share: Share::default(),
         };
         accelerator.test()?;
         accelerator.hashed.store(0, Ordering::Relaxed);
@@ -100,13 +100,13 @@ impl Accelerator {
         };
         for lengths in LENGTHS.chunks(self.batch) {
             // Strings end with the known bytes, so that they begin at any place.
-            let strings: Vec<&[u8]> = lengths.iter().map(|len| &bytes[TILE_SIZE - len..]).collect();
+            let strings = try_collect(lengths.iter().map(|len| &bytes[TILE_SIZE - len..]))?;
             for key in [None, Some(&key)] {
                 let batch = Batch { key, strings: Strings::Host(&strings), with_groups: true };
                 let running = self.start(&batch, true).map_err(unusable)?;
                 let Some(running) = running else { return Err(AtlasError::internal("there is no lane")) };
                 let found = running.wait().map_err(unusable)?;
-                if found != strings.iter().map(|string| expected(key, string)).collect::<Vec<_>>() {
+                if !strings.iter().zip(&found).all(|(string, found)| *found == expected(key, string)) {
                     return Err(AtlasError::unsupported(format!(
                         "the OpenCL device {} fails the self-test: its digests are wrong",
                         self.device.name
@@ -120,7 +120,7 @@ impl Accelerator {
     /// Fails with STATE after a failure of the device.
     pub(crate) fn check(&self) -> Result<()> {
         self.device.opencl.check_process()?;
-        if self.failed.load(Ordering::Relaxed) {
+        if self.device.has_failed() {
             return Err(AtlasError::state(format!(
                 "the OpenCL device {} failed in an earlier call with this pool: make another one",
                 self.device.name
@@ -143,49 +143,28 @@ impl Accelerator {
         self.batch
     }
 
+    /// True if the device has at least a string of a run of `count` of them. Otherwise every 16th call tries it anyway.
+    pub(crate) fn pays(&self, count: u64) -> bool {
+        self.share.pays(count)
+    }
+
     /// Returns the number of strings, of `count` in memory of the host, that are the device's.
     pub(crate) fn share(&self, count: usize) -> usize {
-        let share = u64::from(self.share.load(Ordering::Relaxed));
-        let part = (to_u64(count) * share + u64::from(WHOLE / 2)) / u64::from(WHOLE);
-        // A device that is too slow is asked again now and then.
-        if part == 0 {
-            return usize::from(self.idle.fetch_add(1, Ordering::Relaxed) % PROBE == PROBE - 1);
-        }
-        // The processor takes part too, so that both are measured.
-        to_usize(part).min(count - usize::from(count > 1))
+        self.share.of(count)
     }
 
-    /// Moves the share towards the one with which device and processor take the same time.
+    /// Takes the times of a batch into the share.
     pub(crate) fn learn(&self, measured: Measured) {
-        let Measured { device, processor, processor_time, time, was_done } = measured;
-        // A device that was waiting could have done more, by an unknown amount.
-        let reached = if was_done { 1.25 } else { 1.0 };
-        let speed = |count: usize, seconds: f64| count as f64 / seconds.max(1e-9);
-        let of_device = reached * speed(device, if was_done { processor_time } else { time });
-        let ideal = of_device / (of_device + speed(processor, processor_time));
-        let before = f64::from(self.share.load(Ordering::Relaxed)) / f64::from(WHOLE);
-        self.set_share(0.75 * before + 0.25 * ideal);
+        self.share.learn(measured);
     }
 
-    pub(super) fn set_share(&self, share: f64) {
-        #[expect(clippy::cast_possible_truncation, reason = "at most WHOLE")]
-        let share = (share.clamp(0.0, 1.0) * f64::from(WHOLE)) as u32;
-        // Two threads may overwrite each other's measurement, which the next one corrects.
-        self.share.store(share, Ordering::Relaxed);
-    }
-
-    /// Refuses all later work, because the device computed something wrong.
+    /// Refuses all later work, because the device failed or computed something wrong.
     pub(crate) fn refuse(&self) {
-        self.failed.store(true, Ordering::Relaxed);
+        self.device.refuse();
     }
 
-    /// Returns the error of a failed call of OpenCL.
     fn failure(&self, failure: Failure) -> AtlasError {
-        // Without memory everything is as it was.
-        if !failure.is_lack_of_memory() {
-            self.refuse();
-        }
-        failure.error(ErrorKind::Io)
+        self.device.failed(failure)
     }
 
     /// Starts a batch of at most [`batch`](Self::batch) strings.
@@ -211,9 +190,8 @@ impl Accelerator {
         // A child must not even take the lock, which another thread could have held at the fork.
         self.device.opencl.check_process()?;
         let mut lanes = lock(&self.lanes);
+        // A failure of another thread ends the call by itself: the first one in the order of the tiles is reported.
         loop {
-            // The device may have failed during the wait.
-            self.check()?;
             if let Some(lane) = lanes.free.pop() {
                 return Ok(Some(lane));
             }

@@ -276,10 +276,12 @@ impl Import<'_> {
         let fixed = if in_place { 0 } else { 2 * TILE_BYTES };
         let (executor, threads) = (operation.executor, operation.threads());
         // With an accelerator a worker reads several tiles and hashes them at once, within its part of the window.
-        let left = if in_place { u64::MAX } else { operation.memory_left(per_worker + fixed) };
-        let part = WINDOW / to_u64(threads) * TILE_BYTES;
-        let runs = Runs::new(Offload::of(executor, scheme), count, threads, left.min(part))?;
-        let per_worker = per_worker + if in_place { 0 } else { runs.buffers() };
+        let part = (WINDOW / to_u64(threads)).max(1) * TILE_BYTES;
+        let left = operation.memory_left(per_worker + fixed).min(part);
+        // What is imported from a device is copied for the file anyway.
+        let offload = Offload::of(executor, scheme, count).filter(Offload::is_shared);
+        let runs = Runs::new(offload, count, threads, (!in_place).then_some(left))?;
+        let per_worker = per_worker + runs.buffers();
         // The window bounds the finished tiles that wait for an earlier tile.
         let workers = operation.workers(count, per_worker, fixed)?.within(WINDOW).in_runs(&runs.ends);
         let (bytes, tiles) = self.taken_in_all();
@@ -312,7 +314,8 @@ impl Import<'_> {
                 let known = ahead.take(&runs, task, |offload, tasks| {
                     self.hash_ahead(offload, tasks, &mut worker.workspace)
                 })?;
-                self.tile(index, worker, known.flatten()).map_err(|error| error.at_index(index))
+                let tile = known.transpose().and_then(|known| self.tile(index, worker, known));
+                tile.map_err(|error| error.at_index(index))
             },
             |task, tile| {
                 let index = self.read.nth(task).start;
@@ -476,23 +479,23 @@ impl Import<'_> {
         self.container.context.scheme.digests()
     }
 
-    /// Reads the tiles of some tasks, and hashes them with an accelerator. A tile that cannot be read is left out.
+    /// Reads the tiles of some tasks, and hashes them with an accelerator. A tile that cannot be read has the error.
     fn hash_ahead(
         &self,
         offload: &Offload<'_>,
         tasks: Range<u64>,
         workspace: &mut Workspace,
-    ) -> Result<Vec<Option<Known>>> {
+    ) -> Result<Vec<Result<Known>>> {
         let indices = try_collect(tasks.map(|task| self.read.nth(task).start))?;
         // Nothing is read of fixed memory.
         let mut read = try_vec(indices.len())?;
         for index in &indices {
             let (offset, len) = self.place_of(*index);
             read.push(match self.source.fixed_slice(offset, len) {
-                Some(_) => Some(None),
+                Some(_) => Ok(None),
                 None => {
                     let mut buffer = Buffer::new(TILE_SIZE)?.truncated(len);
-                    self.source.read(offset, &mut buffer).ok().map(|()| Some(buffer))
+                    self.source.read(offset, &mut buffer).map(|()| Some(buffer))
                 }
             });
         }
@@ -500,15 +503,16 @@ impl Import<'_> {
         for (index, buffer) in indices.iter().zip(&read) {
             let (offset, len) = self.place_of(*index);
             let bytes = match buffer {
-                None => continue,
-                Some(Some(buffer)) => &buffer[..],
-                Some(None) => self.source.fixed_slice(offset, len).unwrap_or_default(),
+                Err(_) => continue,
+                Ok(Some(buffer)) => &buffer[..],
+                Ok(None) => self.source.fixed_slice(offset, len).unwrap_or_default(),
             };
             batch.push(BatchTile::host(*index, bytes));
         }
         let scheme = &self.container.context.scheme;
         let mut hashes = offload.hash(scheme, &batch, self.keeps_chains, workspace)?.into_iter();
-        let known = read.into_iter().map(|buffer| buffer.and_then(|buffer| Some((buffer, hashes.next()?))));
+        let missing = || AtlasError::internal("a tile was not hashed");
+        let known = read.into_iter().map(|buffer| Ok((buffer?, hashes.next().ok_or_else(missing)?)));
         try_collect(known)
     }
 

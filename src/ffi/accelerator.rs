@@ -166,8 +166,9 @@ pub unsafe extern "C" fn atlas_pool_get_accelerator(
             bytes_hashed: info.bytes_hashed,
             ..atlas_accelerator_info::DEFAULT
         };
-        // The last byte stays 0.
-        for (place, byte) in found.name[..NAME - 1].iter_mut().zip(info.name.bytes()) {
+        // Cut between characters; the last byte stays 0.
+        let len = (0..NAME).rev().find(|len| info.name.is_char_boundary(*len)).unwrap_or(0);
+        for (place, byte) in found.name.iter_mut().zip(info.name.bytes().take(len)) {
             *place = byte as c_char;
         }
         out.fill(&found);

@@ -43,10 +43,11 @@ impl AtlasProjection {
         let Selection { tasks, bytes, .. } = survey.selection;
         let scheme = &state.context.scheme;
         // With an accelerator a worker takes several tiles, which are confirmed before each is looked at.
-        let left = if in_memory { u64::MAX } else { operation.memory_left(per_worker) };
-        let offload = Offload::of(operation.executor, scheme);
-        let runs = Runs::new(offload, tasks, operation.threads(), left)?;
-        let per_worker = per_worker + if in_memory { 0 } else { runs.buffers() };
+        let offload = Offload::of_tree(operation.executor, scheme, &state.tree);
+        let left = operation.memory_left(per_worker);
+        let is_fixed = offload.is_none() || state.tree.is_fixed().unwrap_or(false);
+        let runs = Runs::new(offload, tasks, operation.threads(), (!is_fixed).then_some(left))?;
+        let per_worker = per_worker + runs.buffers();
         let workers = operation.workers(tasks, per_worker, 0)?.ahead(AHEAD).in_runs(&runs.ends);
         let mut tracker = operation.tracker(bytes, tasks);
         let mut search =
@@ -55,7 +56,9 @@ impl AtlasProjection {
             tasks,
             || Ok((survey.worker(), Confirmed::default(), Workspace::default())),
             |(worker, confirmed, workspace), task| {
-                if confirmed.take(&runs, task, (scheme, workspace), |task| survey.tile(task))?
+                // A tile that cannot be read is looked at group by group.
+                let is_right = confirmed.take(&runs, task, (scheme, workspace), |task| survey.tile(task))?;
+                if is_right.unwrap_or(false)
                     && let Some(at) = survey.tile(task)
                 {
                     return Ok(Found { bytes: to_u64(at.tile.len()), end: at.end().0, ..Found::default() });

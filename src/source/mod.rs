@@ -257,7 +257,6 @@ impl Source {
         let Some(accelerator) = pool.device() else {
             return Err(AtlasError::invalid_argument("the pool has no accelerator"));
         };
-        pool.check_process()?;
         // SAFETY: the caller's promise is the one that is asked for here.
         let buffer = unsafe { accelerator.buffer(buffer, offset, size) }?;
         Ok(Self::new(size, SourceKind::Device(buffer)))
@@ -453,6 +452,15 @@ impl Source {
                 run.source.device_range(accelerator, run.offset, len)
             }
             _ => None,
+        }
+    }
+
+    /// Returns true if kernels of `accelerator` can read bytes of this source.
+    pub(crate) fn lies_on(&self, accelerator: &Accelerator) -> bool {
+        match &self.inner.kind {
+            SourceKind::Device(buffer) => buffer.is_on(accelerator),
+            SourceKind::Parts(parts) => parts.sources().any(|source| source.lies_on(accelerator)),
+            _ => false,
         }
     }
 

@@ -286,8 +286,8 @@ impl Push {
         let (scheme, hashed) = (&setup.projection.scheme, &mut self.hashed);
         let first = start / TILE_BYTES;
         // With an accelerator a worker takes several tiles, which are in memory anyway.
-        let offload = Offload::of(operation.executor, scheme);
-        let runs = Runs::new(offload, count, operation.threads(), u64::MAX)?;
+        let offload = Offload::of(operation.executor, scheme, count).filter(Offload::is_shared);
+        let runs = Runs::new(offload, count, operation.threads(), None)?;
         operation.workers(count, scheme.workspace(), held)?.in_runs(&runs.ends).run(
             count,
             || Ok((Workspace::default(), Ahead::default())),

@@ -63,10 +63,11 @@ pub(crate) fn for_each_checked_tile(
     let in_memory = in_place && tree.is_in_memory()?;
     let per_worker = scheme.workspace() + if in_memory { 0 } else { TILE_BYTES };
     // With an accelerator a worker takes several tiles, which are confirmed before each is looked at.
-    let offload = Offload::of(operation.executor, scheme).filter(|_| in_place);
-    let left = if in_memory { u64::MAX } else { operation.memory_left(per_worker) };
-    let runs = Runs::new(offload, tree.tiles(), operation.threads(), left)?;
-    let per_worker = per_worker + if in_memory { 0 } else { runs.buffers() };
+    let offload = Offload::of_tree(operation.executor, scheme, tree).filter(|_| in_place);
+    let left = operation.memory_left(per_worker);
+    let is_fixed = offload.is_none() || tree.is_fixed()?;
+    let runs = Runs::new(offload, tree.tiles(), operation.threads(), (!is_fixed).then_some(left))?;
+    let per_worker = per_worker + runs.buffers();
     let workers = operation.workers(tree.tiles(), per_worker, 0)?.in_runs(&runs.ends);
     let mut tracker = operation.tracker(tree.bytes(), tree.tiles());
     let holes = Holes::default();
@@ -84,7 +85,7 @@ pub(crate) fn for_each_checked_tile(
                 let at = tree.tile(TileIndex(index)).ok().flatten();
                 at.filter(|at| !is_hole(&holes, &at.tile))
             })?;
-            if confirmed {
+            if confirmed.map_err(|error| error.at_index(index))? {
                 return Ok(len as u64);
             }
             // A hole is compared with the witness of as many zeros, without a read.

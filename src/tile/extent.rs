@@ -83,11 +83,6 @@ impl GroupResidues {
         self.0 == *groups
     }
 
-    /// Returns the residue of each group.
-    pub(crate) fn into_groups(self) -> [Residue; GROUPS] {
-        self.0
-    }
-
     /// Returns the residue of all the bytes.
     pub(crate) fn total(&self) -> Residue {
         self.0.iter().copied().sum()

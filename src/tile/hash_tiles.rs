@@ -88,46 +88,50 @@ impl HashJob<'_> {
     /// its tiles.
     pub(crate) fn plan<'a>(&self, operation: &Operation<'a>) -> Result<HashPlan<'a>> {
         let count = self.geometry.tiles();
+        // Every tile takes memory in the projection, also a tile in a hole.
+        let fixed = count.saturating_mul(tile_footprint());
+        // A mapping is copied for a device, as far as there is memory for that.
+        let has_memory = self.source.is_fixed() || operation.memory_left(fixed) >= TILE_BYTES;
+        let offload = Offload::of_source(operation.executor, self.scheme, self.source, count)
+            .filter(|offload| has_memory || !offload.is_shared());
         // Tiles with given ends may cross the pieces of memory, so that each tile is looked at.
+        let is_shared = offload.as_ref().is_some_and(Offload::is_shared);
         let in_place = match self.geometry {
-            Geometry::Canonical { .. } => self.source.in_memory(),
+            Geometry::Canonical { .. } => self.source.in_memory() && (self.source.is_fixed() || !is_shared),
             Geometry::Ends(_) => (0..count).all(|tile| {
                 let (start, len) = self.geometry.tile(tile);
-                self.source.slice(start, len).is_some()
+                Offload::slice(offload.as_ref(), self.source, start, len).is_some()
             }),
         };
-        // A task is a single tile in memory, or the tiles of a whole read.
-        let (mut tiles_a_task, mut per_worker) = if in_place {
+        // A task is a single tile in memory, or the tiles of a whole read. Copies of a mapping are no reads.
+        let (mut tiles_a_task, mut per_worker) = if in_place || self.source.in_memory() {
             (1, 0)
         } else {
             let tiles = self.tiles_a_read();
             (tiles, tiles * TILE_BYTES)
         };
         // An accelerator needs several tiles at a time, as far as window and memory allow.
-        let offload = Offload::of(operation.executor, self.scheme);
         if let Some(offload) = &offload {
             let threads = operation.threads();
-            let on_device = self.source.device_range(offload.accelerator(), 0, 0).is_some();
-            let footprint = count.saturating_mul(tile_footprint());
+            let on_device = offload.has_all(self.source);
             let affordable = match in_place || on_device {
                 true => u64::MAX,
-                false => operation.memory_left(footprint) / TILE_BYTES,
+                false => operation.memory_left(fixed) / TILE_BYTES,
             };
             let most = affordable.min(self.pace.window.div_ceil(TILE_BYTES) / to_u64(threads));
-            let stretch = match on_device {
-                true => to_u64(offload.accelerator().batch()).min(most.max(1)),
-                false => offload.stretch(count, threads, most),
-            };
             // Reads of several tiles stay whole.
-            tiles_a_task = tiles_a_task.max(stretch);
-            per_worker = if in_place || on_device { 0 } else { tiles_a_task * TILE_BYTES };
+            tiles_a_task = tiles_a_task.max(offload.stretch(count, threads, most));
+            // The processor gets copies of the tiles that it checks, one at a time.
+            per_worker = match (in_place, on_device) {
+                (true, _) => 0,
+                (false, true) => TILE_BYTES,
+                (false, false) => tiles_a_task * TILE_BYTES,
+            };
         }
         // Holes are no tasks. The sink gets their tiles between those of the tasks.
         let reads = self.reads(tiles_a_task)?;
         // The window counts tasks, of which at least a single task is always admitted.
         let window = (self.pace.window.div_ceil(TILE_BYTES) / tiles_a_task).max(1);
-        // Every tile takes memory in the projection, also a tile in a hole.
-        let fixed = count.saturating_mul(tile_footprint());
         let per_worker = per_worker + self.scheme.workspace();
         let workers = operation.workers(reads.len().min(window), per_worker, fixed)?.within(window);
         Ok(HashPlan { offload, workers, reads })
@@ -239,7 +243,8 @@ impl HashJob<'_> {
             offload.and_then(|offload| self.source.device_range(offload.accelerator(), start, len));
         // A single tile from a file is hashed part by part, while each part is in the cache.
         if tiles.end - tiles.start == 1
-            && offload.is_none()
+            && !offload.is_some_and(Offload::is_shared)
+            && on_device.is_none()
             && self.source.is_read_by_position(start, end - start)
         {
             // Errors name the tile: the index of a task has no meaning for the caller.
@@ -253,7 +258,7 @@ impl HashJob<'_> {
             }
         }
         // Otherwise all tiles of the task are in memory before they are hashed.
-        let bytes = match self.source.slice(start, len) {
+        let bytes = match Offload::slice(offload, self.source, start, len) {
             Some(bytes) => bytes,
             None if on_device.is_some() => &[],
             None => {
@@ -263,8 +268,17 @@ impl HashJob<'_> {
                     None => Buffer::new(len.max(TILE_SIZE))?,
                 };
                 let bytes = &mut buffer.insert(whole)[..len];
-                read_in_steps(self.source, start, bytes, self.pace.read, stop)
-                    .map_err(|error| error.at_index(tiles.start))?;
+                // A task of several tiles for an accelerator has the reads of as many tasks, so that an error has
+                // the same index.
+                let mut first = tiles.start;
+                while first < tiles.end {
+                    let next = tiles.end.min(first + self.tiles_a_read());
+                    let (from, to) = (self.geometry.tile(first).0, self.geometry.end(next - 1));
+                    let part = &mut bytes[to_usize(from - start)..to_usize(to - start)];
+                    read_in_steps(self.source, from, part, self.pace.read, stop)
+                        .map_err(|error| error.at_index(first))?;
+                    first = next;
+                }
                 bytes
             }
         };

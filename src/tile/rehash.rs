@@ -13,7 +13,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::buffer::{Buffer, try_filled, try_push, try_vec};
+use crate::base::buffer::{Buffer, try_push, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
 use crate::base::units::{GROUP_SIZE, GROUPS, TILE_BYTES, TILE_SIZE, to_u64, to_usize};
@@ -25,7 +25,6 @@ use crate::layer2::Residue;
 use crate::tile::Tile;
 use crate::tile::context::Context;
 use crate::tile::extent::{Extent, Trust};
-use crate::tile::offload::{Ahead, BatchTile, Offload, Runs};
 use crate::tile::options::ProjectionType;
 use crate::tile::outboards::{OutboardBudget, OutboardCache};
 use crate::tile::piece::Piece;
@@ -36,9 +35,6 @@ use std::sync::Arc;
 
 /// Minimum size for which two threads are used. Each then has at least some 50 µs of hashing.
 const SHARED_MIN: usize = 256 * 1024;
-
-/// Number of edited tiles from which on an accelerator checks their extents.
-const MANY: u64 = 8;
 
 /// Reads extents and verifies them against the witness they were projected with. Copies bytes that another
 /// process could change in between.
@@ -212,52 +208,6 @@ impl<'c> CheckedReader<'c> {
         }
         self.held = Some((Arc::clone(extent), Arc::clone(&outboard)));
         Ok(outboard)
-    }
-
-    /// Checks whole extents of `tiles` with an accelerator, and keeps their outboards as memory allows. Those that
-    /// cannot be read or differ are left to the later check of their bytes.
-    fn check_ahead(&mut self, offload: &Offload<'_>, tiles: &[&TileAt]) -> Result<()> {
-        let (scheme, mut open) = (&self.context.scheme, Vec::<(u64, &Arc<Extent>, Option<Buffer>)>::new());
-        for (index, piece) in
-            tiles.iter().flat_map(|at| at.tile.pieces().iter().map(|piece| (at.index.0, piece)))
-        {
-            let (extent, len) = (piece.extent(), piece.extent().len());
-            // Neighbouring pieces often share their extent.
-            let is_known = extent.trust() == Trust::Memory
-                || len <= GROUP_SIZE
-                || open.last().is_some_and(|(_, last, _)| Arc::ptr_eq(last, extent))
-                || extent.outboard().is_some();
-            if is_known || !self.may_keep_an_outboard() {
-                continue;
-            }
-            let mut copy = None;
-            if extent.fixed_slice(&(0..len)).is_none() {
-                let mut buffer = Buffer::new(TILE_SIZE)?.truncated(len);
-                if extent.read(0, &mut buffer).is_err() {
-                    continue;
-                }
-                copy = Some(buffer);
-            }
-            try_push(&mut open, (index, extent, copy))?;
-        }
-        let mut batch = try_vec(open.len())?;
-        for (index, extent, copy) in &open {
-            let fixed = extent.fixed_slice(&(0..extent.len()));
-            batch.push(BatchTile::host(*index, copy.as_deref().or(fixed).unwrap_or_default()));
-        }
-        for (hash, (_, extent, _)) in
-            offload.hash(scheme, &batch, true, &mut self.workspace)?.into_iter().zip(&open)
-        {
-            // The projected witness confirms the chaining values.
-            let residues = hash.residues.into_groups();
-            let (outboard, witness) =
-                Outboard::of_groups(scheme.digests(), hash.groups, Some(Box::new(residues)))?;
-            let is_right = extent.witness().is_some_and(|projected| same(&projected, &witness));
-            if is_right && extent.check_residues(residues).is_ok() {
-                self.context.outboards.keep_extent(extent, Arc::new(outboard));
-            }
-        }
-        Ok(())
     }
 
     fn copy_groups(
@@ -510,18 +460,8 @@ pub(crate) fn witnesses(
         ProjectionType::Linear => 0,
         ProjectionType::R96Fourier => TILE_BYTES + context.scheme.workspace(),
     };
-    // With an accelerator a worker checks the extents of several tiles at once, in memory that no limit bounds.
-    let offload = Offload::of(operation.executor, &context.scheme);
-    let offload = offload.filter(|_| count >= MANY && !operation.is_limited());
-    let hashed = Runs::new(offload, count, operation.threads(), u64::MAX)?;
-    // Otherwise a run goes to a single worker, which checks the extent of neighbouring tiles once.
-    let own;
-    let runs: &[u64] = if hashed.ends.is_empty() {
-        own = runs(&pending, operation.threads())?;
-        &own
-    } else {
-        &hashed.ends
-    };
+    // A run goes to a single worker, which checks the extent of neighbouring tiles once.
+    let runs = runs(&pending, operation.threads())?;
     // Each worker holds a checked extent, a checked group and an assembled group.
     let per_worker = TILE_BYTES + 2 * to_u64(GROUP_SIZE) + whole;
     let workers = operation.workers(to_u64(runs.len()), per_worker, result)?;
@@ -534,16 +474,11 @@ pub(crate) fn witnesses(
     // Before work that reports by itself this is no part of the count, and a sign of life only.
     let mut tracker =
         if report { operation.tracker(bytes, count) } else { operation.tracker_before(bytes, count) };
-    workers.in_runs(runs).run(
+    workers.in_runs(&runs).run(
         count,
-        || Ok((CheckedReader::new(context).shared(alone).within(&outboards), Ahead::default())),
-        |(reader, ahead), index| {
+        || Ok(CheckedReader::new(context).shared(alone).within(&outboards)),
+        |reader, index| {
             let at = pending[to_usize(index)];
-            ahead.take(&hashed, index, |offload, tasks| {
-                let tiles = &pending[to_usize(tasks.start)..to_usize(tasks.end)];
-                reader.check_ahead(offload, tiles)?;
-                try_filled((), tiles.len())
-            })?;
             let len = to_u64(at.tile.len());
             match witness(context, &at.tile, reader) {
                 Ok(_) => Ok(len),

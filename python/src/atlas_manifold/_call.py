@@ -83,8 +83,12 @@ class Pool(Object):
         memory_limit: int = 0,
         context: Optional[tuple[int, int]] = None,
     ) -> None:
+        if accelerator is not None and not isinstance(accelerator, (str, bool)):
+            raise TypeError(f"accelerator is a str, a bool or None, not {type(accelerator).__name__}")
         handle = _PoolHandle()
         if context is None and (accelerator is None or accelerator is False):
+            if index or memory_limit:
+                raise ValueError("index and memory_limit are those of a device: accelerator or context must be set")
             status = lib.atlas_pool_create(u32(threads, "threads"), ctypes.byref(handle))
         else:
             options = _abi.AcceleratorOptions()
@@ -107,7 +111,8 @@ class Pool(Object):
         """Properties of the OpenCL device; None if the pool has none."""
         info = _abi.AcceleratorInfo(struct_size=ctypes.sizeof(_abi.AcceleratorInfo))
         status = lib.atlas_pool_get_accelerator(self._h, ctypes.byref(info))
-        if status == Status.INVALID_ARGUMENT:
+        # A pool that is closed has no threads.
+        if status == Status.INVALID_ARGUMENT and lib.atlas_pool_threads(self._h):
             return None
         if status:
             fail(status)

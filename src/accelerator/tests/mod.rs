@@ -43,18 +43,3 @@ fn a_device_hashes_strings_of_every_length_around_a_border() {
         }
     }
 }
-
-#[test]
-fn the_share_follows_the_speed_of_both() {
-    let Some(accelerator) = accelerator() else { return };
-    let measured = |was_done| Measured { device: 8, processor: 8, processor_time: 1.0, time: 4.0, was_done };
-    // Four times as slow: the share approaches a fifth.
-    (0..100).for_each(|_| accelerator.learn(measured(false)));
-    assert_eq!(accelerator.share(100), 20);
-    // A device that waits for the processor gets more.
-    (0..100).for_each(|_| accelerator.learn(measured(true)));
-    assert!(accelerator.share(100) > 50);
-    // A hopeless device is asked again from time to time.
-    accelerator.set_share(0.0);
-    assert_eq!((0..32).map(|_| accelerator.share(4)).sum::<usize>(), 2);
-}

@@ -73,8 +73,8 @@ impl Pool {
     /// device, or if the device fails its self-test; without the feature `opencl` always.
     pub fn accelerated(threads: u32, options: &AcceleratorOptions<'_>) -> Result<Pool> {
         check_threads(threads)?;
-        // The device comes first, because a driver may start threads of its own, which need not block signals.
-        let accelerator = Some(Arc::new(Accelerator::open(options)?));
+        // A driver may start threads of its own.
+        let accelerator = Some(Arc::new(with_signals_blocked(|| Accelerator::open(options))?));
         Ok(Pool { accelerator, ..Self::start(threads, false)? })
     }
 

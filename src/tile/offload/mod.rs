@@ -1,40 +1,46 @@
 //! Tiles of a call that an accelerator hashes, and the checks of what it returns.
 //!
 //! Tiles in memory of the host are shared: the device gets its part in two batches, the calling thread hashes the
-//! others meanwhile, and the next share follows from the time that both took. Tiles in a buffer of the device are all
-//! hashed there. The processor hashes the first tile of the device again, and every 1,024th after it.
+//! others meanwhile, and the next share follows from the time that both took. A call with few of them, or with a device
+//! that does not pay, leaves them to the processor. Tiles in a buffer of the device are all hashed there. The processor
+//! hashes the first tile of the device again, and every 1,024th after it. So it needs the bytes that the device had: a
+//! mapping, to which other processes can write, is copied first.
 //!
-//! A worker of a call needs several tiles for that. Calls whose tasks are single tiles let a worker take a run of
-//! them, and hash all of it at the first task ([`Ahead`]).
+//! A worker of a call needs several tiles for that. Calls whose tasks are single tiles have [`Runs`].
 
 #![forbid(unsafe_code)]
 
 use crate::accelerator::{Accelerator, Batch, DeviceBuffer, Hashed, Measured, RESIDUES, Running, Strings};
-use crate::base::buffer::{Buffer, try_collect, try_filled, try_push, try_vec};
-use crate::base::error::{AtlasError, Result};
+use crate::base::buffer::{Buffer, try_collect, try_push, try_vec};
+use crate::base::error::{AtlasError, ErrorKind, Result};
 use crate::base::out_bytes::OutBytes;
-use crate::base::units::{GROUP_SIZE, TILE_BYTES, TILE_SIZE, to_u64, to_usize};
+use crate::base::units::{GROUP_SIZE, TILE_SIZE, TileIndex, to_u64};
 use crate::exec::pool::Executor;
 use crate::hash::digest::{Digest, same};
 use crate::hash::outboard::Outboard;
 use crate::layer2::Residue;
+use crate::source::Source;
 use crate::tile::Tile;
 use crate::tile::extent::GroupResidues;
 use crate::tile::options::ProjectionType;
 use crate::tile::scheme::{Scheme, Workspace};
-use crate::tile::tree::TileAt;
-use std::collections::VecDeque;
-use std::ops::{Deref, Range};
+use crate::tile::tree::{TileAt, Tree};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Distance of the tiles of the device that are hashed again.
-const CHECKED: u64 = 1024;
+mod runs;
+pub(crate) use runs::{Ahead, Confirmed, Runs};
 
-/// Maximum number of tiles of a task whose bytes are in memory of the host: two batches of the device, and as much
-/// for the processor.
+/// Distance of the tiles of the device that are hashed again.
+const CHECKED: u64 = if cfg!(test) { 3 } else { 1024 };
+
+/// Maximum number of tiles of a task whose bytes are in memory of the host: buffers of 16 MiB per thread.
 const STRETCH: u64 = 16;
+
+/// Minimum number of tiles in memory of the host that are shared. Fewer are done before a device has begun.
+const SHARED_MIN: u64 = 4;
 
 /// A tile to hash.
 #[derive(Clone, Copy)]
@@ -91,29 +97,92 @@ impl TileHash {
 /// The accelerator of a call.
 pub(crate) struct Offload<'a> {
     accelerator: &'a Arc<Accelerator>,
+    /// True if the device gets a share of the tiles in memory of the host.
+    is_shared: bool,
     /// Number of tiles that the device has hashed for this call.
     hashed: AtomicU64,
 }
 
 impl<'a> Offload<'a> {
-    /// Returns the accelerator of `executor`, if there is one and if it computes the witnesses of `scheme`.
-    pub(crate) fn of(executor: Executor<'a>, scheme: &Scheme) -> Option<Offload<'a>> {
+    /// Returns the accelerator of `executor`, if there is one and if it computes the witnesses of `scheme`, for `count`
+    /// tiles.
+    pub(crate) fn of(executor: Executor<'a>, scheme: &Scheme, count: u64) -> Option<Offload<'a>> {
+        // Nothing of this module is in a library without the feature.
+        if !cfg!(feature = "opencl") {
+            return None;
+        }
         let accelerator = executor.accelerator()?;
         // The transform of R96 stays on the processor.
         let is_linear = scheme.kind() == ProjectionType::Linear;
-        is_linear.then(|| Offload { accelerator, hashed: AtomicU64::new(0) })
+        let is_shared = is_linear && count >= SHARED_MIN && accelerator.pays(STRETCH);
+        is_linear.then(|| Offload { accelerator, is_shared, hashed: AtomicU64::new(0) })
+    }
+
+    /// Returns the accelerator for the tiles of `source`, if it hashes any of them.
+    pub(crate) fn of_source(
+        executor: Executor<'a>,
+        scheme: &Scheme,
+        source: &Source,
+        count: u64,
+    ) -> Option<Offload<'a>> {
+        let offload = Self::of(executor, scheme, count)?;
+        // Tiles on the device take larger batches, and no memory.
+        let is_shared = offload.is_shared && !offload.has_all(source);
+        let takes_any = is_shared || source.lies_on(offload.accelerator);
+        takes_any.then_some(Offload { is_shared, ..offload })
+    }
+
+    /// Returns the accelerator for the tiles of `tree`, if it hashes any of them. The first one decides whether they
+    /// lie on the device.
+    pub(crate) fn of_tree(executor: Executor<'a>, scheme: &Scheme, tree: &Tree) -> Option<Offload<'a>> {
+        let offload = Self::of(executor, scheme, tree.tiles())?;
+        // A tree that cannot be loaded fails later.
+        let first = tree.tile(TileIndex(0)).ok().flatten();
+        let is_on_device = first.is_some_and(|at| offload.place_of(&at.tile).is_some());
+        // Tiles on the device take larger batches, and no memory. Edited tiles between them are the processor's.
+        let is_shared = offload.is_shared && !is_on_device;
+        (is_shared || is_on_device).then_some(Offload { is_shared, ..offload })
+    }
+
+    /// True if all bytes of `source` lie in one buffer of the device.
+    pub(crate) fn has_all(&self, source: &Source) -> bool {
+        let size = usize::try_from(source.size()).unwrap_or(usize::MAX);
+        source.device_range(self.accelerator, 0, size).is_some()
     }
 
     pub(crate) fn accelerator(&self) -> &'a Arc<Accelerator> {
         self.accelerator
     }
 
+    /// True if tiles in memory of the host may go to the device.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
     /// Returns the number of tiles of a task, of `count` tiles for `threads` threads. `most` bounds it.
     pub(crate) fn stretch(&self, count: u64, threads: usize, most: u64) -> u64 {
+        let batches = 2 * to_u64(self.accelerator.batch());
+        // Tiles of the device go there in two batches, whatever the threads do.
+        if !self.is_shared {
+            return batches.min(most).max(1);
+        }
         // Two tasks per thread at least, so that all threads end at about the same time.
         let wanted = count / (2 * to_u64(threads.max(1)));
         // The device takes two batches at a time, and the processor a tile at least.
-        wanted.min(STRETCH).min(2 * to_u64(self.accelerator.batch()) + 1).min(most).max(1)
+        wanted.min(STRETCH).min(batches + 1).min(most).max(1)
+    }
+
+    /// Returns bytes of `source` in place, if device and processor find the same bytes there.
+    pub(crate) fn slice<'s>(
+        offload: Option<&Offload<'_>>,
+        source: &'s Source,
+        offset: u64,
+        len: usize,
+    ) -> Option<&'s [u8]> {
+        match offload {
+            Some(offload) if offload.is_shared => source.fixed_slice(offset, len),
+            _ => source.slice(offset, len),
+        }
     }
 
     /// Hashes tiles. The results are in order.
@@ -161,9 +230,11 @@ impl<'a> Offload<'a> {
         found: &mut Vec<TileHash>,
     ) -> Result<()> {
         let accelerator = self.accelerator;
-        let (share, key) = (accelerator.share(tiles.len()), scheme.digests().tile_key());
+        let share = if self.is_shared { accelerator.share(tiles.len()) } else { 0 };
+        let key = scheme.digests().tile_key();
         // Two batches, so that the second one is copied while the kernels of the first one run.
         let half = share.div_ceil(2).min(accelerator.batch());
+        let copying = Instant::now();
         let (mut taken, mut batches): (usize, [Option<Running<'_>>; 2]) = (0, [None, None]);
         for (batch, len) in batches.iter_mut().zip([half, (share - half).min(half)]) {
             if len > 0 {
@@ -175,23 +246,25 @@ impl<'a> Offload<'a> {
             }
         }
         // The processor hashes the rest meanwhile.
-        let begin = Instant::now();
+        let hashing = Instant::now();
         let mut rest = try_vec(tiles.len() - taken)?;
         for (_, bytes) in &tiles[taken..] {
             rest.push(TileHash::of(scheme, bytes, with_groups, workspace)?);
         }
-        let processor_time = begin.elapsed().as_secs_f64();
-        let was_done = batches.iter().flatten().all(Running::is_done);
-        // Results in order: those of the device come first.
-        let mut of_device = tiles.iter();
+        let (copy_time, processor_time) =
+            ((hashing - copying).as_secs_f64(), hashing.elapsed().as_secs_f64());
+        let was_done = !rest.is_empty() && batches.iter().flatten().all(Running::is_done);
+        let mut of_device = try_vec(taken)?;
         for batch in batches.into_iter().flatten() {
-            for (hashed, (index, bytes)) in batch.wait()?.into_iter().zip(&mut of_device) {
-                found.push(self.accept(scheme, *index, hashed, with_groups, || Ok(*bytes), workspace)?);
-            }
+            of_device.extend(batch.wait()?);
         }
-        if taken > 0 && !rest.is_empty() {
-            let (processor, time) = (rest.len(), begin.elapsed().as_secs_f64());
-            accelerator.learn(Measured { device: taken, processor, processor_time, time, was_done });
+        if self.is_shared {
+            let (device, processor, time) = (taken, rest.len(), copying.elapsed().as_secs_f64());
+            accelerator.learn(Measured { device, processor, copy_time, processor_time, time, was_done });
+        }
+        // Results in order: those of the device come first.
+        for (hashed, (index, bytes)) in of_device.into_iter().zip(tiles) {
+            found.push(self.accept(scheme, *index, hashed, with_groups, || Ok(*bytes), workspace)?);
         }
         found.extend(rest);
         Ok(())
@@ -230,7 +303,13 @@ impl<'a> Offload<'a> {
                 // The processor gets a copy of the tiles that it checks.
                 let read = || {
                     let mut copy = Buffer::new(tile.len)?;
-                    tile.buffer.read(tile.offset, OutBytes::new(&mut copy))?;
+                    // A device that cannot be read has failed, as one that cannot hash.
+                    let read = tile.buffer.read(tile.offset, OutBytes::new(&mut copy));
+                    read.inspect_err(|error| {
+                        if error.kind() == ErrorKind::Io {
+                            self.accelerator.refuse();
+                        }
+                    })?;
                     Ok(copy)
                 };
                 found.push(self.accept(scheme, *index, hashed, with_groups, read, workspace)?);
@@ -278,7 +357,8 @@ impl<'a> Offload<'a> {
         .at_index(index)
     }
 
-    /// Hashes those of `tiles` that can be read, and returns for each whether its bytes are those that it commits to.
+    /// Hashes those of `tiles` that the device takes, and returns for each whether its bytes are those that it commits
+    /// to, or the error of its read.
     ///
     /// A tile that is not confirmed is the caller's to check. `buffers` are those of the worker.
     fn confirm(
@@ -287,38 +367,46 @@ impl<'a> Offload<'a> {
         tiles: &[Option<TileAt>],
         buffers: &mut Vec<Buffer>,
         workspace: &mut Workspace,
-    ) -> Result<Vec<bool>> {
+    ) -> Result<Vec<Result<bool>>> {
         let (mut batch, mut places) = (try_vec(tiles.len())?, try_vec(tiles.len())?);
-        // Buffers for those that are neither in memory nor on the device.
-        let is_read = |at: &&TileAt| at.tile.slice().is_none() && self.place_of(&at.tile).is_none();
+        let mut confirmed: Vec<Result<bool>> = try_vec(tiles.len())?;
+        confirmed.extend(tiles.iter().map(|_| Ok(false)));
+        // Buffers for those that are neither in fixed memory nor on the device.
+        let is_read = |at: &&TileAt| {
+            self.is_shared && fixed_bytes(&at.tile).is_none() && self.place_of(&at.tile).is_none()
+        };
         let count = tiles.iter().flatten().filter(is_read).count();
         while buffers.len() < count {
             try_push(buffers, Buffer::new(TILE_SIZE)?)?;
         }
         let mut buffers = buffers.iter_mut();
         for (place, at) in tiles.iter().enumerate() {
-            // Neither a tile without a witness nor one that cannot be read is confirmed.
+            // A tile without a witness is not confirmed.
             let Some(at) = at.as_ref().filter(|at| at.tile.witness().is_some()) else { continue };
-            let bytes = match (at.tile.slice(), self.place_of(&at.tile)) {
-                (Some(bytes), _) => TileBytes::Host(bytes),
-                (None, Some(tile)) => TileBytes::Device(tile),
+            let bytes = match (self.place_of(&at.tile), fixed_bytes(&at.tile)) {
+                (Some(tile), _) => TileBytes::Device(tile),
+                // The processor checks it as without an accelerator.
+                (None, _) if !self.is_shared => continue,
+                (None, Some(bytes)) => TileBytes::Host(bytes),
                 (None, None) => {
                     let Some(buffer) = buffers.next() else { continue };
                     let bytes = &mut buffer[..at.tile.len()];
                     match at.tile.read(0, bytes) {
                         Ok(()) => TileBytes::Host(bytes),
-                        Err(_) => continue,
+                        Err(error) => {
+                            confirmed[place] = Err(error);
+                            continue;
+                        }
                     }
                 }
             };
             batch.push(BatchTile { index: at.index.0, bytes });
             places.push(place);
         }
-        let mut confirmed = try_filled(false, tiles.len())?;
         for (place, hash) in places.into_iter().zip(self.hash(scheme, &batch, false, workspace)?) {
             if let Some(at) = &tiles[place] {
                 let is_right = at.tile.witness().is_some_and(|expected| same(expected, &hash.witness));
-                confirmed[place] = is_right && hash.residues.total() == at.tile.residue();
+                confirmed[place] = Ok(is_right && hash.residues.total() == at.tile.residue());
             }
         }
         Ok(confirmed)
@@ -330,6 +418,11 @@ impl<'a> Offload<'a> {
         let (buffer, offset) = source.device_range(self.accelerator, offset, tile.len())?;
         Some(DeviceTile { buffer, offset, len: tile.len() })
     }
+}
+
+/// Returns the bytes of a tile in place, if nothing else can change them after a check.
+fn fixed_bytes(tile: &Tile) -> Option<&[u8]> {
+    tile.whole()?.fixed_slice(&(0..tile.len()))
 }
 
 impl Scheme {
@@ -357,111 +450,6 @@ impl Scheme {
     }
 }
 
-/// Runs of tasks of a tile each, in which a worker hashes several tiles at once. Empty without an accelerator.
-#[derive(Default)]
-pub(crate) struct Runs<'a> {
-    offload: Option<Offload<'a>>,
-    stretch: u64,
-    /// See [`Order::runs`](crate::exec::pool::Order::runs).
-    pub(crate) ends: Vec<u64>,
-}
-
-impl<'a> Runs<'a> {
-    /// Returns the runs of `count` tasks on `threads` threads, or none without an accelerator. A run has at most as
-    /// many tiles as there are in `memory` bytes.
-    pub(crate) fn new(
-        offload: Option<Offload<'a>>,
-        count: u64,
-        threads: usize,
-        memory: u64,
-    ) -> Result<Runs<'a>> {
-        let Some(offload) = offload else { return Ok(Runs::default()) };
-        let stretch = offload.stretch(count, threads, memory / TILE_BYTES);
-        let ends = try_collect((1..=count.div_ceil(stretch)).map(|run| (run * stretch).min(count)))?;
-        Ok(Runs { offload: Some(offload), stretch, ends })
-    }
-
-    /// Returns the size of the buffers of a worker for a run of tiles that are read.
-    pub(crate) fn buffers(&self) -> u64 {
-        self.stretch * TILE_BYTES
-    }
-
-    /// The rest of the run of a task.
-    fn rest(&self, task: u64) -> Range<u64> {
-        let run = task.checked_div(self.stretch).map_or(usize::MAX, to_usize);
-        task..self.ends.get(run).map_or(task, |end| *end)
-    }
-}
-
-/// Results for a run, which a worker makes at the first of its tasks.
-pub(crate) struct Ahead<T> {
-    /// Task of the first result.
-    next: u64,
-    ready: VecDeque<T>,
-}
-
-impl<T> Default for Ahead<T> {
-    fn default() -> Self {
-        Ahead { next: 0, ready: VecDeque::new() }
-    }
-}
-
-impl<T> Ahead<T> {
-    /// Returns the result for a task. `make` makes those of a range of tasks. `None` without an accelerator.
-    pub(crate) fn take(
-        &mut self,
-        runs: &Runs<'_>,
-        task: u64,
-        make: impl FnOnce(&Offload<'_>, Range<u64>) -> Result<Vec<T>>,
-    ) -> Result<Option<T>> {
-        let Some(offload) = &runs.offload else { return Ok(None) };
-        // The first task of a run, also of one after a run that ended early.
-        if self.ready.is_empty() || self.next != task {
-            self.ready.clear();
-            (self.ready, self.next) = (make(offload, runs.rest(task))?.into(), task);
-        }
-        self.next += 1;
-        Ok(self.ready.pop_front())
-    }
-}
-
-impl Ahead<TileHash> {
-    /// Returns the hash of the tile of a task, with its chaining values if they are wanted. `tile` returns the tile
-    /// of a task. `None` without an accelerator.
-    pub(crate) fn hash<'b>(
-        &mut self,
-        runs: &Runs<'_>,
-        task: u64,
-        (scheme, workspace, with_groups): (&Scheme, &mut Workspace, bool),
-        tile: impl Fn(u64) -> BatchTile<'b>,
-    ) -> Result<Option<TileHash>> {
-        self.take(runs, task, |offload, tasks| {
-            offload.hash(scheme, &try_collect(tasks.map(tile))?, with_groups, workspace)
-        })
-    }
-}
-
-/// Tiles of a run that were confirmed at its first task.
-#[derive(Default)]
-pub(crate) struct Confirmed {
-    ahead: Ahead<bool>,
-    buffers: Vec<Buffer>,
-}
-
-impl Confirmed {
-    /// Returns true if the tile of a task has the bytes that it commits to. False leaves the check to the caller, as
-    /// does a `tile` without a tile for a task.
-    pub(crate) fn take(
-        &mut self,
-        runs: &Runs<'_>,
-        task: u64,
-        (scheme, workspace): (&Scheme, &mut Workspace),
-        tile: impl Fn(u64) -> Option<TileAt>,
-    ) -> Result<bool> {
-        let buffers = &mut self.buffers;
-        let found = self.ahead.take(runs, task, |offload, tasks| {
-            offload.confirm(scheme, &try_collect(tasks.map(tile))?, buffers, workspace)
-        })?;
-        Ok(found.unwrap_or(false))
-    }
-}
+#[cfg(test)]
+#[cfg(feature = "opencl")]
+mod tests;
