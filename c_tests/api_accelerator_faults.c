@@ -18,14 +18,15 @@ static uint8_t root[32];
 static opencl cl;
 static void *buffer;
 
-enum { LACK = -4, LOST = -36 };
+/* CL_OUT_OF_RESOURCES can be either. */
+enum { LACK = -4, RESOURCES = -5, LOST = -36 };
 
 /* A call of a pool with an accelerator may fail so. */
 static void check_failure(int status, bool *refused)
 {
     atlas_error_info error = {.struct_size = sizeof error};
     CHECK_OK(atlas_last_error_get(&error));
-    if (atomic_load(code) == LACK) {
+    if (atomic_load(code) == LACK || (atomic_load(code) == RESOURCES && !*refused && status == ATLAS_STATUS_OUT_OF_MEMORY)) {
         CHECK_STATUS(status, ATLAS_STATUS_OUT_OF_MEMORY);
     } else if (*refused) {
         CHECK_STATUS(status, ATLAS_STATUS_STATE);
@@ -128,6 +129,8 @@ static void a_call_fails(void) { fail_at_every_call(false, 1, LOST, false); }
 static void a_call_in_the_context_of_the_program_fails(void) { fail_at_every_call(true, 1, LOST, false); }
 
 static void memory_runs_out(void) { fail_at_every_call(false, 1, LACK, false); }
+
+static void resources_run_out(void) { fail_at_every_call(false, 1, RESOURCES, false); }
 
 static void a_device_is_lost(void) { fail_at_every_call(true, 1, LOST, true); }
 
@@ -270,6 +273,7 @@ int main(void)
     TEST(a_call_fails);
     TEST(a_call_in_the_context_of_the_program_fails);
     TEST(memory_runs_out);
+    TEST(resources_run_out);
     TEST(a_device_is_lost);
     TEST(a_call_of_one_of_several_threads_fails);
     CHECK(cl.release_buffer(buffer) == 0 && cl.release_context(cl.context) == 0);

@@ -21,9 +21,9 @@ void *dlopen(const char *path, int mode)
     void *(*next)(const char *, int) = NULL;
     void *symbol = dlsym(RTLD_NEXT, "dlopen");
     memcpy(&next, &symbol, sizeof symbol);
-    if (path != NULL && strstr(path, "libOpenCL.so") == path && loader != NULL) {
+    if (path != NULL && strstr(path, "libOpenCL.so") == path) {
         atomic_fetch_add(&asked, 1);
-        path = loader;
+        path = loader != NULL ? loader : path;
     }
     return next(path, mode);
 }
@@ -46,6 +46,33 @@ static int try_pool(const char *name, atlas_pool **pool)
     atlas_accelerator_options_init(&options);
     options.name = name;
     return (int)atlas_pool_create_accelerated(1, &options, pool);
+}
+
+/* Neither a plain pool nor a call opens a loader. */
+static void nothing_else_opens_a_loader(void)
+{
+    char line[4096];
+    atlas_pool *pool = NULL;
+    CHECK_OK(atlas_pool_create(2, &pool));
+    atlas_operation operation;
+    atlas_operation_init(&operation);
+    operation.pool = pool;
+    const size_t size = 5 * TILE;
+    uint8_t *data = random_bytes(size, 3);
+    atlas_source *source = borrowed(data, size);
+    atlas_projection *projection = NULL;
+    CHECK_OK(atlas_projection_create(0, source, NULL, &operation, &projection));
+    CHECK_OK(atlas_projection_verify(projection, &operation));
+    atlas_projection_destroy(projection);
+    atlas_source_destroy(source);
+    atlas_pool_destroy(pool);
+    free(data);
+    CHECK_EQ(atomic_load(&asked), 0);
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
+        CHECK(strstr(line, "libOpenCL") == NULL);
+    }
+    CHECK(maps == NULL || fclose(maps) == 0);
 }
 
 static void refused(const char *with)
@@ -186,6 +213,7 @@ int main(void)
     if (!built_in(ATLAS_FEATURE_OPENCL) || path == NULL || system == NULL) {
         skip("no accelerators, or no ATLAS_FAKE_OPENCL and ATLAS_REAL_OPENCL");
     }
+    TEST(nothing_else_opens_a_loader);
     cl = open_opencl_of(system);
     TEST(a_loader_that_is_missing_or_broken_is_to_be_installed);
     CHECK(atomic_load(&asked) > 0);

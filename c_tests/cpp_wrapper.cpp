@@ -793,10 +793,14 @@ void parities(const folder &in)
 
 void accelerators()
 {
-    const auto options = atlas::accelerator_options().name("").index(0).memory_limit(64 << 20).context(nullptr, nullptr);
-    CHECK_STATUS(unsupported, atlas::pool::create_accelerated(atlas::accelerator_options().name("no such device")));
     CHECK_STATUS(invalid_argument, atlas::pool::create(1).accelerator());
     CHECK_STATUS(invalid_argument, atlas::source::from_cl_mem(atlas::pool::create(1), nullptr, 0, 1));
+    // An OpenCL driver leaks, which sanitizers report.
+    if (std::getenv("ATLAS_TEST_SMALL") != nullptr) {
+        return;
+    }
+    const auto options = atlas::accelerator_options().name("").index(0).memory_limit(64 << 20).context(nullptr, nullptr);
+    CHECK_STATUS(unsupported, atlas::pool::create_accelerated(atlas::accelerator_options().name("no such device")));
     // Any device, if there is one.
     auto made = atlas::pool::try_create_accelerated(options, 2);
     if (!made) {
