@@ -208,7 +208,7 @@ static void compare_shards(const atlas_projection *left, const atlas_projection 
     atlas_buffer_free(&bytes[1]);
 }
 
-/* What is made of a file or a buffer by a pool with a device and by one without. */
+/* Shards, streams and containers of a pool with a device and of one without are the same. */
 static void compare_makings(const atlas_source *source, const atlas_pool *pool, const atlas_projection_options *options)
 {
     static const uint8_t id[16] = {3}; /* chosen at random otherwise */
@@ -562,7 +562,7 @@ static void a_failing_read_is_the_same(const atlas_pool *pool, int kind)
     const atlas_operation operation = on(pool);
     atlas_source *failing = NULL;
     CHECK_OK(atlas_source_from_callback(size, fail_late, NULL, data, &failing));
-    /* What is verified was projected before the source failed. */
+    /* The others have a projection of bytes that can be read. */
     if (kind != VERIFY && kind != FIND_DAMAGE) {
         atlas_error_info errors[2];
         for (int i = 0; i < 2; i++) {

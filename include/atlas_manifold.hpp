@@ -1585,7 +1585,7 @@ public:
     {
         return try_from_callback(size, std::move(read_at)).value();
     }
-    /// `size` bytes at `offset` of a cl_mem of the context of a pool, which hashes them where they lie;
+    /// `size` bytes at `offset` of a cl_mem of the context of a pool, which hashes them in place;
     /// atlas_source_from_cl_mem().
     static source from_cl_mem(const pool &on, void *buffer, std::uint64_t offset, std::uint64_t size)
     {

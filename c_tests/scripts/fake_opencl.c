@@ -22,7 +22,7 @@ atomic_int fake_status = -36; /* CL_INVALID_COMMAND_QUEUE, any code */
 atomic_int fake_objects;      /* made or retained, and not released */
 atomic_uint fake_reads;
 atomic_bool fake_no_binary;       /* the code of a compiled program cannot be had */
-atomic_bool fake_wrong_kernels;   /* what is compiled is no program */
+atomic_bool fake_wrong_kernels;   /* another text is compiled, which is no program */
 atomic_bool fake_no_platforms;    /* there is no driver */
 atomic_bool fake_broken_platform; /* the first driver fails at everything */
 atomic_uint fake_compilations;

@@ -1,4 +1,4 @@
-"""Pools with an OpenCL device. The calls that need one are left out where there is none."""
+"""Pools with an OpenCL device. Calls that need one are left out without it."""
 
 from __future__ import annotations
 

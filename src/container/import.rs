@@ -278,7 +278,7 @@ impl Import<'_> {
         // With an accelerator a worker reads several tiles and hashes them at once, within its part of the window.
         let part = (WINDOW / to_u64(threads)).max(1) * TILE_BYTES;
         let left = operation.memory_left(per_worker + fixed).min(part);
-        // What is imported from a device is copied for the file anyway.
+        // Bytes on a device are copied for the file anyway.
         let offload = Offload::of(executor, scheme, count).filter(Offload::is_shared);
         let runs = Runs::new(offload, count, threads, (!in_place).then_some(left))?;
         let per_worker = per_worker + runs.buffers();

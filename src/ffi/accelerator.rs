@@ -180,7 +180,7 @@ pub unsafe extern "C" fn atlas_pool_get_accelerator(
 ///
 /// `buffer` is a live cl_mem of the context of `pool`. Buffer and context are retained, and the pool
 /// may be destroyed first. Commands that write the buffer must have completed before a call reads
-/// it. A pool of the same context hashes the bytes where they lie; everything else reads them by
+/// it. A pool of the same context hashes the bytes in place; everything else reads them by
 /// copies. `*out` is owned by the caller: atlas_source_destroy(). Callable from any thread. Fails
 /// with INVALID_ARGUMENT (a pool without device, a NULL buffer, a buffer of another context, no
 /// buffer object, CL_MEM_WRITE_ONLY), OUT_OF_RANGE, STATE or IO.

@@ -240,7 +240,7 @@ impl Source {
 
     /// Creates a source from `size` bytes at `offset` of an OpenCL buffer of the context of `pool`.
     ///
-    /// The buffer and its context are retained. With a pool of that context tiles are hashed where they lie, and
+    /// The buffer and its context are retained. With a pool of that context tiles are hashed in place, and
     /// everything else reads copies. Fails with INVALID_ARGUMENT if the pool has no device, or if the buffer is NULL,
     /// of another context, no buffer or write-only; with OUT_OF_RANGE for a range outside it.
     ///

@@ -50,7 +50,7 @@ fn compare(at: &TileAt, residue: Residue, found: &Digest) -> Result<()> {
 }
 
 /// Reads and checks every tile in parallel, and passes the bytes of each to `then`, from any thread. A tile in
-/// a hole of a sparse file is not read. With `in_place` the bytes may be checked where they are, also by an
+/// a hole of a sparse file is not read. With `in_place` the bytes may be checked without a copy, also by an
 /// accelerator, and `then` need not be called.
 pub(crate) fn for_each_checked_tile(
     scheme: &Scheme,
@@ -80,7 +80,7 @@ pub(crate) fn for_each_checked_tile(
                 return Err(AtlasError::internal(format!("tile {index} is not in the tree")));
             };
             let len = at.tile.len();
-            // An accelerator confirms what is right, and leaves the rest.
+            // An accelerator confirms right tiles, and leaves the rest.
             let confirmed = confirmed.take(&runs, index, (scheme, workspace), |index| {
                 let at = tree.tile(TileIndex(index)).ok().flatten();
                 at.filter(|at| !is_hole(&holes, &at.tile))

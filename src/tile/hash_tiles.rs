@@ -238,7 +238,7 @@ impl HashJob<'_> {
         if self.pace.ahead > 0 {
             self.source.will_need(start.saturating_add(self.pace.ahead), end - start);
         }
-        // A buffer of the device is hashed where it lies.
+        // A buffer of the device is hashed in place.
         let on_device =
             offload.and_then(|offload| self.source.device_range(offload.accelerator(), start, len));
         // A single tile from a file is hashed part by part, while each part is in the cache.

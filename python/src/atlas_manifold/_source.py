@@ -143,7 +143,7 @@ class Source(Object):
 
     @classmethod
     def from_cl_mem(cls, pool: Pool, buffer: int, size: int, offset: int = 0) -> Source:
-        """A source of `size` bytes of an OpenCL buffer, which the device of `pool` hashes where they lie.
+        """A source of `size` bytes of an OpenCL buffer, hashed in place by the device of `pool`.
 
         `buffer` is a cl_mem of the pool's context as a number, such as `int_ptr` of a buffer of pyopencl. The library
         retains it. Commands that write it must have completed before a call reads the source.

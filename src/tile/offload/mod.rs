@@ -1,4 +1,4 @@
-//! Tiles of a call that an accelerator hashes, and the checks of what it returns.
+//! Tiles of a call that an accelerator hashes, and the checks of its results.
 //!
 //! Tiles in memory of the host are shared: the device gets its part in two batches, the calling thread hashes the
 //! others meanwhile, and the next share follows from the time that both took. A call with few of them, or with a device
