@@ -56,7 +56,7 @@ static void keys_and_damage_are_told_apart(void)
     CHECK_OK(atlas_shard_verify(shard, &verify, NULL));
     key[0] ^= 1;
     SAYS(atlas_shard_verify(shard, &verify, NULL), ATLAS_STATUS_WITNESS,
-         "damaged, or another key: the shard's bytes and proof do not lead to its root");
+         "damaged, or made with another key: the shard's bytes and proof do not lead to its root");
     atlas_shard_destroy(shard);
     atlas_projection_destroy(keyed);
 }
@@ -223,7 +223,7 @@ static void changed_files_are_named(void)
     CHECK(file >= 0 && pwrite(file, &other, 1, (off_t)TILE + 9) == 1);
     char text[PATH_MAX + 500];
     (void)snprintf(text, sizeof text,
-                   "the source changed: the digest of tile 1 of %s differs from the projected one", path);
+                   "the source changed: the digest of tile 1 of %s differs from the projected digest", path);
     SAYS(atlas_projection_verify(projection, NULL), ATLAS_STATUS_WITNESS, text);
     const atlas_region region = {TILE, 100};
     atlas_shard *shard = NULL;
@@ -238,7 +238,7 @@ static void changed_files_are_named(void)
         uint8_t root[32];
         CHECK_STATUS(atlas_projection_root(projection, NULL, root), ATLAS_STATUS_WITNESS);
     }
-    (void)snprintf(text, sizeof text, " of %s differs from the projected one", path);
+    (void)snprintf(text, sizeof text, " of %s differs from the projected ", path);
     CHECK(strstr(atlas_last_error_message(), "the source changed: the ") != NULL);
     CHECK(strstr(atlas_last_error_message(), text) != NULL);
 

@@ -407,7 +407,8 @@ static void limit_files(rlim_t size)
     CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
 }
 
-/* The spool may not grow beyond some size: the write that would is IO, and nothing is left. */
+/* The test limits the size of files. The write of the spool that exceeds the limit fails with IO, and no file
+ * is left. */
 static void a_failing_write_is_io_at_every_place(void)
 {
     CHECK(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);

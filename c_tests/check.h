@@ -1,8 +1,9 @@
-/* Common parts of the C tests: checks that name place, expression and the library's last error, bytes
- * that are easy to make again, and a folder that is gone at the end.
+/* Common parts of the C tests: checks that print place, expression and the library's last error,
+ * reproducible random bytes, and a temporary folder that is removed at exit.
  *
- * A failed check ends the program with status 1. The tests of TEST that follow run before, in a second process,
- * so that one failure does not hide another. Include this file first: it asks for POSIX.
+ * A failed check ends the program with status 1. Before that, a second process runs the tests of TEST that
+ * come after the failed test, so that one failure does not hide another. Include this file before all other
+ * headers, because it defines _XOPEN_SOURCE.
  */
 #ifndef ATLAS_CHECK_H
 #define ATLAS_CHECK_H
@@ -51,7 +52,8 @@ static inline bool has_failed(const char *name)
     return failed != NULL && strstr(failed, between) != NULL;
 }
 
-/* Runs the program again without the failed tests, and waits for it. Linux only; elsewhere it does nothing.
+/* Runs the program again without the failed tests, and waits until it ends. On other systems than Linux
+ * this function does nothing.
  *
  * A jump out of the failed test would be shorter, but a check may fail inside a callback of the library. */
 static inline void run_other_tests(void)
@@ -140,7 +142,7 @@ static inline void check_numbers(const char *file, int line, const char *what, u
 #define CHECK_OK(call) CHECK_STATUS(call, ATLAS_STATUS_OK)
 #define CHECK_EQ(left, right) \
     check_numbers(__FILE__, __LINE__, #left " == " #right, (uint64_t)(left), (uint64_t)(right))
-/* The text of the last error has this in it. */
+/* Checks that the text of the last error contains `part`. */
 #define CHECK_SAYS(part) \
     (strstr(atlas_last_error_message(), (part)) != NULL \
          ? (void)0                                      \
@@ -155,10 +157,10 @@ static inline bool small_run(void)
     return value != NULL && value[0] != '\0' && value[0] != '0';
 }
 
-/* Returns true if the library was built with a feature, an ATLAS_FEATURE_ bit. */
+/* Returns true if the library was built with the feature of this ATLAS_FEATURE_ bit. */
 static inline bool built_in(uint64_t feature) { return (atlas_manifold_features() & feature) != 0; }
 
-/* Skips are told on stdout, and are no failure. */
+/* Prints the reason on stdout and ends the program with status 0: a skipped test is not a failure. */
 static inline void skip(const char *why)
 {
     printf("skipped: %s\n", why);
@@ -185,7 +187,7 @@ static inline uint64_t random_below(random_state *random, uint64_t limit)
     return random_next(random) % limit;
 }
 
-/* The SplitMix64 stream of `seed`, eight bytes a step, least significant first. */
+/* Fills `data` with the SplitMix64 stream of `seed`: eight bytes per step, the least significant first. */
 static inline void fill_random(uint8_t *data, size_t size, uint64_t seed)
 {
     random_state random = {seed};
@@ -196,7 +198,7 @@ static inline void fill_random(uint8_t *data, size_t size, uint64_t seed)
     }
 }
 
-/* Never NULL, also for size 0. Free with free(). */
+/* Returns `size` random bytes, never NULL, also for size 0. Release them with free(). */
 static inline uint8_t *random_bytes(size_t size, uint64_t seed)
 {
     uint8_t *data = (uint8_t *)malloc(size + 1);
@@ -244,7 +246,7 @@ static inline atlas_source *borrowed(const void *data, size_t size)
     return source;
 }
 
-/* A LINEAR projection; the source stays the caller's. */
+/* Returns a LINEAR projection of the source, which remains the caller's. */
 static inline atlas_projection *projected(const atlas_source *source,
                                           const atlas_projection_options *options)
 {
@@ -254,7 +256,7 @@ static inline atlas_projection *projected(const atlas_source *source,
     return projection;
 }
 
-/* A LINEAR projection of memory that outlives it. */
+/* Returns a LINEAR projection of memory, which must outlive the projection. */
 static inline atlas_projection *projected_bytes(const void *data, size_t size)
 {
     atlas_source *source = borrowed(data, size);
@@ -301,7 +303,7 @@ static inline temp_folder *temp_state(void)
     return &folder;
 }
 
-/* Calls `then` for every name in the folder. */
+/* Calls `then`, if not NULL, with the path of every name in the folder; returns the number of names. */
 static inline size_t each_name(const char *folder, void (*then)(const char *path))
 {
     size_t count = 0;
@@ -343,7 +345,7 @@ static inline void temp_remove(void)
     }
 }
 
-/* A folder of this process, below TMPDIR, removed at exit. */
+/* Returns a temporary folder of this process, below TMPDIR, which is removed at exit. */
 static inline const char *temp_dir(void)
 {
     temp_folder *folder = temp_state();
@@ -358,7 +360,7 @@ static inline const char *temp_dir(void)
     return folder->path;
 }
 
-/* The path of a name in the folder, in one of a few buffers that take turns. */
+/* Returns the path of a name in the temporary folder. The path is valid for the next 7 calls. */
 static inline const char *temp_path(const char *name)
 {
     static char paths[8][PATH_MAX + 300];
@@ -395,7 +397,7 @@ static inline bool file_is(const char *path, const void *data, size_t size)
     return same;
 }
 
-/* The threads of this process; 0 where the system does not tell. */
+/* The number of threads of this process, or 0 if the system has no /proc. */
 static inline size_t thread_count(void) { return each_name("/proc/self/task", NULL); }
 
 #endif

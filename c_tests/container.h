@@ -69,7 +69,7 @@ static inline void replace(atlas_projection *projection, uint64_t offset, uint64
     CHECK_OK(atlas_projection_apply(projection, &delta));
 }
 
-/* The projection has exactly these bytes, and gives them at every offset that matters. */
+/* Checks that the projection has exactly these bytes: reads them whole and at chosen offsets. */
 static inline void check_bytes(const atlas_projection *projection, const uint8_t *data, size_t size)
 {
     atlas_projection_info info;
@@ -111,7 +111,7 @@ static inline uint64_t size_of_file(const char *path)
     return (uint64_t)info.st_size;
 }
 
-/* The file's bytes, which are the caller's to free. */
+/* Returns the bytes of the file. The caller releases them with free(). */
 static inline uint8_t *bytes_of_file(const char *path, size_t *size)
 {
     *size = (size_t)size_of_file(path);
@@ -131,7 +131,7 @@ static inline void change_byte(const char *path, uint64_t offset)
     CHECK(pwrite(file, &byte, 1, (off_t)offset) == 1 && close(file) == 0);
 }
 
-/* The last byte makes the sum 0 mod 96. */
+/* Sets the last byte so that the sum becomes 0 mod 96. */
 static inline void balance(uint8_t *data, size_t size)
 {
     if (size > 0) {
@@ -155,7 +155,8 @@ static inline atlas_source *file_source(const char *path, uint32_t io)
     return source;
 }
 
-/* The reported damage, of which `all` has the first ones; `stop_at` is the report to stop at, 0 for none. */
+/* The reported damage. `all` holds the first reports; `stop_at` is the number of the report at which the
+ * callback cancels, or 0 to never cancel. */
 typedef struct damages {
     size_t count, stop_at;
     atlas_damage all[16];

@@ -41,48 +41,53 @@
  *            streaming, incremental updates, compression, damage reports, containers, outlines, parity
  *            files, accelerators and the benchmark. A paragraph and an example open each part.
  * Errors     A function that can fail returns atlas_status; 0 is success. Out-parameters are set to
- *            NULL or 0 first. A failed call leaves the caller's objects unchanged. The message and the
- *            numbers of the thread's last failure: atlas_last_error_message(), atlas_last_error_get().
- *            Each function lists how it fails. In addition, any of them can return INVALID_ARGUMENT (a
+ *            NULL or 0 first. A failed call leaves the caller's objects unchanged. For the thread's last
+ *            failure, atlas_last_error_message() returns the text and atlas_last_error_get() the numbers.
+ *            Each function lists how it fails. In addition, every function can return INVALID_ARGUMENT (a
  *            NULL that is not allowed, an impossible struct_size) or INTERNAL (a defect in the library,
  *            such as a caught panic, for which Rust also prints a line to stderr).
- *            Reporting a failure needs no memory, and no destroy function does. Small blocks that the
+ *            Reporting a failure needs no memory, and the destroy functions need none. Small blocks that the
  *            system refuses come from a reserve of 576 KiB in the library. A process whose memory runs
  *            out is aborted only if the reserve is used up too, in the start of a thread, or when the
  *            tables of the first parity file are made; docs/reliability.md has the figures.
- * Ownership  The caller owns each handle that create, open, copy, borrow, from_callback, project,
- *            snapshot, extract, deserialize, compress, decompress, finish and run return through `out`,
- *            and passes it to the destroy function of its type, which accepts NULL. Memory from the
+ * Ownership  The caller owns each handle that create, open, copy, borrow, from_callback, range, concat,
+ *            project, snapshot, extract, deserialize, compress, decompress, finish, merge and run return
+ *            through `out`, and passes it to the destroy function of its type, which accepts NULL. Memory from the
  *            library goes back to the library, never to free().
  * Memory     Up to 64 MiB of used buffers stay for the next call, for the whole process, even after every
- *            handle is destroyed: atlas_manifold_trim() frees them. A memory_limit counts them.
- * Threads    Any thread may call. const functions on a handle may run at the same time as any other on
- *            it; changing ones are serialised inside. Destroy a handle only when no call uses it. The
- *            library starts no thread before the first parallel call or atlas_pool_create() of more than
- *            one thread, and never uses a process-global pool. Its own has a thread for each core that the
- *            calling or the main thread may use. A call needs 64 KiB of stack. A thread that is cancelled
- *            (deferred) during a call is cancelled when the call returns.
- * Fork       The child makes its own library pool; using a pool of the caller is STATE there. Do not use
- *            in the child a handle that another thread was using at the moment of the fork: it may stay
- *            locked forever. A projection and its snapshots count as one handle here. A file that is
- *            still being written (spool_path) belongs to the process that began it: adding to it or
- *            finishing it is STATE in the child. A fork in a progress callback gives the child STATE from
- *            the call, or a call of its own if all runs on one thread.
+ *            handle is destroyed: atlas_manifold_trim() frees them. A memory_limit counts them too.
+ * Threads    Any thread may call. A function that takes a const handle may run at the same time as any
+ *            other function on that handle; functions that change it are serialised inside. Destroy a
+ *            handle only when no call uses it. The library starts no thread before the first parallel
+ *            call or atlas_pool_create() of more than one thread, and never uses a process-global pool.
+ *            The library's own pool has one thread for each core that the calling thread or the main
+ *            thread may use. A call needs 64 KiB of stack. A thread that is cancelled (deferred) during
+ *            a call is cancelled when the call returns.
+ * Fork       The child makes its own library pool; a call with a pool that the caller made before the
+ *            fork fails there with STATE. Do not use in the child a handle that another thread was using
+ *            at the moment of the fork: it may stay locked forever. A projection and its snapshots count
+ *            as one handle here. A file that is still being written (spool_path) belongs to the process
+ *            that began it: in the child, adding to it or finishing it fails with STATE. After a fork in
+ *            a progress callback, the call returns STATE in the child; if it uses a single thread, it
+ *            runs to its end in both processes.
  * Structs    Fill a struct that begins with struct_size with its *_init, which ignores NULL. For a struct
  *            that the library fills, set struct_size to sizeof and nothing else. Older, smaller sizes stay
  *            valid.
- * NULL       for options, limits and operation means the defaults of *_init.
- * Callbacks  must not throw or longjmp. Progress runs on the thread that made the call. One that ends its
- *            thread (pthread_exit) has failed, a read with ECANCELED, and the thread continues. They may
- *            hold locks and call the library with other handles: no call waits for another's callback.
- * Files      that the library writes appear under their name complete or not at all. Until then they have
- *            no name (Linux), or are .atlas-*.tmp in the same folder, removed if the call fails. A killed
- *            process leaves the latter, also one that exceeds its file size limit without ignoring SIGXFSZ.
- *            They are safe to delete when no process writes there. Only regular files are replaced, and the
- *            new one keeps owner, group, mode and, on Linux, access list and extended attributes, or the
- *            call fails with IO. No file has descriptor 0, 1 or 2.
- *            Only a repair in place changes an existing file; it may be stopped at any moment.
- * Sizes      of the domain are uint64_t, of memory size_t. Paths are bytes on Unix, UTF-8 on Windows.
+ * NULL       A NULL for options, limits or operation means the defaults of *_init.
+ * Callbacks  Callbacks must not throw or longjmp. The progress callback runs on the thread that made the
+ *            call. A callback that ends its thread (pthread_exit) counts as failed, a read callback with
+ *            ECANCELED; the thread continues. Callbacks may hold locks and call the library with other
+ *            handles: no call waits for the callback of another call.
+ * Files      A file that the library writes appears under its name complete or not at all. Until then it has
+ *            no name (Linux), or is named .atlas-*.tmp in the same folder and removed if the call fails. A
+ *            killed process leaves such .tmp files, and so does a process that exceeds its file size limit
+ *            without ignoring SIGXFSZ. Delete these files when no process writes there. Only regular files are
+ *            replaced, and the new file keeps owner, group, mode and, on Linux, access list and extended
+ *            attributes, or the call fails with IO. The library never opens a file as descriptor 0, 1 or 2.
+ *            Two kinds of calls change an existing file: a repair in place, and those that write a container
+ *            (opening for writing, commit, import). Both may be stopped at any moment.
+ * Sizes      Sizes of the domain are uint64_t, sizes of memory size_t. Paths are bytes on Unix, UTF-8 on
+ *            Windows.
  * Unloading  The library stays mapped after dlclose(), so that threads that used it can still exit
  *            safely. Destroy your pools first.
  * Versions   Compare atlas_manifold_version() with ATLAS_MANIFOLD_VERSION.
@@ -95,7 +100,7 @@
 #include <stdint.h>
 #include <stdbool.h>
 
-/* Marks what the library exports. */
+/* Marks a function that the library exports. */
 #ifndef ATLAS_API
 #if defined(__GNUC__)
 #define ATLAS_API __attribute__((visibility("default")))
@@ -258,7 +263,8 @@ typedef enum atlas_status {
    */
   ATLAS_STATUS_OK = 0,
   /**
-   * An argument is NULL and must not be, has an unknown enum value, or is a bad configuration.
+   * An argument is NULL although NULL is not allowed, has an unknown enum value, or is an invalid
+   * configuration.
    */
   ATLAS_STATUS_INVALID_ARGUMENT = 1,
   /**
@@ -275,11 +281,11 @@ typedef enum atlas_status {
    */
   ATLAS_STATUS_IO = 4,
   /**
-   * The sum of bytes mod 96 differs from the required or recorded one.
+   * The sum of bytes mod 96 differs from the required or recorded sum.
    */
   ATLAS_STATUS_CONSERVATION = 5,
   /**
-   * A digest, a proof or a key does not match: the bytes are not the projected ones.
+   * A digest, a proof or a key does not match: the bytes differ from the projected bytes.
    */
   ATLAS_STATUS_WITNESS = 6,
   /**
@@ -437,7 +443,7 @@ typedef struct atlas_progress {
  * `progress` is borrowed for the callback. The callback may use other handles, but not the one in
  * use by the call, and must not throw or longjmp. Other changing calls on the stream or the
  * reconstruction wait for its return, so two threads whose callbacks change each other's handle
- * deadlock. After false it is not called again, and the call returns ATLAS_STATUS_CANCELLED.
+ * deadlock. After false the callback is not called again, and the call returns ATLAS_STATUS_CANCELLED.
  */
 typedef bool (*atlas_progress_fn)(const struct atlas_progress *progress, void *user_data);
 
@@ -452,10 +458,10 @@ typedef struct atlas_operation {
   uint32_t struct_size;
   /**
    * Pool whose threads share the work. NULL means the library's own pool of one thread per core,
-   * made at the first parallel call. The calling thread and the threads of the pool share the
-   * work, together at most as many as the pool has; work too small to share runs on the calling
-   * thread. No other thread is used. (With ATLAS_PARALLEL_POOL the calling thread does only work
-   * that costs no time.)
+   * made at the first parallel call. The calling thread and the threads of the pool share the work,
+   * together at most as many threads as the pool has; work too small to share runs on the calling thread.
+   * No other thread is used. (With ATLAS_PARALLEL_POOL the calling thread only waits, reports progress and
+   * assembles the results.)
    */
   const struct atlas_pool *pool;
   /**
@@ -535,7 +541,7 @@ typedef struct atlas_source atlas_source;
  */
 typedef enum atlas_file_io {
   /**
-   * Positioned reads. A file that shrinks or fails later is an error of the call that reads it.
+   * Positioned reads. If the file shrinks or cannot be read later, the call that reads it fails.
    */
   ATLAS_FILE_IO_READ = 0,
   /**
@@ -547,12 +553,12 @@ typedef enum atlas_file_io {
   /**
    * Memory mapping if no process can shorten the file, otherwise like ATLAS_FILE_IO_READ.
    *
-   * Linux guarantees this for a file with the seal F_SEAL_SHRINK, for an immutable one on ext4,
-   * and for one on a file system that is mounted read-only as a whole and that no other machine
-   * writes to. A file on a read-only mount of a file system that is mounted for writing
-   * elsewhere is read. The caller guarantees that no process writes to a file that is only
-   * sealed against shrinking, and that no administrator revokes the other two guarantees in the
-   * meantime. A failing disk kills the process (SIGBUS) under a mapping; reads fail with IO.
+   * Linux guarantees this for a file with the seal F_SEAL_SHRINK, for an immutable file on ext4, and for a
+   * file on a file system that is mounted read-only as a whole and that no other machine writes to. A file
+   * on a read-only mount of a file system that is mounted for writing elsewhere is not mapped. The caller
+   * guarantees that no process writes to a file that is only sealed against shrinking, and that no
+   * administrator revokes the other two guarantees in the meantime. If the disk fails, a mapping kills the
+   * process (SIGBUS), and positioned reads fail with IO.
    */
   ATLAS_FILE_IO_AUTO = 2,
 } atlas_file_io;
@@ -560,13 +566,13 @@ typedef enum atlas_file_io {
 /**
  * Reads exactly `size` bytes at `offset` into `buffer`. Returns 0, or an errno value.
  *
- * Called from several threads at once, unless the operation's pool has one thread. `buffer` may be
- * uninitialised. The callback must not throw or longjmp. It may call the library with other handles.
+ * The library calls it from several threads at once, unless the operation's pool has one thread. `buffer`
+ * may be uninitialised. The callback must not throw or longjmp. It may call the library with other handles.
  */
 typedef int (*atlas_read_at_fn)(void *user_data, uint64_t offset, void *buffer, size_t size);
 
 /**
- * Called once, from any thread, when the last object that reads a source is gone.
+ * The library calls it once, from any thread, when the last object that reads a source is gone.
  */
 typedef void (*atlas_release_fn)(void *user_data);
 
@@ -585,9 +591,9 @@ enum atlas_status atlas_source_copy(const void *data,
  * Creates a source from memory of the caller, without a copy.
  *
  * `data` must stay readable and unchanged until `release` is called with `user_data`, once, from
- * any thread, when the last object that reads it is gone. `release` may be NULL; then `data` must
- * stay until all those objects are destroyed. On failure `release` is not called. `*out` is owned
- * by the caller. Fails with INVALID_ARGUMENT.
+ * any thread, when the last object that reads `data` is gone. `release` may be NULL; then `data` must stay
+ * until all these objects are destroyed. On failure `release` is not called. `*out` is owned by the caller.
+ * Fails with INVALID_ARGUMENT.
  */
 ATLAS_API
 enum atlas_status atlas_source_borrow(const void *data,
@@ -600,10 +606,9 @@ enum atlas_status atlas_source_borrow(const void *data,
  * Creates a source that reads a regular file. `io` is an atlas_file_io.
  *
  * `path` is copied: bytes on Unix, UTF-8 on Windows. The size of the source is the size of the
- * file at this moment. Hashing of tiles skips the holes of a sparse file; each call asks the file
- * system for them again. `*out` is owned by the caller. Fails with INVALID_ARGUMENT (not a regular
- * file, unknown io), IO (message with path and reason, os_error set) or UNSUPPORTED (mapping not
- * built in).
+ * file at this moment. Hashing of tiles skips the holes of a sparse file; each call asks the file system for
+ * the holes again. `*out` is owned by the caller. Fails with INVALID_ARGUMENT (not a regular file, unknown
+ * io), IO (message with path and reason, os_error set) or UNSUPPORTED (mapping not built in).
  */
 ATLAS_API
 enum atlas_status atlas_source_open_file(const char *path,
@@ -614,13 +619,12 @@ enum atlas_status atlas_source_open_file(const char *path,
  * Creates a source that reads a regular file through a descriptor. `io` is an atlas_file_io.
  *
  * `fd` is open for reading, without O_DIRECT. The library keeps a duplicate, so that the caller may close
- * `fd` at once. Its offset is neither used nor moved. Holes are searched through a description of the
- * library's own (/proc/self/fd/N); if that cannot be opened the file counts as dense. When the last object
- * that reads the source is gone the duplicate is closed, which ends the record locks (fcntl) of this
- * process on the file. The size of the source is the size of the file at this moment. `*out` is owned by
- * the caller. Callable from any thread. Fails with INVALID_ARGUMENT (not a regular file, not open for
- * reading, unknown io), IO (os_error set: EBADF if `fd` is not open) or UNSUPPORTED (mapping not built in;
- * Windows).
+ * `fd` at once. Its offset is neither used nor moved. Holes are searched through a file description that the
+ * library opens itself (/proc/self/fd/N); if it cannot be opened, the file counts as dense. When the last
+ * object that reads the source is gone the duplicate is closed, which ends the record locks (fcntl) of this
+ * process on the file. The size of the source is the size of the file at this moment. `*out` is owned by the
+ * caller. Callable from any thread. Fails with INVALID_ARGUMENT (not a regular file, not open for reading,
+ * unknown io), IO (os_error set: EBADF if `fd` is not open) or UNSUPPORTED (mapping not built in; Windows).
  */
 ATLAS_API
 enum atlas_status atlas_source_open_fd(int fd,
@@ -644,10 +648,10 @@ enum atlas_status atlas_source_from_callback(uint64_t size,
 /**
  * Creates a source from the `size` bytes of another source from `offset` on.
  *
- * No byte is copied. The new source keeps `source` alive, so that `source` may be destroyed at
- * once. A range of a file stays known as a part of that file. A size of 0 gives an empty source.
- * `*out` is owned by the caller: atlas_source_destroy(). Callable from any thread. Fails with
- * INVALID_ARGUMENT, OUT_OF_RANGE or OUT_OF_MEMORY.
+ * No byte is copied. The new source keeps `source` alive, so that `source` may be destroyed right after this
+ * call. A range of a file stays known as a part of that file. A size of 0 gives an empty source. `*out` is
+ * owned by the caller: atlas_source_destroy(). Callable from any thread. Fails with INVALID_ARGUMENT,
+ * OUT_OF_RANGE or OUT_OF_MEMORY.
  */
 ATLAS_API
 enum atlas_status atlas_source_range(const struct atlas_source *source,
@@ -658,12 +662,11 @@ enum atlas_status atlas_source_range(const struct atlas_source *source,
 /**
  * Creates a source from the bytes of `count` sources in sequence.
  *
- * No byte is copied, and a source may occur twice. `sources` is copied and each source is kept
- * alive, so that all of them may be destroyed at once. A read finds its part in O(log count);
- * files stay known as files. `sources` may be NULL if `count` is 0, which gives an empty source.
- * `*out` is owned by the caller: atlas_source_destroy(). Callable from any thread. Fails with
- * INVALID_ARGUMENT (the message says which source is NULL), LIMIT (2^64 bytes or more) or
- * OUT_OF_MEMORY.
+ * No byte is copied, and a source may occur twice. `sources` is copied and each source is kept alive, so
+ * that the caller may destroy its handles right after the call. A read finds its part in O(log count); files
+ * stay known as files. `sources` may be NULL if `count` is 0, which gives an empty source. `*out` is owned
+ * by the caller: atlas_source_destroy(). Callable from any thread. Fails with INVALID_ARGUMENT (the message
+ * says which source is NULL), LIMIT (2^64 bytes or more) or OUT_OF_MEMORY.
  */
 ATLAS_API
 enum atlas_status atlas_source_concat(const struct atlas_source *const *sources,
@@ -731,7 +734,7 @@ typedef enum atlas_conservation_policy {
    */
   ATLAS_CONSERVATION_TRACK = 0,
   /**
-   * The sum must be 0 mod 96, and stay so.
+   * The sum must be 0 mod 96, also after every change.
    */
   ATLAS_CONSERVATION_STRICT = 1,
 } atlas_conservation_policy;
@@ -769,12 +772,12 @@ ATLAS_API void atlas_projection_options_init(struct atlas_projection_options *op
 /**
  * Projects a source: hashes all of its bytes and commits to their present values.
  *
- * `type` is an atlas_projection_type; `options` and `operation` may be NULL. The projection keeps
- * the source alive, so that the caller may destroy it at once. `*out` is owned by the caller:
- * atlas_projection_destroy(). Costs about one BLAKE3 of the bytes, shared by the operation's
- * threads, and at most 448 bytes of memory per tile of 1 MiB; progress is reported once per tile.
- * Fails with INVALID_ARGUMENT, IO, CONSERVATION (STRICT; the message names the missing sum),
- * LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+ * `type` is an atlas_projection_type; `options` and `operation` may be NULL. The projection keeps the source
+ * alive, so that the caller may destroy the source right after this call. `*out` is owned by the caller:
+ * atlas_projection_destroy(). Costs about one BLAKE3 of the bytes, shared by the operation's threads, and at
+ * most 448 bytes of memory per tile of 1 MiB; progress is reported once per tile. Fails with
+ * INVALID_ARGUMENT, IO, CONSERVATION (STRICT; the message names the missing sum), LIMIT, STATE (pool from
+ * before a fork), OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_projection_create(uint32_t type,
@@ -813,8 +816,8 @@ typedef struct atlas_projection_info {
    */
   uint64_t tile_count;
   /**
-   * Sum of all bytes mod 96. It composes, but misses one in 96 random corruptions; the root
-   * proves integrity.
+   * Sum of all bytes mod 96. The sums of parts add up to the sum of the whole, but the sum misses one in
+   * 96 random corruptions; the root proves integrity.
    */
   uint32_t residue;
   /**
@@ -830,7 +833,7 @@ typedef struct atlas_projection_info {
    */
   uint32_t height;
   /**
-   * K. 0 for LINEAR.
+   * K, the number of classes that rebuild the domain. 0 for LINEAR.
    */
   uint32_t r96_data_classes;
   /**
@@ -920,7 +923,7 @@ enum atlas_status atlas_projection_snapshot(const struct atlas_projection *proje
                                             struct atlas_projection **out);
 
 /**
- * Reads `size` bytes at `offset` into `buffer`: all of them, or an error.
+ * Reads `size` bytes at `offset` into `buffer`. Either all bytes are read, or the call fails.
  *
  * The bytes are the present bytes of the source and are not verified; extract, verify and
  * write_file verify them. `buffer` is borrowed for the call and may be NULL if `size` is 0.
@@ -935,8 +938,8 @@ enum atlas_status atlas_projection_read(const struct atlas_projection *projectio
 /**
  * Reads and hashes every byte again and compares with the witnesses.
  *
- * Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails
- * with WITNESS, then CONSERVATION, with the first tile that differs as the error's index,
+ * Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails with WITNESS
+ * or, if all witnesses match, CONSERVATION, with the first tile that differs as the error's index,
  * INVALID_ARGUMENT, IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
@@ -949,9 +952,9 @@ enum atlas_status atlas_projection_verify(const struct atlas_projection *project
  * The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed.
  * On failure an older file stays, and nothing else remains. Only the owner can read the temporary
  * file; at the end it gets owner, group, mode, access list and attributes of the file that it
- * replaces, or those of a new file. If the process may not set one of them, the call fails with
- * IO. A symbolic link is itself replaced, and its target stays. Anything else but a regular file
- * fails with INVALID_ARGUMENT. A tile of zeros becomes a hole.
+ * replaces, or those of a new file. If the process may not set one of these attributes, the call fails with
+ * IO. A symbolic link is itself replaced, and its target stays. Anything else but a regular file fails with
+ * INVALID_ARGUMENT. A tile of zeros becomes a hole.
  *
  * Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails
  * with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT, STATE (pool from before a fork),
@@ -1081,31 +1084,32 @@ enum atlas_status atlas_shard_extract(const struct atlas_projection *projection,
  */
 typedef enum atlas_parallel_strategy {
   /**
-   * The calling thread alone. For hosts that have no thread to spare or run batches in parallel
-   * themselves.
+   * All tasks run on the calling thread. For hosts that have no other thread to spare or run batches in
+   * parallel themselves.
    */
   ATLAS_PARALLEL_SEQUENTIAL = 0,
   /**
-   * About one tile per task, on the calling thread and the operation's pool, else the library's.
-   * The right choice without a reason for another one. A batch too small for a second thread
-   * runs on the calling thread, because waking another one would take longer.
+   * A task has about one tile. The tasks run on the calling thread and on the operation's pool, or on the
+   * library's pool if the operation has no pool. Use this strategy unless there is a reason for another
+   * one. A batch too small for a second thread runs on the calling thread, because waking another thread
+   * would take longer.
    */
   ATLAS_PARALLEL_DEFAULT = 1,
   /**
-   * Like DEFAULT, but on the operation's pool alone, which must be given, however small the batch. For
-   * hosts whose calling thread must not do such work: it waits, reports progress and assembles the
-   * shards.
+   * Like DEFAULT, but all tasks run on the operation's pool, even those of a small batch; the operation
+   * must have a pool. For hosts whose calling thread must not do such work: it waits, reports progress and
+   * assembles the shards.
    */
   ATLAS_PARALLEL_POOL = 2,
   /**
-   * Like DEFAULT, but with chunk_size regions per task. For many small regions whose neighbours lie in
-   * the same tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of
-   * the batch is split into its tiles.
+   * Like DEFAULT, but a task has chunk_size regions. For many small regions whose neighbours lie in the
+   * same tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of the
+   * batch is split into its tiles.
    */
   ATLAS_PARALLEL_CHUNKED = 3,
   /**
-   * Like DEFAULT, but the largest tasks first, on at most max_threads threads. For regions of very
-   * different sizes.
+   * Like DEFAULT, but the largest tasks run first, on at most max_threads threads. This suits regions of
+   * very different sizes.
    */
   ATLAS_PARALLEL_WORK_STEALING = 4,
 } atlas_parallel_strategy;
@@ -1133,23 +1137,23 @@ typedef struct atlas_extract_options {
 } atlas_extract_options;
 
 /**
- * Fills `options` with the defaults: DEFAULT on all threads.
+ * Fills `options` with the defaults: strategy DEFAULT, on as many threads as the pool has.
  */
 ATLAS_API void atlas_extract_options_init(struct atlas_extract_options *options);
 
 /**
- * Extracts many regions of a projection: all of them, or none.
+ * Extracts many regions of a projection. Either all regions are extracted, or the call fails without a
+ * result.
  *
  * `out` has room for `region_count` handles, in the order of the regions, each owned by the
- * caller; on failure every entry is NULL. Regions in the same tile share one reading and hashing
- * of it: LINEAR up to 256 whose pages in it add up to at most its size, R96 up to 4. For more
- * regions it is read again. With CHUNKED only the regions of one task share. `options` and
- * `operation` may be NULL. Progress is reported at least once per MiB of payload, with R96 at
- * least once per 4 regions of a tile; its count is the sum, over the regions, of the tiles that
- * each of them touches. The call reports the error of the
- * first region that fails, with its index in atlas_error_info; an error while hashing earlier
- * edits has no index. Callable from any thread. Fails as atlas_shard_extract() does, and with
- * INVALID_ARGUMENT (POOL without a pool, a chunk_size of 0).
+ * caller; on failure every entry is NULL. Regions in the same tile share one reading and hashing of the
+ * tile: with LINEAR up to 256 regions whose pages in the tile add up to at most its size, with R96 up to 4
+ * regions. For more regions the tile is read again. With CHUNKED only the regions of one task share.
+ * `options` and `operation` may be NULL. Progress is reported at least once per MiB of payload, with R96 at
+ * least once per 4 regions of a tile; its count of chunks is the sum, over the regions, of the tiles that
+ * each of them touches. The call reports the error of the first region that fails, with its index in
+ * atlas_error_info; an error while hashing earlier edits has no index. Callable from any thread. Fails as
+ * atlas_shard_extract() does, and with INVALID_ARGUMENT (POOL without a pool, a chunk_size of 0).
  */
 ATLAS_API
 enum atlas_status atlas_shard_extract_batch(const struct atlas_projection *projection,
@@ -1164,9 +1168,9 @@ enum atlas_status atlas_shard_extract_batch(const struct atlas_projection *proje
  *
  * `out` has room for `class_count` handles, in the order of `classes`, each owned by the caller;
  * on failure every entry is NULL. The region is rounded out to whole tiles; NULL means the whole
- * domain. `operation` may be NULL; progress is reported once per tile. Callable from any thread.
- * Costs one transform of the region, whatever the number of classes. Fails with INVALID_ARGUMENT
- * (a class given twice or above 95, a LINEAR projection), and as atlas_shard_extract() does.
+ * domain. `operation` may be NULL; progress is reported once per tile. Callable from any thread. Costs one
+ * transform of the region, for any number of classes. Fails with INVALID_ARGUMENT (a class given twice or
+ * above 95, a LINEAR projection), and as atlas_shard_extract() does.
  */
 ATLAS_API
 enum atlas_status atlas_shard_extract_classes(const struct atlas_projection *projection,
@@ -1205,7 +1209,7 @@ typedef struct atlas_shard_info {
    */
   uint32_t residue;
   /**
-   * K. 0 for LINEAR.
+   * K, the number of classes that rebuild the domain. 0 for LINEAR.
    */
   uint32_t r96_data_classes;
   /**
@@ -1231,7 +1235,7 @@ enum atlas_status atlas_shard_get_info(const struct atlas_shard *shard,
                                        struct atlas_shard_info *info);
 
 /**
- * Returns the shard's bytes, borrowed until it is destroyed.
+ * Returns the shard's bytes, borrowed until the shard is destroyed.
  *
  * LINEAR: the region's bytes. R96: the tiles in order, in each tile the classes ascending, in each
  * class its blocks, each of 128 coefficients of 14 bits. `*data` is never NULL, even if `*size` is
@@ -1247,8 +1251,8 @@ enum atlas_status atlas_shard_data(const struct atlas_shard *shard,
  *
  * R96: decodes the blocks that contain them. `buffer` is borrowed for the call and may be NULL if
  * `size` is 0. Callable from any thread. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, and for R96
- * with INCOMPLETE (fewer than K classes), FORMAT or WITNESS (the classes are no spectrum of bytes,
- * which only the maker of the root can cause) or OUT_OF_MEMORY.
+ * with INCOMPLETE (fewer than K classes), FORMAT or WITNESS (the classes do not decode to bytes, which only
+ * the maker of the root can cause) or OUT_OF_MEMORY.
  */
 ATLAS_API
 enum atlas_status atlas_shard_read(const struct atlas_shard *shard,
@@ -1287,8 +1291,8 @@ ATLAS_API void atlas_verify_options_init(struct atlas_verify_options *options);
  * Hashes a shard's bytes again and checks their proof against the trust settings.
  *
  * Callable from any thread. `options` and `operation` may be NULL; progress is reported once per
- * tile. Fails with INVALID_ARGUMENT, WITNESS, then CONSERVATION, LIMIT, STATE (pool from before a
- * fork), OUT_OF_MEMORY or CANCELLED.
+ * tile. Fails with INVALID_ARGUMENT, WITNESS or, if all witnesses match, CONSERVATION, LIMIT, STATE (pool
+ * from before a fork), OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_shard_verify(const struct atlas_shard *shard,
@@ -1309,8 +1313,8 @@ typedef struct atlas_limits {
    */
   uint64_t max_payload_size;
   /**
-   * Maximum bytes of the proof of the payload, and of the memory for its tiles, about 200 bytes
-   * each. Default 64 MiB.
+   * Maximum bytes of the proof of the payload, and of the memory for its tiles, 168 bytes each.
+   * Default 64 MiB.
    */
   uint64_t max_proof_size;
 } atlas_limits;
@@ -1326,7 +1330,7 @@ ATLAS_API void atlas_limits_init(struct atlas_limits *limits);
  * A reader with the default atlas_limits refuses a payload of more than 1 GiB with LIMIT: split a
  * larger region into several shards, or raise the reader's max_payload_size. `*out` is owned by
  * the caller: atlas_buffer_free(). Callable from any thread. Fails with INVALID_ARGUMENT or
- * OUT_OF_MEMORY. Costs one copy and one BLAKE3 of it.
+ * OUT_OF_MEMORY. Costs one copy and one BLAKE3 of the encoded bytes.
  */
 ATLAS_API
 enum atlas_status atlas_shard_serialize(const struct atlas_shard *shard,
@@ -1398,22 +1402,24 @@ typedef struct atlas_reconstruction_options {
    */
   const uint8_t *key;
   /**
-   * Path of the rebuilt file. NULL means in memory. Otherwise bytes go to a new temporary file
-   * beside this path; atlas_reconstruction_finish() renames it to this path, and destroy removes
-   * it. Permissions and links are handled as by atlas_projection_write_file(). Copied.
+   * Path of the rebuilt file. NULL means that the domain is collected in memory. Otherwise bytes go to a
+   * new temporary file beside this path; atlas_reconstruction_finish() renames it to this path, and
+   * destroy removes it. Permissions and links are handled as by atlas_projection_write_file(). Copied.
    */
   const char *spool_path;
   /**
-   * Maximum size of the domain. A shard that claims a larger one fails with ATLAS_STATUS_LIMIT.
-   * 0 means no limit.
+   * Maximum size of the domain. A shard that claims a larger domain fails with ATLAS_STATUS_LIMIT. 0 means
+   * no limit.
    */
   uint64_t max_domain_size;
 } atlas_reconstruction_options;
 
 /**
- * Fills `options` with the defaults: any root, no key, in memory, any size.
+ * Fills `options` with the defaults: any root, no key, a domain of any size, collected in memory and not in
+ * a file.
  */
-ATLAS_API void atlas_reconstruction_options_init(struct atlas_reconstruction_options *options);
+ATLAS_API
+void atlas_reconstruction_options_init(struct atlas_reconstruction_options *options);
 
 /**
  * Begins a reconstruction. `options` may be NULL and is copied.
@@ -1431,10 +1437,10 @@ enum atlas_status atlas_reconstruction_create(const struct atlas_reconstruction_
  * Duplicates and overlaps are harmless. Classes of R96 wait, in memory or in a second temporary
  * file beside spool_path, until a tile has K of them. Serialised with other calls on the handle.
  * `operation` may be NULL; progress is reported once per verified or decoded tile, and once per
- * MiB or class written. Fails, without any change, with WITNESS (does not verify; another root,
- * type, K or size), CONFLICT (another tile geometry under the same root), LIMIT, IO, STATE
- * (finished, or a pool from before a fork), OUT_OF_MEMORY or CANCELLED. R96: also fails with
- * FORMAT, WITNESS or CONSERVATION if K classes of a tile verify but stand for no bytes with its
+ * MiB or class written. Fails, without any change, with WITNESS (the shard does not verify, or has another
+ * root, type, K or size than the shards before it), CONFLICT (another tile geometry under the same root),
+ * LIMIT, IO, STATE (finished, or a pool from before a fork), OUT_OF_MEMORY or CANCELLED. R96: also fails
+ * with FORMAT, WITNESS or CONSERVATION if K classes of a tile verify but do not decode to bytes with its
  * witness and residue, which only the maker of the root can cause.
  */
 ATLAS_API
@@ -1508,7 +1514,7 @@ ATLAS_API void atlas_reconstruction_destroy(struct atlas_reconstruction *reconst
  */
 
 /**
- * Settings of a stream. None of them changes the result. Fill it with atlas_stream_config_init().
+ * Settings of a stream, which do not change the result. Fill the struct with atlas_stream_config_init().
  */
 typedef struct atlas_stream_config {
   /**
@@ -1521,7 +1527,8 @@ typedef struct atlas_stream_config {
    */
   uint64_t chunk_size;
   /**
-   * Maximum number of chunks in flight, or of MiB if a chunk is smaller. Greater than 0; default
+   * Maximum number of chunks in flight, or of MiB if a chunk is smaller than 1 MiB. Greater than 0;
+   * default
    * 4. Ignored by atlas_stream_next(), which works on one chunk.
    */
   uint32_t parallel_chunks;
@@ -1535,8 +1542,8 @@ typedef struct atlas_stream_config {
   uint64_t chunk_overlap;
   /**
    * Size of the largest positioned read, 4 KiB to 16 MiB. Default 1 MiB. Above 1 MiB it is
-   * rounded down to whole MiB, and each worker has a buffer of that size, at most that of a
-   * chunk. atlas_stream_next() reads at most 1 MiB at a time.
+   * rounded down to whole MiB, and each worker has a buffer of that size, at most of chunk_size.
+   * atlas_stream_next() reads at most 1 MiB at a time.
    */
   uint64_t io_buffer_size;
 } atlas_stream_config;
@@ -1559,11 +1566,10 @@ typedef struct atlas_stream atlas_stream;
  * The result equals that of atlas_projection_create() on the same bytes, including the root. Each
  * worker reads into one buffer of its own; pages of a mapped file are released once they are
  * hashed. `type` is an atlas_projection_type; `options`, `config` and `operation` may be NULL. The
- * projection keeps the source alive, so that the caller may destroy it at once. `*out` is owned by
- * the caller: atlas_projection_destroy(). Progress is reported once per chunk, in order; after
- * false each worker stops after its present read or tile. Fails with INVALID_ARGUMENT, IO,
- * CONSERVATION (STRICT), UNSUPPORTED, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or
- * CANCELLED.
+ * projection keeps the source alive, so that the caller may destroy the source right after this call. `*out`
+ * is owned by the caller: atlas_projection_destroy(). Progress is reported once per chunk, in order; after
+ * false each worker stops after its present read or tile. Fails with INVALID_ARGUMENT, IO, CONSERVATION
+ * (STRICT), UNSUPPORTED, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_stream_project(uint32_t type,
@@ -1596,10 +1602,9 @@ enum atlas_status atlas_stream_open(uint32_t type,
  *
  * `type` is an atlas_projection_type. The bytes go to a temporary file beside `spool_path`
  * (copied). atlas_stream_finish() flushes it to the disk and renames it to `spool_path`, replacing
- * an existing file. A NULL `spool_path` means in memory, which counts towards the operation's
- * memory limit. Otherwise like atlas_stream_open(). The operation's progress has totals of 0 until
- * the end. Fails with INVALID_ARGUMENT, UNSUPPORTED, LIMIT or IO (the temporary file could not be
- * made).
+ * an existing file. If `spool_path` is NULL, the bytes stay in memory, which counts towards the operation's
+ * memory limit. Otherwise like atlas_stream_open(). The operation's progress has totals of 0 until the end.
+ * Fails with INVALID_ARGUMENT, UNSUPPORTED, LIMIT or IO (the temporary file could not be made).
  */
 ATLAS_API
 enum atlas_status atlas_stream_open_push(uint32_t type,
@@ -1622,7 +1627,7 @@ enum atlas_status atlas_stream_push(struct atlas_stream *stream,
                                     size_t size);
 
 /**
- * A chunk, and the beginning of the next one. Filled by atlas_stream_next().
+ * A chunk, and the beginning of the next chunk. Filled by atlas_stream_next().
  */
 typedef struct atlas_chunk {
   /**
@@ -1690,7 +1695,8 @@ enum atlas_status atlas_stream_get_progress(const struct atlas_stream *stream,
 ATLAS_API bool atlas_stream_is_complete(const struct atlas_stream *stream);
 
 /**
- * Processes the remaining bytes and returns the projection of the whole domain. May succeed once.
+ * Processes the remaining bytes and returns the projection of the whole domain. Succeeds at most once per
+ * stream.
  *
  * A spool file then has its final name, replacing an existing file. `*out` is owned by the caller:
  * atlas_projection_destroy(); it outlives the stream. Progress is reported once per chunk, and at
@@ -1731,7 +1737,7 @@ ATLAS_API void atlas_stream_destroy(struct atlas_stream *stream);
  */
 typedef enum atlas_change_type {
   /**
-   * Inserts data before the byte at offset. At the size of the domain it appends.
+   * Inserts data before the byte at offset. An offset equal to the size of the domain appends.
    */
   ATLAS_CHANGE_INSERT = 0,
   /**
@@ -1745,8 +1751,9 @@ typedef enum atlas_change_type {
   ATLAS_CHANGE_DELETE = 2,
   /**
    * Cuts [offset, offset + length) and inserts it before the byte that was at destination before
-   * the move. At the size of the domain it goes to the end. A destination at either edge of the
-   * range changes nothing; one strictly inside it fails with ATLAS_STATUS_INVALID_ARGUMENT.
+   * the move. A destination equal to the size of the domain moves the range to the end. A destination at
+   * either edge of the range changes nothing; a destination strictly inside the range fails with
+   * ATLAS_STATUS_INVALID_ARGUMENT.
    */
   ATLAS_CHANGE_MOVE = 3,
 } atlas_change_type;
@@ -1801,8 +1808,8 @@ typedef struct atlas_incremental_config {
    */
   uint32_t enable_rollback;
   /**
-   * Maximum number of deltas in the history; the oldest are dropped beyond it. Default 1,000. 0
-   * means none.
+   * Maximum number of deltas in the history; the oldest are dropped beyond it. Default 1,000. 0 means that
+   * no delta is kept.
    */
   uint64_t max_deltas;
 } atlas_incremental_config;
@@ -1856,7 +1863,7 @@ typedef struct atlas_incremental_stats {
 } atlas_incremental_stats;
 
 /**
- * Fills `config` with the defaults: checked, with a history of 1,000 deltas.
+ * Fills `config` with the defaults: updates are checked, and a history of 1,000 deltas is kept.
  */
 ATLAS_API void atlas_incremental_config_init(struct atlas_incremental_config *config);
 
@@ -1885,7 +1892,8 @@ enum atlas_status atlas_projection_apply(struct atlas_projection *projection,
                                          const struct atlas_delta *delta);
 
 /**
- * Applies deltas in order, each to the result of the one before: all of them or none.
+ * Applies deltas in order, each to the result of the delta before it. Either all deltas are applied, or
+ * none.
  *
  * A STRICT projection checks the net residue of the whole batch. Fails as atlas_projection_apply()
  * does, with the number of the delta as the error's index. `deltas` may be NULL if `count` is 0.
@@ -1925,25 +1933,25 @@ enum atlas_status atlas_projection_get_incremental_stats(const struct atlas_proj
  * Restores full tiles from offset 0, so that the root equals that of a fresh projection of the
  * same bytes.
  *
- * Hashes the tiles that change, empties the history and frees the memory that only it needed.
- * `operation` may be NULL; progress is reported once per tile, with no lock held. Changes made by
- * other calls in between are hashed again at the end, which is not reported. Fails with
- * INVALID_ARGUMENT, IO, WITNESS or CONSERVATION (the source no longer has the projected bytes),
- * LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED, and then changes nothing.
+ * Hashes the tiles that change, empties the history and frees the memory that only the history needed.
+ * `operation` may be NULL; progress is reported once per tile, with no lock held. Changes made by other
+ * calls in between are hashed again at the end, which is not reported. Fails with INVALID_ARGUMENT, IO,
+ * WITNESS or CONSERVATION (the source no longer has the projected bytes), LIMIT, STATE (pool from before a
+ * fork), OUT_OF_MEMORY or CANCELLED, and then changes nothing.
  */
 ATLAS_API
 enum atlas_status atlas_projection_optimize(struct atlas_projection *projection,
                                             const struct atlas_operation *operation);
 
 /**
- * Inserts all bytes of a source before the byte at `offset`. At the size of the domain they are
- * appended.
+ * Inserts all bytes of a source before the byte at `offset`. If `offset` is the size of the domain, the
+ * bytes are appended.
  *
- * The source is projected first. Its bytes are not copied; the projection keeps it alive. The
- * insertion is one delta of the history. `operation` may be NULL; progress is reported once per
- * tile of the source. Fails with OUT_OF_RANGE, CONSERVATION (STRICT), IO, WITNESS (splitting a
- * tile reads a source that changed), LIMIT, STATE (pool from before a fork), INVALID_ARGUMENT,
- * OUT_OF_MEMORY or CANCELLED, and then changes nothing.
+ * The source is projected first. Its bytes are not copied; the projection keeps the source alive. The
+ * insertion is one delta of the history. `operation` may be NULL; progress is reported once per tile of the
+ * source. Fails with OUT_OF_RANGE, CONSERVATION (STRICT), IO, WITNESS (splitting a tile reads a source that
+ * changed), LIMIT, STATE (pool from before a fork), INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED, and then
+ * changes nothing.
  */
 ATLAS_API
 enum atlas_status atlas_projection_insert_source(struct atlas_projection *projection,
@@ -1996,8 +2004,8 @@ typedef enum atlas_compression_algorithm {
    */
   ATLAS_COMPRESSION_LZ4 = 4,
   /**
-   * The algorithm that suits a shard and the target, found by samples of the shard. A compressed
-   * shard names the chosen algorithm, never this one.
+   * The algorithm that suits a shard and the target, found by samples of the shard. A compressed shard
+   * names the chosen algorithm, never AUTO.
    */
   ATLAS_COMPRESSION_AUTO = 5,
 } atlas_compression_algorithm;
@@ -2027,7 +2035,7 @@ typedef enum atlas_compression_filter {
  */
 typedef enum atlas_compression_target {
   /**
-   * The smallest size, unless LZ4 comes close to it.
+   * The same as SMALLEST, unless the result of LZ4 is at most a tenth larger.
    */
   ATLAS_TARGET_BALANCED = 0,
   /**
@@ -2035,7 +2043,8 @@ typedef enum atlas_compression_target {
    */
   ATLAS_TARGET_FASTEST_READ = 1,
   /**
-   * The smallest size.
+   * The smallest size. Of results that differ by less than a hundredth, the one that is faster to
+   * decompress.
    */
   ATLAS_TARGET_SMALLEST = 2,
 } atlas_compression_target;
@@ -2119,7 +2128,7 @@ typedef struct atlas_compression_config {
 ATLAS_API void atlas_compression_config_init(struct atlas_compression_config *config);
 
 /**
- * Shard with a compressed payload, or with a stored one if compression would not make it smaller.
+ * Shard with a compressed payload, or with a stored payload if compression would not make it smaller.
  *
  * Its blocks have digests of their own, which detect accidental damage. Decompression verifies the
  * bytes against the root.
@@ -2202,9 +2211,8 @@ typedef struct atlas_compressed_info {
    */
   uint64_t original_size;
   /**
-   * Number of bytes that represent the payload in the serialised form: its blocks and 12 bytes
-   * for each. A payload is stored in whole pages, up to 8,190 bytes more than a region that does
-   * not end at them.
+   * Number of bytes that represent the payload in the serialised form: its blocks and 12 bytes per block.
+   * A payload is stored in whole pages, up to 8,190 bytes more than a region that does not end at them.
    */
   uint64_t compressed_size;
   /**
@@ -2231,8 +2239,8 @@ enum atlas_status atlas_compressed_shard_get_info(const struct atlas_compressed_
  *
  * A reader with the default atlas_limits refuses a shard of more than 1 GiB with LIMIT, even if it
  * is smaller when compressed. `*out` is owned by the caller: atlas_buffer_free(). Callable from
- * any thread. Fails with INVALID_ARGUMENT, OUT_OF_MEMORY or UNSUPPORTED (not built in). Costs one
- * copy and one BLAKE3 of it.
+ * any thread. Fails with INVALID_ARGUMENT, OUT_OF_MEMORY or UNSUPPORTED (not built in). Costs one copy and
+ * one BLAKE3 of the encoded bytes.
  */
 ATLAS_API
 enum atlas_status atlas_compressed_shard_serialize(const struct atlas_compressed_shard *compressed,
@@ -2318,11 +2326,12 @@ enum atlas_status atlas_compression_manager_create(const struct atlas_compressio
                                                    struct atlas_compression_manager **out);
 
 /**
- * Compresses `count` shards in parallel: all of them, or none.
+ * Compresses `count` shards in parallel. Either all shards are compressed, or the call fails without a
+ * result.
  *
  * `out` has room for `count` handles, in the order of the shards, each owned by the caller; on
  * failure every entry is NULL. `operation` may be NULL; progress is reported once per block or 128
- * KiB and counts shards as chunks. Several threads may call it at once. Fails as
+ * KiB and counts shards as chunks. Several threads may call this function at once. Fails as
  * atlas_shard_compress() does, with the shard's index in atlas_error_info.
  */
 ATLAS_API
@@ -2333,13 +2342,13 @@ enum atlas_status atlas_compression_manager_compress_batch(struct atlas_compress
                                                            struct atlas_compressed_shard **out);
 
 /**
- * Decompresses and verifies `count` compressed shards in parallel: all of them, or none.
+ * Decompresses and verifies `count` compressed shards in parallel. Either all shards are decompressed, or
+ * the call fails without a result.
  *
  * `out` has room for `count` handles, in the order of the compressed shards, each owned by the
- * caller; on failure every entry is NULL. `verify` applies to all of them; `verify` and
- * `operation` may be NULL; progress is reported once per block or 128 KiB and once per tile.
- * Several threads may call it at once. Fails as atlas_shard_decompress() does, with the shard's
- * index in atlas_error_info.
+ * caller; on failure every entry is NULL. `verify` applies to all shards; `verify` and `operation` may be
+ * NULL; progress is reported once per block or 128 KiB and once per tile. Several threads may call this
+ * function at once. Fails as atlas_shard_decompress() does, with the shard's index in atlas_error_info.
  */
 ATLAS_API
 enum atlas_status atlas_compression_manager_decompress_batch(struct atlas_compression_manager *manager,
@@ -2406,7 +2415,7 @@ typedef enum atlas_damage_part {
  */
 typedef enum atlas_damage_kind {
   /**
-   * The bytes differ from the witnessed ones: they were damaged, or changed by their owner.
+   * The bytes differ from the witnessed bytes: they were damaged, or changed by their owner.
    */
   ATLAS_DAMAGE_DIFFERS = 0,
   /**
@@ -2474,9 +2483,9 @@ typedef struct atlas_damage {
  * Receives each damaged range, on the thread that made the call, with no lock held.
  *
  * `damage` is borrowed for the callback. The callback may use other handles, but not the one in
- * use by the call, and must not throw or longjmp. After false a search ends with
- * ATLAS_STATUS_CANCELLED and does not call it again; a repair leaves this range as it is and
- * continues. NULL means that only the status is wanted; some functions require a callback.
+ * use by the call, and must not throw or longjmp. After false a search ends with ATLAS_STATUS_CANCELLED
+ * without a further callback; a repair leaves this range as it is and continues. NULL means that the caller
+ * only needs the status; some functions require a callback.
  */
 typedef bool (*atlas_damage_fn)(const struct atlas_damage *damage, void *user_data);
 
@@ -2515,11 +2524,11 @@ typedef struct atlas_container atlas_container;
  */
 typedef enum atlas_container_mode {
   /**
-   * Reading, at the same time as any number of readers and a writer.
+   * Reading. Any number of other readers and one writer may use the file at the same time.
    */
   ATLAS_CONTAINER_READ = 0,
   /**
-   * Reading and writing. One handle at a time.
+   * Reading and writing. Only one handle at a time may write.
    */
   ATLAS_CONTAINER_WRITE = 1,
 } atlas_container_mode;
@@ -2533,8 +2542,8 @@ typedef struct atlas_container_create_options {
    */
   uint32_t struct_size;
   /**
-   * Base-2 logarithm of the block size, 12 to 16; a batch is a multiple of the block size. 0 means chosen
-   * by the file system.
+   * Base-2 logarithm of the block size, 12 to 16; a batch is a multiple of the block size. 0 means the
+   * block size that the file system reports, at least the page size and at most 64 KiB.
    */
   uint32_t block_log2;
   /**
@@ -2558,7 +2567,8 @@ typedef struct atlas_container_create_options {
   const struct atlas_source *base;
   /**
    * Compression of runs of 4 KiB and more that this handle stores. The file does not remember
-   * the setting. NULL means stored as they are. Threshold and ratio are ignored. Copied.
+   * the setting. NULL means that the runs are stored without compression. min_size_threshold and
+   * max_compression_ratio are ignored. Copied.
    */
   const struct atlas_compression_config *compression;
   /**
@@ -2568,10 +2578,11 @@ typedef struct atlas_container_create_options {
 } atlas_container_create_options;
 
 /**
- * Fills `options` with the defaults: a block for the file system, no chaining values, a random id,
- * no base, no compression, 64 MiB.
+ * Fills `options` with the defaults: the file system's block size, no chaining values, a random id, no base,
+ * no compression, a cache of 64 MiB.
  */
-ATLAS_API void atlas_container_create_options_init(struct atlas_container_create_options *options);
+ATLAS_API
+void atlas_container_create_options_init(struct atlas_container_create_options *options);
 
 /**
  * Options of a handle. Fill it with atlas_container_open_options_init().
@@ -2582,8 +2593,9 @@ typedef struct atlas_container_open_options {
    */
   uint32_t struct_size;
   /**
-   * Not 0: opens the newest complete generation if a newer one is damaged (info.lost). With
-   * ATLAS_CONTAINER_WRITE the newer ones are cut off, so copy or repair the file first.
+   * Not 0: opens the newest complete generation if a newer generation is damaged (lost in
+   * atlas_container_info). With ATLAS_CONTAINER_WRITE the newer generations are cut off, so copy or repair
+   * the file first.
    */
   uint32_t recover;
   /**
@@ -2591,9 +2603,9 @@ typedef struct atlas_container_open_options {
    */
   const struct atlas_source *base;
   /**
-   * Expected history of the newest generation or of an ancestor of it, 32 bytes. NULL means any.
-   * The history of the oldest generation of a compacted container proves nothing alone: opening
-   * fails with WITNESS unless expected_root or a key is given too. Copied.
+   * Expected history of the newest generation or of one of its ancestors, 32 bytes. NULL allows
+   * every history. The history of the oldest generation of a compacted container proves nothing
+   * alone: opening fails with WITNESS unless expected_root or a key is given too. Copied.
    */
   const uint8_t *expected_history;
   /**
@@ -2605,13 +2617,14 @@ typedef struct atlas_container_open_options {
    */
   uint64_t cache_size;
   /**
-   * Maximum size of a generation. A larger one fails with ATLAS_STATUS_LIMIT. 0 means no limit.
+   * Maximum size of a generation. A larger generation fails with ATLAS_STATUS_LIMIT. 0 means no limit.
    */
   uint64_t max_domain_size;
 } atlas_container_open_options;
 
 /**
- * Fills `options` with the defaults: no recovery, no base, any history, no compression, 64 MiB, any size.
+ * Fills `options` with the defaults: no recovery, no base, any history, no compression, a cache of 64 MiB, a
+ * domain of any size.
  */
 ATLAS_API
 void atlas_container_open_options_init(struct atlas_container_open_options *options);
@@ -2629,12 +2642,13 @@ typedef struct atlas_commit_options {
    */
   uint32_t reserved;
   /**
-   * Required number of the newest generation. Any other fails with ATLAS_STATUS_CONFLICT. 0
-   * means any.
+   * Required number of the newest generation. Another number fails with ATLAS_STATUS_CONFLICT. 0
+   * allows every number.
    */
   uint64_t expected;
   /**
-   * Nanoseconds since 1970. Readers do not interpret it. 0 means none.
+   * Time of the commit, in nanoseconds since 1970. Readers do not interpret the time. 0 means no
+   * time.
    */
   int64_t time;
   /**
@@ -2648,7 +2662,7 @@ typedef struct atlas_commit_options {
 } atlas_commit_options;
 
 /**
- * Fills `options` with the defaults: after any generation, no time, no note.
+ * Fills `options` with the defaults: no expected generation, no time, no note.
  */
 ATLAS_API void atlas_commit_options_init(struct atlas_commit_options *options);
 
@@ -2665,7 +2679,7 @@ typedef struct atlas_container_info {
    */
   uint32_t type;
   /**
-   * K. 0 for LINEAR.
+   * K, the number of classes that rebuild the domain. 0 for LINEAR.
    */
   uint32_t r96_data_classes;
   /**
@@ -2739,7 +2753,7 @@ typedef struct atlas_generation_info {
    */
   uint64_t previous;
   /**
-   * Nanoseconds since 1970, set by the committer. 0 means none.
+   * Time of the commit, in nanoseconds since 1970, as the committer set it. 0 means no time.
    */
   int64_t time;
   /**
@@ -2747,7 +2761,7 @@ typedef struct atlas_generation_info {
    */
   uint64_t domain_size;
   /**
-   * Number of tiles of at most 1 MiB.
+   * Number of tiles, each of at most 1 MiB.
    */
   uint64_t tile_count;
   /**
@@ -2759,7 +2773,7 @@ typedef struct atlas_generation_info {
    */
   uint8_t root[32];
   /**
-   * Digest that commits to this generation and all before it. It survives compaction.
+   * Digest that commits to this generation and to all generations before it. It survives compaction.
    */
   uint8_t history[32];
 } atlas_generation_info;
@@ -2768,10 +2782,10 @@ typedef struct atlas_generation_info {
  * Creates a new container without a generation, durable on return. The handle can write.
  *
  * `type` is an atlas_projection_type; `options`, `create` and `operation` may be NULL. `*out` is
- * owned by the caller: atlas_container_destroy(). Fails with IO (a file of that name is EEXIST),
- * INVALID_ARGUMENT, UNSUPPORTED (the file system has no locks; compression not built in), STATE
- * (pool from before a fork), LIMIT, OUT_OF_MEMORY or CANCELLED, and then leaves no file. An import
- * that fails leaves the container without a generation: open it for writing and import again.
+ * owned by the caller: atlas_container_destroy(). Fails with IO (with EEXIST if a file of that name exists),
+ * INVALID_ARGUMENT, UNSUPPORTED (the file system has no locks; compression not built in), STATE (pool from
+ * before a fork), LIMIT, OUT_OF_MEMORY or CANCELLED, and then leaves no file. An import that fails leaves
+ * the container without a generation: open it for writing and import again.
  */
 ATLAS_API
 enum atlas_status atlas_container_create(const char *path,
@@ -2782,7 +2796,7 @@ enum atlas_status atlas_container_create(const char *path,
                                          struct atlas_container **out);
 
 /**
- * Opens a container. Reads a few records, whatever its size.
+ * Opens a container. Reads only a few records, independent of the size of the file.
  *
  * `mode` is an atlas_container_mode. `verify` (may be NULL) has the key, and the expected_root of
  * the newest generation; only the history covers time and note. `options` and `operation` may be
@@ -2829,11 +2843,10 @@ enum atlas_status atlas_container_get_info(const struct atlas_container *contain
                                            struct atlas_container_info *info);
 
 /**
- * Fills `info` with the properties of a generation. 0 means the newest.
+ * Fills `info` with the properties of a generation. `generation` 0 means the newest.
  *
- * Costs a few reads, fewer than the logarithm of the distance from the newest. Fails with
- * OUT_OF_RANGE (it is not kept), WITNESS (a record on the way is damaged), FORMAT, IO or
- * INVALID_ARGUMENT.
+ * Reads fewer records than the logarithm of the distance from the newest generation. Fails with OUT_OF_RANGE
+ * (the generation is not kept), WITNESS (a record on the way is damaged), FORMAT, IO or INVALID_ARGUMENT.
  */
 ATLAS_API
 enum atlas_status atlas_container_get_generation(const struct atlas_container *container,
@@ -2841,7 +2854,7 @@ enum atlas_status atlas_container_get_generation(const struct atlas_container *c
                                                  struct atlas_generation_info *info);
 
 /**
- * Copies the note of a generation, as much as fits. 0 means the newest. On entry `*size` is the
+ * Copies the note of a generation, as much as fits. `generation` 0 means the newest. On entry `*size` is the
  * capacity of `buffer`; on return it is the size of the note.
  *
  * `buffer` may be NULL if `*size` is 0. Fails with OUT_OF_RANGE, WITNESS, FORMAT, IO or
@@ -2854,14 +2867,14 @@ enum atlas_status atlas_container_get_note(const struct atlas_container *contain
                                            size_t *size);
 
 /**
- * Creates a projection of a generation, in O(1). 0 means the newest, or the empty domain if there
- * is none. Its tree is loaded on demand.
+ * Creates a projection of a generation, in O(1). `generation` 0 means the newest, or the empty domain if
+ * there is no generation. Its tree is loaded on demand.
  *
  * With `verify_reads` not 0, atlas_projection_read() returns only bytes that were checked against
  * their witness. The snapshot keeps the base that is attached now. A read uses at most 16 MiB of
  * memory. `operation` may be NULL. `*out` is owned by the caller: atlas_projection_destroy(); it
- * may outlive the container. Fails with OUT_OF_RANGE (it is not kept), WITNESS, FORMAT,
- * UNSUPPORTED, CONSERVATION (STRICT, and its sum is not 0 mod 96), LIMIT, STATE, IO,
+ * may outlive the container. Fails with OUT_OF_RANGE (the generation is not kept), WITNESS, FORMAT,
+ * UNSUPPORTED, CONSERVATION (STRICT, and the generation's sum is not 0 mod 96), LIMIT, STATE, IO,
  * INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
@@ -2875,14 +2888,14 @@ enum atlas_status atlas_container_snapshot(const struct atlas_container *contain
  * Stores the parts of a projection that are not stored yet and makes it the newest generation,
  * durable on return.
  *
- * The projection may be edited during the call. `options` and `operation` may be NULL.
- * `*generation` is set to the number of the generation; may be NULL. The projection keeps the
- * memory of its edits: continue with a new snapshot to free it. Fails with INVALID_ARGUMENT
- * (another type, K, key or policy), CONFLICT (`expected`), CONSERVATION (STRICT), WITNESS (a
- * source changed), STATE (opened for reading; another process; an earlier flush failed),
- * UNSUPPORTED (features of a newer version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED, and then
- * nothing was committed. After a failed flush the outcome is unknown, and all calls but destroy
- * and getters fail with STATE until the container is opened again.
+ * The projection may be edited during the call. `options` and `operation` may be NULL. `*generation` is set
+ * to the number of the new generation; `generation` may be NULL. The projection keeps the memory of its
+ * edits: continue with a new snapshot to free it. Fails with INVALID_ARGUMENT (another type, K, key or
+ * policy), CONFLICT (`expected` is not the newest generation), CONSERVATION (STRICT), WITNESS (a source
+ * changed), STATE (the handle was opened for reading or by another process, or an earlier flush failed),
+ * UNSUPPORTED (features of a newer version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED, and then nothing was
+ * committed. After a failed flush the outcome is unknown, and all calls but destroy and getters fail with
+ * STATE until the container is opened again.
  */
 ATLAS_API
 enum atlas_status atlas_container_commit(struct atlas_container *container,
@@ -2895,18 +2908,18 @@ enum atlas_status atlas_container_commit(struct atlas_container *container,
  * Projects a source and makes it the newest generation, in one pass and in memory that does not
  * grow with the domain's size.
  *
- * Only digests are stored of the base, or of another source of the same file. A tile equal to the
- * newest generation's tile of the same index is reused.
+ * The bytes of the base, or of another source of the same file, are not stored; only their digests are. A
+ * tile equal to the newest generation's tile of the same index is reused.
  *
  * `regions` NULL with `region_count` 0 means the whole source. Otherwise the call reads only the
  * tiles of 1 MiB that the regions touch, and, if the source has another size than the newest
  * generation, the tail after the end of the shorter one. The other tiles are those of the newest
  * generation, without a check that the source still has their bytes. Regions may overlap and come
  * in any order; `regions` not NULL with `region_count` 0 means none. `options` and `operation` may
- * be NULL; progress is reported once per tile read. `*generation` is set to the number of the
- * generation; may be NULL. Fails as atlas_container_commit() does, with IO of the source,
- * OUT_OF_RANGE (a region outside the source) and INVALID_ARGUMENT (regions after an edit that
- * changed the length, which leaves other tiles than an import makes).
+ * be NULL; progress is reported once per tile read. `*generation` is set to the number of the new
+ * generation; `generation` may be NULL. Fails as atlas_container_commit() does, with IO of the source,
+ * OUT_OF_RANGE (a region outside the source) and INVALID_ARGUMENT (regions after an edit that changed the
+ * length, which leaves other tiles than an import makes).
  */
 ATLAS_API
 enum atlas_status atlas_container_import(struct atlas_container *container,
@@ -2918,7 +2931,7 @@ enum atlas_status atlas_container_import(struct atlas_container *container,
                                          uint64_t *generation);
 
 /**
- * Attaches another base for later snapshots. NULL means none.
+ * Attaches another base for later snapshots. NULL detaches the base.
  *
  * Nothing is read. Reading bytes that a shorter base lacks fails with INCOMPLETE; the additional
  * bytes of a longer base are ignored. The container keeps the source alive. Fails with STATE or
@@ -2929,11 +2942,11 @@ enum atlas_status atlas_container_set_base(struct atlas_container *container,
                                            const struct atlas_source *base);
 
 /**
- * Looks for newer generations, in the file that has the path now. `*newest` is set to the newest;
- * may be NULL.
+ * Looks for newer generations, in the file that has the path now. `*newest` is set to the number of the
+ * newest generation; `newest` may be NULL.
  *
- * `operation` may be NULL. Fails with STATE (the file lacks the generation that was the newest for
- * this handle: open it again), WITNESS, FORMAT, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or
+ * `operation` may be NULL. Fails with STATE (the file lacks the generation that was the newest for this
+ * handle: open the container again), WITNESS, FORMAT, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or
  * CANCELLED.
  */
 ATLAS_API
@@ -2943,14 +2956,14 @@ enum atlas_status atlas_container_refresh(struct atlas_container *container,
 
 /**
  * Writes the generations from `keep_from` on, and only the bytes that they need, to a new file
- * `path`, while commits continue. With `path` NULL it replaces the container itself.
+ * `path`, while commits continue. With `path` NULL the new file replaces the container itself.
  *
- * A number before the oldest, also 0, keeps all; the number of the newest keeps it alone. When the
- * container itself is replaced, readers keep the old file, other changing calls wait, and
- * snapshots must be taken again afterwards. `operation` may be NULL. Fails with OUT_OF_RANGE
- * (after the newest), IO (a file of that name is EEXIST), UNSUPPORTED (several hard links, or an
- * owner that cannot be set), WITNESS, FORMAT, STATE, LIMIT, INVALID_ARGUMENT, OUT_OF_MEMORY or
- * CANCELLED.
+ * A `keep_from` before the oldest generation, also 0, keeps all generations; the number of the newest
+ * generation keeps only this generation. When the container itself is replaced, readers keep the old file,
+ * other changing calls wait, and snapshots must be taken again afterwards. `operation` may be NULL. Fails
+ * with OUT_OF_RANGE (`keep_from` is after the newest generation), IO (with EEXIST if a file of that name
+ * exists), UNSUPPORTED (several hard links, or an owner that cannot be set), WITNESS, FORMAT, STATE, LIMIT,
+ * INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_container_compact(struct atlas_container *container,
@@ -2959,17 +2972,16 @@ enum atlas_status atlas_container_compact(struct atlas_container *container,
                                           const struct atlas_operation *operation);
 
 /**
- * Checks the header, the chain of commit records, and every other record and tile of the
- * generations from `from` on; 0 means all. If these are all generations and no damage was found,
- * it then checks that the bytes between records are zero. Slots (hints to the newest commit) are
- * not checked.
+ * Checks the header, the chain of commit records, and every other record and tile of the generations from
+ * `from` on; `from` 0 means all generations. If these are all generations and no damage was found, it then
+ * checks that the bytes between records are zero. Slots (hints to the newest commit) are not checked.
  *
- * `damage` receives records by their offset, then tiles, generation by generation from the oldest;
- * a tile shared by several is reported once, with the oldest. If a base was changed in place, the
- * earlier generations stay damaged: pass info.newest then. `damage` and `operation` may be NULL.
- * Fails with the status of the first fault in the order header, chain, generations from the
- * oldest, zero bytes (WITNESS, FORMAT, CONSERVATION, UNSUPPORTED); with INCOMPLETE if all bytes of
- * the file are intact and bytes of the base could not be checked; with STATE, LIMIT, IO,
+ * `damage` receives records by their offset, then tiles, generation by generation from the oldest; a tile
+ * that several generations share is reported once, with the oldest of these generations. If a base was
+ * changed in place, the earlier generations stay damaged: in that case pass info.newest as `from`. `damage`
+ * and `operation` may be NULL. Fails with the status of the first fault in the order header, chain,
+ * generations from the oldest, zero bytes (WITNESS, FORMAT, CONSERVATION, UNSUPPORTED); with INCOMPLETE if
+ * all bytes of the file are intact and bytes of the base could not be checked; with STATE, LIMIT, IO,
  * INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
@@ -2984,17 +2996,16 @@ enum atlas_status atlas_container_find_damage(const struct atlas_container *cont
  * container.
  *
  * All parts but the last must consist of full tiles of 1 MiB, or be empty. Type, K, key,
- * conservation and chaining values are those of the parts, which must agree; keep_chains not 0
- * needs parts that have them. The base of each part is a range of its own (atlas_source_range())
- * and not the whole file; options->base has the size of all of them together, as
- * atlas_source_concat() makes it, or is NULL. No byte of a base is read, and parts need none
- * attached. Other payload is decoded and copied; options->compression applies to later commits.
- * With id, block_log2, time and note given a merged outline is byte for byte that of one import.
- * `parts` is borrowed for the call, and a part may occur twice; `options`, `commit` and
- * `operation` may be NULL; progress is reported once per tile. The handle in `*out` can write and
- * is owned by the caller: atlas_container_destroy(). Fails with INVALID_ARGUMENT (no parts; parts
- * that do not fit), CONFLICT (commit->expected is not 0), IO (a file of that name is EEXIST),
- * CONSERVATION (STRICT), WITNESS, FORMAT, UNSUPPORTED, STATE, LIMIT, OUT_OF_MEMORY or CANCELLED,
+ * conservation and chaining values are those of the parts, which must agree; keep_chains not 0 needs parts
+ * with chaining values. The base of each part is a range of its own (atlas_source_range()) and not the whole
+ * file; options->base has the size of all these bases together, as atlas_source_concat() makes it, or is
+ * NULL. No byte of a base is read, and no base has to be attached to a part. Other payload is decoded and
+ * copied; options->compression applies to later commits. With id, block_log2, time and note given a merged
+ * outline is byte for byte that of one import. `parts` is borrowed for the call, and a part may occur twice;
+ * `options`, `commit` and `operation` may be NULL; progress is reported once per tile. The handle in `*out`
+ * can write and is owned by the caller: atlas_container_destroy(). Fails with INVALID_ARGUMENT (no parts;
+ * parts that do not fit), CONFLICT (commit->expected is not 0), IO (with EEXIST if a file of that name
+ * exists), CONSERVATION (STRICT), WITNESS, FORMAT, UNSUPPORTED, STATE, LIMIT, OUT_OF_MEMORY or CANCELLED,
  * and then leaves no file. The error's index is the part.
  */
 ATLAS_API
@@ -3032,11 +3043,11 @@ enum atlas_status atlas_container_merge(const struct atlas_container *const *par
  *
  * Works as atlas_projection_verify() does, but continues after damage. `regions` NULL means the
  * whole domain; otherwise there are `region_count` regions in any order. `damage` (may be NULL)
- * receives each range in ascending order, neighbours of one kind merged: groups of 16 KiB for
- * tiles with stored chaining values, else whole tiles. A damaged record of a container comes
- * before the range that it makes unknown. A source longer than the domain is no damage. Memory is
- * at most one tile of 1 MiB per thread. Callable from any thread. `operation` may be NULL;
- * progress is reported once per tile.
+ * receives each range in ascending order, adjacent ranges of one kind merged. Ranges consist of groups of 16
+ * KiB in tiles with stored chaining values, else of whole tiles. A damaged record of a container comes
+ * before the range that it makes unknown. A source longer than the domain is no damage. Memory is at most
+ * one tile of 1 MiB per thread. Callable from any thread. `operation` may be NULL; progress is reported once
+ * per tile.
  *
  * Fails with WITNESS at the end if there was damage, CONSERVATION if only a sum differs,
  * INCOMPLETE (no damage, but bytes of a base that is not attached were not read), OUT_OF_RANGE (a
@@ -3070,13 +3081,13 @@ enum atlas_status atlas_projection_find_damage(const struct atlas_projection *pr
  * call. `operation` may be NULL; progress is reported once per tile.
  *
  * ATLAS_STATUS_OK means that every byte of the regions is right. Fails with IO (a range could not
- * be written, or its good bytes could not be read), INCOMPLETE (they lie in a base that is not
- * attached, or after its end), or WITNESS (refused by `damage`, or the bytes read for it did not
- * verify). Before anything is written it fails with INVALID_ARGUMENT (not a regular file, the
- * projection's own container, or a file that has bytes of the projection elsewhere than at their
- * own offset; files read by a callback are not known), IO, OUT_OF_RANGE (a region outside the
- * domain), LIMIT, STATE (pool from before a fork). At any time it fails with OUT_OF_MEMORY or
- * CANCELLED (the progress returned false).
+ * be written, or its good bytes could not be read), INCOMPLETE (the good bytes lie in a base that is not
+ * attached, or after its end), or WITNESS (`damage` refused a range, or the bytes read for a range did not
+ * verify). Before anything is written it fails with INVALID_ARGUMENT (not a regular file, the projection's
+ * own container, or a file that has bytes of the projection elsewhere than at their own offset; this check
+ * does not see files that a callback reads), IO, OUT_OF_RANGE (a region outside the domain), LIMIT, STATE
+ * (pool from before a fork). At any time it fails with OUT_OF_MEMORY or CANCELLED (the progress returned
+ * false).
  */
 ATLAS_API
 enum atlas_status atlas_projection_repair_file(const struct atlas_projection *projection,
@@ -3088,17 +3099,17 @@ enum atlas_status atlas_projection_repair_file(const struct atlas_projection *pr
                                                const struct atlas_operation *operation);
 
 /**
- * Lists the ranges of `projection` whose bytes may differ from those at the same offsets of
- * `other`, ascending and merged.
+ * Lists the ranges of `projection` whose bytes may differ from the bytes at the same offsets of `other`,
+ * ascending and merged.
  *
  * On entry `*count` is the capacity of `regions` (which may be NULL if it is 0); on return it is
  * the number of ranges. If the capacity is too small, the call still succeeds and fills in the
  * first ranges. Ranges end at tiles, or at groups of 16 KiB for tiles of which both store chaining
- * values. All bytes after the end of `other` are listed, and none after the end of `projection`.
- * Tiles are compared boundary by boundary: after edits that move them, all bytes after the edit
- * may be listed, unless atlas_projection_optimize() is called first. No payload is read, except of
- * edited tiles, which are hashed first. The cost depends on the difference. Callable from any
- * thread. `operation` may be NULL; progress is reported once per tile that differs.
+ * values. All bytes after the end of `other` are listed, and none after the end of `projection`. Tiles are
+ * compared by their boundaries: after edits that move boundaries, all bytes after the edit may be listed,
+ * unless atlas_projection_optimize() is called first. No payload is read, except of edited tiles, which are
+ * hashed first. The cost depends on the difference. Callable from any thread. `operation` may be NULL;
+ * progress is reported once per tile that differs.
  *
  * Fails with INVALID_ARGUMENT (NULL, or another type, K or key), WITNESS or FORMAT (a record of a
  * container is damaged), and for edited tiles CONSERVATION; IO, LIMIT, STATE (pool from before a
@@ -3163,13 +3174,13 @@ typedef enum atlas_parity_verdict {
  */
 typedef enum atlas_repair_mode {
   /**
-   * The repaired file gets the name other_path, which must not exist; the damaged file is only
+   * The repaired file gets the name other_path; no file of this name may exist. The damaged file is only
    * read.
    */
   ATLAS_REPAIR_NEW_FILE = 0,
   /**
-   * The repaired file takes the name of the damaged one, which is kept as other_path, which must
-   * not exist. If nothing is damaged, nothing is written.
+   * The repaired file takes the name of the damaged file, which is kept under the name other_path; no file
+   * of this name may exist. If nothing is damaged, nothing is written.
    */
   ATLAS_REPAIR_KEEP = 1,
   /**
@@ -3187,16 +3198,17 @@ typedef struct atlas_parity_options {
    */
   uint32_t struct_size;
   /**
-   * Bytes per unit, a multiple of 4,096 up to 1 MiB. 0 means 4 KiB below 256 MiB, else 64 KiB.
+   * Bytes per unit, a multiple of 4,096 up to 1 MiB. 0 means 4 KiB for a source of less than 256 MiB, else
+   * 64 KiB.
    */
   uint32_t unit_size;
   /**
-   * Number of parity columns, at most that of the data columns. 0 means derived from redundancy.
+   * Number of parity columns, at most the number of data columns. 0 means that redundancy determines it.
    */
   uint32_t parity_columns;
   /**
-   * Share of parity in 1/10,000 of the data columns, at most 10,000. Default 625. At least 2
-   * columns are made, or all if there are fewer data columns.
+   * Share of parity in 1/10,000 of the data columns, at most 10,000. Default 625. At least 2 columns are
+   * made, or 1 if there is only one data column.
    */
   uint32_t redundancy;
   /**
@@ -3276,13 +3288,13 @@ typedef struct atlas_parity_info {
    */
   uint8_t root[32];
   /**
-   * Id of the file. Each creation and update makes a new one, unless the options name it.
+   * Id of the file. Each creation and update makes a new id, unless the options name the id.
    */
   uint8_t id[16];
 } atlas_parity_info;
 
 /**
- * Result of a check, with which every repair begins. Filled by the library.
+ * Result of a check. Every repair begins with a check. Filled by the library.
  */
 typedef struct atlas_parity_report {
   /**
@@ -3353,7 +3365,7 @@ typedef struct atlas_repair_options {
    */
   const char *other_path;
   /**
-   * Not 0: rows that can be repaired are repaired even if others cannot. Default 0.
+   * Not 0: rows that can be repaired are repaired even if other rows cannot be repaired. Default 0.
    */
   uint32_t partial;
   /**
@@ -3363,21 +3375,22 @@ typedef struct atlas_repair_options {
 } atlas_repair_options;
 
 /**
- * Fills `options` with the defaults: to a new file, whose name the caller adds, and only if all
- * can be repaired.
+ * Fills `options` with the defaults: the repair writes a new file, and only if every damaged row can be
+ * repaired. The caller sets other_path.
  */
-ATLAS_API void atlas_repair_options_init(struct atlas_repair_options *options);
+ATLAS_API
+void atlas_repair_options_init(struct atlas_repair_options *options);
 
 /**
  * Writes the parity file of a source.
  *
  * It never replaces a file, because a new parity file would protect damaged bytes as if they were
- * right; atlas_parity_update() follows changes. Every byte is read once. Work memory is 256 MiB,
- * or less if memory_limit leaves less, besides 16 bytes per unit and 9 MiB of tables; the file
- * depends neither on it nor on threads. `options` and `operation` may be NULL; progress is
- * reported at least once per MiB. The file appears complete or not at all. Fails with
- * INVALID_ARGUMENT (sizes that do not fit one another), IO (os_error EEXIST if `path` exists),
- * LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+ * right; atlas_parity_update() follows changes. Every byte is read once. Work memory is at most 256 MiB, and
+ * less if memory_limit leaves less, plus 16 bytes per unit and 9 MiB of tables; the file depends neither on the
+ * work memory nor on the number of threads. `options` and `operation` may be NULL; progress is reported at least
+ * once per MiB. The file appears complete or not at all. Fails with INVALID_ARGUMENT (sizes that do not fit
+ * one another), IO (os_error EEXIST if `path` exists), LIMIT, STATE (pool from before a fork),
+ * OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
  */
 ATLAS_API
 enum atlas_status atlas_parity_create(const struct atlas_source *source,
@@ -3435,22 +3448,21 @@ enum atlas_status atlas_parity_check(const struct atlas_parity *parity,
  *
  * Each unit is rebuilt from its row and verified before it is written. `damage` lets the owner
  * decide: it is called for each damaged data unit separately, ascending, before the first write;
- * returning false leaves the unit as it is. IN_PLACE requires it; in other modes NULL means true.
- * A unit whose row is lost is reported with repairable 0, and stays as it is.
+ * returning false leaves the unit as it is. IN_PLACE requires `damage`; in the other modes NULL repairs
+ * every unit. A unit whose row is lost is reported with repairable 0, and stays as it is.
  *
- * ATLAS_STATUS_OK means that the data is intact, whatever the state of the parity file
- * (report->parity: atlas_parity_restore()). WITNESS means that a unit was refused and the others
- * are repaired, or that a rebuilt unit does not match its digest or the root that the handle was
- * opened with (then NEW_FILE and KEEP write no file). INCOMPLETE means that a row is lost and
- * nothing was written, except that with partial the rows that can be repaired were.
+ * ATLAS_STATUS_OK means that the data is intact, whatever the state of the parity file (report->parity;
+ * atlas_parity_restore() rebuilds it). WITNESS means that a unit was refused and the others are repaired, or
+ * that a rebuilt unit does not match its digest or the root that the handle was opened with (then NEW_FILE
+ * and KEEP write no file). INCOMPLETE means that a row is lost. Nothing was written then, unless partial is
+ * set: then the other rows were repaired.
  *
- * NEW_FILE and KEEP copy the bytes after the protected ones; the file appears complete or not at
- * all. IN_PLACE may be stopped at any moment, also by a crash: each byte is right or was bad
- * before, and the next call continues. Synced on return. `options` NULL is an error, because it
- * has no name. `report` and `operation` may be NULL; progress is reported once per MiB and once
- * per row. Fails with WITNESS, INCOMPLETE, IO (os_error EEXIST if other_path exists),
- * INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or
- * UNSUPPORTED (not built in).
+ * NEW_FILE and KEEP also copy the bytes after the protected bytes; the file appears complete or not at all.
+ * IN_PLACE may be stopped at any moment, also by a crash: each byte is right or was bad before, and the next
+ * call continues. The file is synced on return. NULL for `options` is an error, because other_path has no
+ * default. `report` and `operation` may be NULL; progress is reported once per MiB and once per row. Fails
+ * with WITNESS, INCOMPLETE, IO (os_error EEXIST if other_path exists), INVALID_ARGUMENT, LIMIT, STATE (pool
+ * from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
  */
 ATLAS_API
 enum atlas_status atlas_parity_repair(const struct atlas_parity *parity,
@@ -3483,15 +3495,14 @@ enum atlas_status atlas_parity_restore(const struct atlas_parity *parity,
  *
  * `regions` NULL means no range (for the whole source: atlas_parity_create()). Unit size, rows,
  * parity columns and key stay. `options` may be NULL; only id and store_root count, and a root
- * that is not requested is dropped. The result is that of create on the old bytes with these
- * ranges replaced, so damage elsewhere stays damage. If other bytes of the affected rows differ,
- * the call fails with WITNESS and writes nothing; with store_root any differing byte has this
- * effect. Reads the appended bytes, the units of each affected row, and the parity file once.
- * Replaces a file of this name, also the parity file itself; the handle stays that of the old
- * file. `operation` may be NULL; progress is reported at least once per MiB. Fails with WITNESS,
- * INVALID_ARGUMENT (the rows do not fit the new size: create a new file), OUT_OF_RANGE (a region
- * outside the source), IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or
- * UNSUPPORTED (not built in).
+ * that is not requested is dropped. The result equals that of atlas_parity_create() on the old bytes with
+ * these ranges replaced, so that damage elsewhere stays damage. If other bytes of the affected rows differ,
+ * the call fails with WITNESS and writes nothing; with store_root any differing byte has this effect. Reads
+ * the appended bytes, the units of each affected row, and the parity file once. Replaces a file of this
+ * name, also the parity file itself; the handle continues with the old file. `operation` may be NULL;
+ * progress is reported at least once per MiB. Fails with WITNESS, INVALID_ARGUMENT (the rows do not fit the
+ * new size: create a new file), OUT_OF_RANGE (a region outside the source), IO, LIMIT, STATE (pool from
+ * before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
  */
 ATLAS_API
 enum atlas_status atlas_parity_update(const struct atlas_parity *parity,
@@ -3646,8 +3657,8 @@ enum atlas_status atlas_source_from_cl_mem(const struct atlas_pool *pool,
 /* -----------------------------------------------------------------------------------------------
  * Benchmark: the speed of the library on this machine.
  *
- * The suite measures each part of the library on data that it makes itself, beside memcpy and
- * BLAKE3, which bound it.
+ * The suite generates its own data. It measures each part of the library, and beside it memcpy and BLAKE3,
+ * which bound the speed of the parts.
  *
  *   static atlas_status print_speed(void) {
  *     atlas_benchmark_report *report = NULL;
@@ -3671,7 +3682,7 @@ typedef struct atlas_benchmark_config {
    */
   uint32_t struct_size;
   /**
-   * Iterations of a case before the measured ones. Default 3.
+   * Iterations of a case before the measured iterations. Default 3.
    */
   uint32_t warmup_iterations;
   /**
@@ -3679,8 +3690,8 @@ typedef struct atlas_benchmark_config {
    */
   uint32_t iterations;
   /**
-   * Seconds for the iterations of one case, finite and greater than 0. Default 5. After this
-   * time no iteration begins, except the first measured one; warm-up gets half of it. A running
+   * Seconds for the iterations of one case, finite and greater than 0. Default 5. After this time no
+   * iteration begins, except the first measured iteration; warm-up gets half of this time. A running
    * iteration is not interrupted, and the preparation of the case does not count.
    */
   double max_seconds;
@@ -3690,7 +3701,7 @@ typedef struct atlas_benchmark_config {
    */
   const uint64_t *data_sizes;
   /**
-   * Number of sizes at data_sizes, at least 1. 0 if that is NULL.
+   * Number of sizes at data_sizes, at least 1. 0 if data_sizes is NULL.
    */
   size_t data_size_count;
 } atlas_benchmark_config;
@@ -3759,20 +3770,21 @@ typedef struct atlas_benchmark_result {
 } atlas_benchmark_result;
 
 /**
- * Measures the library on this machine, case by case for each size, on data that it makes itself.
+ * Measures the library on this machine, case by case for each size, on data that the call generates.
  *
- * Cases: "memcpy" and "BLAKE3" (bounds of the others), projections, streaming, verification,
- * single and many shards, reconstruction, transformation, updates, compression. Cases that are not
- * built in are left out. `config` and `operation` may be NULL. `*out` is owned by the caller:
- * atlas_benchmark_report_destroy(). Callable from any thread, but concurrent work slows it down.
+ * Cases: "memcpy" and "BLAKE3" (bounds of the other cases), projections, streaming, verification, single and
+ * many shards, reconstruction, transformation, updates, compression. Cases that are not built in are left
+ * out. `config` and `operation` may be NULL. `*out` is owned by the caller:
+ * atlas_benchmark_report_destroy(). Callable from any thread, but concurrent work slows the measured cases
+ * down.
  *
  * A case of one size takes max_seconds, plus the time of its preparation (the domain projected,
  * split into shards, compressed), of one warm-up and of one iteration, which are never
  * interrupted. Progress is reported before a case is prepared, after each iteration and after the
  * case, and counts cases as chunks; false cancels after the present preparation or iteration.
  *
- * Uses memory of five times the largest size, 64 KiB for each MiB of it and 6 MiB. Fails with
- * INVALID_ARGUMENT, LIMIT (memory_limit is less than that), OUT_OF_MEMORY, CANCELLED, STATE (pool
+ * Needs memory for five times the largest size, plus 64 KiB per MiB of that size, plus 6 MiB. Fails with
+ * INVALID_ARGUMENT, LIMIT (memory_limit is less than this memory), OUT_OF_MEMORY, CANCELLED, STATE (pool
  * from before a fork) or UNSUPPORTED (not built in); the index is that of the size.
  */
 ATLAS_API
@@ -3816,7 +3828,7 @@ typedef enum atlas_report_format {
 } atlas_report_format;
 
 /**
- * Writes all results, each with the fraction of its bound that it reaches.
+ * Writes all results, each with its speed as a fraction of the speed of its bound, such as memcpy or BLAKE3.
  *
  * `format` is an atlas_report_format. `*out` is owned by the caller: atlas_buffer_free(); it has
  * no terminating NUL byte. Callable from any thread. Fails with INVALID_ARGUMENT or UNSUPPORTED

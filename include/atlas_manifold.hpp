@@ -21,19 +21,20 @@
 //     return 1;
 //   }
 //
-// Handles     are move-only and destroy their object. get() gives the C handle, release() gives it away, and the
-//             explicit constructor takes one over. A handle that was moved from refuses every call with
-//             status::invalid_argument.
-// Errors      x() throws atlas::error, try_x() gives an atlas::result. Without exceptions (-fno-exceptions) only
-//             try_x() is there, and memory that cannot be allocated for a std:: container ends the program.
-// Callbacks   may throw. An exception of a progress, damage or read callback comes out of the call that ran the
-//             callback, out of try_x() too. The call itself is cancelled, with the effects of a failure.
-// Bytes       are taken from every contiguous container of trivially copyable elements, and from std::span. None is
-//             copied, unless a function says so.
+// Handles     Handles are move-only and destroy their object. get() returns the C handle, release() passes its
+//             ownership to the caller, and the explicit constructor takes ownership of a C handle. After a move from
+//             a handle, every call with this handle fails with status::invalid_argument.
+// Errors      x() throws atlas::error, try_x() returns an atlas::result. Without exceptions (-fno-exceptions) only
+//             try_x() exists, and memory that cannot be allocated for a std:: container ends the program.
+// Callbacks   Callbacks may throw. The call that ran a progress, damage or read callback throws the callback's
+//             exception again, also if the call is a try_x(). The call itself is cancelled, with the effects of a
+//             failure.
+// Bytes       Functions that take bytes accept every contiguous container of trivially copyable elements, and
+//             std::span. No byte is copied, unless the comment of a function says that it copies.
 // Standards   C++17 and later. C++20 adds std::stop_token, <=> and std::ranges, C++23 conversions to std::expected.
-//             Types and names are the same in all of them, so that their object files can be linked together.
+//             Types and names are the same in all standards, so that their object files can be linked together.
 //
-// Ownership, threads, costs and the statuses of each call are those of the C function that it names.
+// Each call has the ownership, thread rules, costs and statuses of the C function that its comment names.
 
 #ifndef ATLAS_MANIFOLD_HPP
 #define ATLAS_MANIFOLD_HPP
@@ -64,7 +65,7 @@
 #include <vector>
 
 #if __cplusplus < 201703L && !(defined(_MSVC_LANG) && _MSVC_LANG >= 201703L)
-#error "atlas_manifold.hpp needs C++17; atlas_manifold.h is there for older standards"
+#error "atlas_manifold.hpp needs C++17; for older standards include atlas_manifold.h"
 #endif
 #if defined(__has_include)
 #if __has_include(<version>)
@@ -87,7 +88,7 @@
 #include <compare>
 #endif
 
-/// 1 if functions that throw are there.
+/// 1 if the functions that throw are declared, else 0.
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
 #define ATLAS_MANIFOLD_EXCEPTIONS 1
 #else
@@ -97,7 +98,7 @@
 /// C++ types for atlas_manifold.h.
 namespace atlas {
 
-// Object files with and without exceptions have other bodies for the same functions, and so other names.
+// The same function has different bodies in object files with and without exceptions, and therefore different names.
 #if ATLAS_MANIFOLD_EXCEPTIONS
 inline namespace v0 {
 #else
@@ -125,14 +126,14 @@ enum class status : std::int32_t {
     internal = ATLAS_STATUS_INTERNAL,
 };
 
-/// Way to read a file; atlas_file_io.
+/// Method of reading a file; atlas_file_io.
 enum class file_io : std::uint32_t {
     read = ATLAS_FILE_IO_READ,
     mmap = ATLAS_FILE_IO_MMAP,
     automatic = ATLAS_FILE_IO_AUTO,
 };
 
-/// Way from bytes to witnessed payload; atlas_projection_type.
+/// Transformation from bytes to witnessed payload; atlas_projection_type.
 enum class projection_type : std::uint32_t {
     linear = ATLAS_PROJECTION_LINEAR,
     r96_fourier = ATLAS_PROJECTION_R96_FOURIER,
@@ -146,7 +147,7 @@ enum class change_type : std::uint32_t {
     move = ATLAS_CHANGE_MOVE,
 };
 
-/// Demand on the sum of all bytes; atlas_conservation_policy.
+/// Requirement on the sum of all bytes; atlas_conservation_policy.
 enum class conservation_policy : std::uint32_t {
     track = ATLAS_CONSERVATION_TRACK,
     strict = ATLAS_CONSERVATION_STRICT,
@@ -226,7 +227,7 @@ enum class parity_verdict : std::uint32_t {
     incomplete = ATLAS_PARITY_INCOMPLETE,
 };
 
-/// Fate of a damaged file; atlas_repair_mode.
+/// Destination of a repair; atlas_repair_mode.
 enum class repair_mode : std::uint32_t {
     new_file = ATLAS_REPAIR_NEW_FILE,
     keep = ATLAS_REPAIR_KEEP,
@@ -279,7 +280,7 @@ inline std::string_view name(status which) noexcept { return atlas_status_name(s
 #define ATLAS_MANIFOLD_COLD
 #endif
 
-/// A failed call: what() is the text, the rest are its numbers (atlas_error_info).
+/// A failed call: what() is the text, the other members are the numbers of atlas_error_info.
 class ATLAS_MANIFOLD_PUBLIC error : public std::runtime_error {
 public:
     /// Takes a status and a text.
@@ -300,7 +301,7 @@ public:
     std::optional<std::uint64_t> index() const noexcept { return known(index_); }
     /// Place in the domain, or in the bytes read.
     std::optional<std::uint64_t> offset() const noexcept { return known(offset_); }
-    /// Bytes from offset() on.
+    /// Number of affected bytes from offset() on.
     std::optional<std::uint64_t> length() const noexcept { return known(length_); }
 
 private:
@@ -328,8 +329,8 @@ inline error last_error()
     return error(info, atlas_last_error_message());
 }
 
-/// A value, or the error of the call that should have given it. Like std::expected, to which it converts if there is
-/// one.
+/// A value, or the error of the call that should have returned it. Like std::expected, to which a result converts in
+/// C++23.
 template <typename T> class [[nodiscard]] result {
 public:
     /// The type of the value.
@@ -345,23 +346,23 @@ public:
     /// True if there is a value.
     explicit operator bool() const noexcept { return has_value(); }
 
-    /// The value, which must be there.
+    /// The value, which must exist.
     T &operator*() & noexcept { return *std::get_if<0>(&held_); }
-    /// The value, which must be there.
+    /// The value, which must exist.
     const T &operator*() const & noexcept { return *std::get_if<0>(&held_); }
-    /// The value, which must be there.
+    /// The value, which must exist.
     T &&operator*() && noexcept { return std::move(*std::get_if<0>(&held_)); }
-    /// The value, which must be there.
+    /// The value, which must exist.
     T *operator->() noexcept { return std::get_if<0>(&held_); }
-    /// The value, which must be there.
+    /// The value, which must exist.
     const T *operator->() const noexcept { return std::get_if<0>(&held_); }
-    /// The value, or another one if there is none.
+    /// Returns the value, or `other` if there is none.
     template <typename U> T value_or(U &&other) &&
     {
         return has_value() ? std::move(**this) : static_cast<T>(std::forward<U>(other));
     }
 
-    /// The error, which must be there.
+    /// The error, which must exist.
     const atlas::error &error() const noexcept { return *std::get_if<1>(&held_); }
 
     /// The status of the call.
@@ -396,7 +397,7 @@ public:
     }
 
 #if defined(__cpp_lib_expected)
-    /// The same as a std::expected.
+    /// The result as a std::expected.
     operator std::expected<T, atlas::error>() &&
     {
         if (has_value()) {
@@ -417,7 +418,7 @@ private:
 /// Success, or the error of a call.
 template <> class [[nodiscard]] result<void> {
 public:
-    /// Nothing is given.
+    /// There is no value.
     using value_type = void;
 
     /// Success.
@@ -429,13 +430,13 @@ public:
     bool has_value() const noexcept { return !failed_.has_value(); }
     /// True after success.
     explicit operator bool() const noexcept { return has_value(); }
-    /// The error, which must be there.
+    /// The error, which must exist.
     const atlas::error &error() const noexcept { return *failed_; }
     /// The status of the call.
     atlas::status status() const noexcept { return has_value() ? atlas::status::ok : failed_->status(); }
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-    /// Throws the error if there is one.
+    /// Throws the error if the call failed.
     void value() const
     {
         if (!has_value()) {
@@ -445,7 +446,7 @@ public:
 #endif
 
 #if defined(__cpp_lib_expected)
-    /// The same as a std::expected.
+    /// The result as a std::expected.
     operator std::expected<void, atlas::error>() const
     {
         if (has_value()) {
@@ -469,7 +470,8 @@ namespace detail {
 
 template <typename C> using element_of = std::remove_pointer_t<decltype(std::data(std::declval<C &>()))>;
 
-// Contiguous, with elements that are bytes and nothing else. A string literal has a byte more than its reader thinks.
+// True for contiguous containers of trivially copyable elements that are not pointers. String literals are excluded,
+// because their terminating NUL byte would count as data.
 template <typename C, typename = void> struct holds_bytes : std::false_type {};
 template <typename C>
 struct holds_bytes<C, std::void_t<element_of<C>, decltype(std::size(std::declval<C &>()))>>
@@ -481,7 +483,7 @@ template <typename C>
 struct holds_writable_bytes<C, std::enable_if_t<holds_bytes<C>::value>>
     : std::bool_constant<!std::is_const_v<element_of<C>>> {};
 
-// Contiguous, with elements of type T.
+// True for contiguous containers with elements of type T.
 template <typename C, typename T, typename = void> struct holds : std::false_type {};
 template <typename C, typename T>
 struct holds<C, T, std::void_t<element_of<C>, decltype(std::size(std::declval<C &>()))>>
@@ -515,9 +517,9 @@ public:
     const std::uint8_t *begin() const noexcept { return data_; }
     /// Behind the last byte.
     const std::uint8_t *end() const noexcept { return data_ + size_; }
-    /// Byte `at`, which must be there.
+    /// Byte `at`, which must exist.
     const std::uint8_t &operator[](std::size_t at) const noexcept { return data_[at]; }
-    /// `length` bytes from `from` on, which must be there.
+    /// `length` bytes from `from` on, which must exist.
     bytes_view part(std::size_t from, std::size_t length) const noexcept
     {
         assert(from <= size_ && length <= size_ - from);
@@ -525,7 +527,7 @@ public:
     }
 
 #if defined(__cpp_lib_span)
-    /// The same as a std::span.
+    /// The bytes as a std::span.
     std::span<const std::uint8_t> span() const noexcept { return {data_, size_}; }
 #endif
 
@@ -549,7 +551,7 @@ public:
     bytes_span() = default;
     /// `size` bytes at `data`.
     bytes_span(void *data, std::size_t size) noexcept : data_(static_cast<std::uint8_t *>(data)), size_(size) {}
-    /// The memory of a container, all of it.
+    /// The whole memory of a container.
     template <typename C, std::enable_if_t<detail::holds_writable_bytes<std::remove_reference_t<C>>::value, int> = 0>
     bytes_span(C &&to) noexcept
         : bytes_span(static_cast<void *>(std::data(to)), std::size(to) * sizeof(detail::element_of<std::remove_reference_t<C>>))
@@ -605,7 +607,7 @@ private:
 /// A part of a domain: length bytes from offset on.
 using region = atlas_region;
 
-/// Regions of a domain, in any order, or all of it, which is the default.
+/// Regions of a domain, in any order. The default is the whole domain.
 class regions {
 public:
     /// The whole domain.
@@ -626,7 +628,7 @@ public:
     std::size_t size() const noexcept { return size_; }
 
 private:
-    // No region, which NULL does not say.
+    // Stands for an empty list, because NULL would mean the whole domain.
     static const region *none() noexcept
     {
         static const region nothing = {0, 0};
@@ -642,7 +644,7 @@ class path_view {
 public:
     /// A text that a zero byte ends; borrowed.
     path_view(const char *text) noexcept : text_(text == nullptr ? "" : text) {}
-    /// A text; borrowed. With a zero byte in it, which no path has, it names no file.
+    /// A text; borrowed. A text with a zero byte, which no path contains, names no file.
     path_view(const std::string &text) noexcept
         : text_(text.find('\0') == std::string::npos ? text.c_str() : "")
     {
@@ -708,16 +710,16 @@ public:
     const std::uint8_t *begin() const noexcept { return held_.data; }
     /// Behind the last byte.
     const std::uint8_t *end() const noexcept { return held_.data + held_.size; }
-    /// Byte `at`, which must be there.
+    /// Byte `at`, which must exist.
     std::uint8_t &operator[](std::size_t at) noexcept { return held_.data[at]; }
-    /// Byte `at`, which must be there.
+    /// Byte `at`, which must exist.
     const std::uint8_t &operator[](std::size_t at) const noexcept { return held_.data[at]; }
     /// The same bytes as text.
     std::string_view text() const noexcept { return {reinterpret_cast<const char *>(held_.data), held_.size}; }
 
     /// The C buffer.
     const atlas_buffer &get() const noexcept { return held_; }
-    /// Gives the C buffer away, which atlas_buffer_free() frees.
+    /// Passes the ownership of the C buffer to the caller, who frees it with atlas_buffer_free().
     atlas_buffer release() noexcept { return std::exchange(held_, atlas_buffer{nullptr, 0}); }
 
 private:
@@ -741,7 +743,7 @@ public:
         atlas_digest256(bytes.data(), bytes.size(), made.data());
         return made;
     }
-    /// The digest that 64 hexadecimal digits stand for; nothing if they are others.
+    /// Returns the digest written as 64 hexadecimal digits. Empty if `text` is anything else.
     static std::optional<digest> from_hex(std::string_view text) noexcept
     {
         digest made;
@@ -774,7 +776,7 @@ public:
     constexpr const std::uint8_t *data() const noexcept { return bytes_.data(); }
     /// The first byte.
     constexpr std::uint8_t *data() noexcept { return bytes_.data(); }
-    /// 32.
+    /// Number of bytes, 32.
     static constexpr std::size_t size() noexcept { return 32; }
     /// The first byte.
     constexpr const std::uint8_t *begin() const noexcept { return data(); }
@@ -783,7 +785,7 @@ public:
     /// Byte `at`, less than 32.
     constexpr std::uint8_t operator[](std::size_t at) const noexcept { return bytes_[at]; }
 
-    /// A hash for tables: the first bytes, which are as good as any.
+    /// A hash for tables: the first bytes of the digest, which are uniformly distributed.
     std::size_t hash() const noexcept
     {
         std::size_t made = 0;
@@ -791,7 +793,7 @@ public:
         return made;
     }
 
-    /// True if the bytes are the same. Not in constant time.
+    /// True if the bytes are the same. The comparison does not take constant time.
     friend bool operator==(const digest &left, const digest &right) noexcept { return left.compare(right) == 0; }
 #if defined(__cpp_impl_three_way_comparison) && defined(__cpp_lib_three_way_comparison)
     /// Ordered as their hexadecimal digits are.
@@ -862,24 +864,25 @@ private:
 /// Progress of a call; atlas_progress.
 struct progress_state {
     std::uint64_t bytes_done;   ///< Bytes of work done.
-    std::uint64_t bytes_total;  ///< Bytes of work in all; 0: not known.
+    std::uint64_t bytes_total;  ///< Total bytes of work; 0: unknown.
     std::uint64_t chunks_done;  ///< Tiles, chunks, regions, shards or cases done.
-    std::uint64_t chunks_total; ///< Tiles, chunks, regions, shards or cases in all.
+    std::uint64_t chunks_total; ///< Total number of tiles, chunks, regions, shards or cases.
 };
 
 /// One damaged range; atlas_damage.
 struct damage {
     damage_part part;         ///< The part that the range belongs to.
-    damage_kind kind;         ///< Its kind.
-    bool repairable;          ///< True if it can be rebuilt from bytes that are at hand.
+    damage_kind kind;         ///< Kind of the damage.
+    bool repairable;          ///< True if the range can be rebuilt from available bytes.
     int os_error;             ///< Error number of the operating system, or 0.
-    std::uint64_t generation; ///< Generation of a container; 0: none.
+    std::uint64_t generation; ///< Generation of the container; 0: none.
     std::uint64_t index;      ///< The first tile, record, unit or block.
     std::uint64_t offset;     ///< Offset of the first byte: in the domain or the protected file for damage_part::data.
-    std::uint64_t length;     ///< In bytes.
+    std::uint64_t length;     ///< Length of the range in bytes.
 };
 
-/// A function that receives an event and may return false to refuse it. A function that returns nothing agrees.
+/// A function that receives an event and may return false to refuse it. A function that returns void accepts every
+/// event.
 template <typename Told> class callback {
 public:
     /// No function.
@@ -929,7 +932,7 @@ public:
 
     /// Owns nothing.
     handle() = default;
-    /// Takes a C handle over.
+    /// Takes over a C handle.
     explicit handle(T *taken) noexcept : held_(taken) {}
     /// Takes over what another handle owns.
     handle(handle &&other) noexcept : held_(other.release()) {}
@@ -944,7 +947,7 @@ public:
 
     /// The C handle, which stays owned; NULL after a move.
     T *get() const noexcept { return held_; }
-    /// Gives the C handle away.
+    /// Passes the ownership of the C handle to the caller.
     [[nodiscard]] T *release() noexcept { return std::exchange(held_, nullptr); }
     /// Destroys the object it owns, and takes over another C handle.
     void reset(T *taken = nullptr) noexcept
@@ -954,7 +957,7 @@ public:
             destroy(old);
         }
     }
-    /// True if it owns something.
+    /// True if this handle owns an object.
     explicit operator bool() const noexcept { return held_ != nullptr; }
 
 private:
@@ -971,7 +974,7 @@ template <typename S> S sized() noexcept
 
 template <typename E> constexpr std::uint32_t number(E value) noexcept { return static_cast<std::uint32_t>(value); }
 
-// Runs f, whose exception stays here.
+// Runs f. An exception of f is stored in `thrown` and goes no further.
 template <typename F> bool guarded(std::exception_ptr &thrown, F &&f) noexcept
 {
 #if ATLAS_MANIFOLD_EXCEPTIONS
@@ -987,8 +990,8 @@ template <typename F> bool guarded(std::exception_ptr &thrown, F &&f) noexcept
 #endif
 }
 
-// What read callbacks threw, on any thread. A callback answers with an error number of its own, far above those of
-// the system, which comes back with the failure of the call: so each call finds the exception that made it fail.
+// Exceptions of read callbacks, on any thread. A callback that threw returns an error number of its own, far above
+// those of the system. The failure of the call has this number, so that the call finds the exception that made it fail.
 class thrown_by_readers {
 public:
     static constexpr int first_number = 0x41540000;
@@ -999,7 +1002,7 @@ public:
         static thrown_by_readers *const made = new thrown_by_readers;
         return *made;
     }
-    // Keeps an exception for a reader, whose number is 0 before the first one.
+    // Keeps an exception of a reader. `number` is the reader's number, 0 before its first exception.
     int keep(int number, std::exception_ptr thrown)
     {
         const std::lock_guard<std::mutex> locked(lock_);
@@ -1091,12 +1094,12 @@ struct accelerator_info {
     std::uint64_t bytes_hashed;  ///< Bytes that it has hashed since the pool was made.
 };
 
-/// Threads that the program asks for; atlas_pool.
+/// Pool of worker threads that the program creates; atlas_pool.
 class pool : public detail::handle<atlas_pool, atlas_pool_destroy> {
 public:
     using handle::handle;
 
-    /// create() with the error in the result.
+    /// Like create(), but returns the error in the result instead of throwing.
     static result<pool> try_create(std::uint32_t threads = 0)
     {
         atlas_pool *made = nullptr;
@@ -1129,7 +1132,7 @@ public:
     std::uint32_t threads() const noexcept { return atlas_pool_threads(get()); }
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-    /// Starts threads, 0 for one a core; atlas_pool_create().
+    /// Starts a pool of `threads` threads, 0 for one per core; atlas_pool_create().
     static pool create(std::uint32_t threads = 0) { return try_create(threads).value(); }
     /// Starts threads, beside which an OpenCL device hashes tiles; atlas_pool_create_accelerated().
     ///
@@ -1143,12 +1146,13 @@ public:
 #endif
 };
 
-/// Conditions of a long call; atlas_operation. By default on the library's own pool, without progress and limit.
+/// Settings of a long call; atlas_operation. The default is the library's own pool, no progress and no limit.
 ///
 ///     p.verify(atlas::operation{}.threads(4).progress([](auto &at) { std::printf("%g\n", at.bytes_done / 1e6); }));
 class operation {
 public:
-    /// Runs on so many threads, which are started here and end with the last copy; 1 means the calling thread alone.
+    /// Runs on `count` threads. They start here and end with the last copy of the operation. 1 means the calling thread
+    /// alone.
     operation &threads(std::uint32_t count)
     {
         auto made = atlas::pool::try_create(count);
@@ -1170,9 +1174,9 @@ public:
         pool_ = on.get();
         return *this;
     }
-    /// A pool that lives shorter is refused.
+    /// Does not compile for a temporary pool, which would not outlive the operation.
     operation &pool(const atlas::pool &&) = delete;
-    /// The most bytes that the library may allocate during the call; 0: no limit.
+    /// Maximum number of bytes that the library may allocate during the call; 0 means no limit.
     operation &memory_limit(std::uint64_t bytes) noexcept
     {
         memory_limit_ = bytes;
@@ -1184,21 +1188,21 @@ public:
         progress_ = std::move(told);
         return *this;
     }
-    /// Cancels the call when a function returns true; asked as often as progress is reported.
+    /// Cancels the call when `asked` returns true. It is called whenever progress is reported.
     operation &stop_when(std::function<bool()> asked)
     {
         stop_ = std::move(asked);
         return *this;
     }
 #if defined(__cpp_lib_jthread)
-    /// Cancels the call when a stop is requested; looked at as often as progress is reported.
+    /// Cancels the call when a stop is requested. The token is checked whenever progress is reported.
     operation &stop_token(std::stop_token token)
     {
         return stop_when([token = std::move(token)] { return token.stop_requested(); });
     }
 #endif
 
-    /// True if it is the default.
+    /// True if every setting is the default.
     bool plain() const noexcept
     {
         return pool_ == nullptr && memory_limit_ == 0 && !progress_ && !stop_ && !failed_;
@@ -1255,7 +1259,7 @@ public:
         return failed;
     }
 
-    // Runs f, which gets the C operation and gives a status.
+    // Runs f with the C operation. f returns a status.
     template <typename F> result<void> run(F &&f)
     {
         if (from_.failed() != nullptr) {
@@ -1268,7 +1272,7 @@ public:
         }
         return {};
     }
-    // The same where f also gets the place of a new C handle.
+    // Like run(), but f also receives the place for a new C handle.
     template <typename H, typename F> result<H> make(F &&f)
     {
         if (from_.failed() != nullptr) {
@@ -1283,7 +1287,7 @@ public:
         }
         return owned;
     }
-    // The same where f gets the places of many.
+    // Like make(), but f receives the places for several C handles.
     template <typename H, typename F> result<std::vector<H>> make_many(std::size_t count, F &&f)
     {
         if (from_.failed() != nullptr) {
@@ -1312,7 +1316,7 @@ public:
         }
 #endif
     }
-    // Where exceptions of this call's callbacks go.
+    // Place for an exception of this call's callbacks.
     std::exception_ptr &thrown() noexcept { return thrown_; }
 
 private:
@@ -1333,7 +1337,8 @@ private:
     std::exception_ptr thrown_;
 };
 
-// A damage callback for C. It also sees the numbers of read callbacks that threw, which a search takes for damage.
+// A damage callback for C. It also receives the error numbers of read callbacks that threw, because a search reports
+// their failure as damage.
 class damage_told {
 public:
     damage_told(call &of, const damage_callback &told, bool needed = true) noexcept
@@ -1379,7 +1384,7 @@ inline result<void> checked(atlas_status given)
     return {};
 }
 
-// The same with a value.
+// The same with a value for success.
 template <typename T, typename V> result<T> checked(atlas_status given, V &&value)
 {
     if (given != ATLAS_STATUS_OK) {
@@ -1388,7 +1393,8 @@ template <typename T, typename V> result<T> checked(atlas_status given, V &&valu
     return result<T>(std::forward<V>(value));
 }
 
-// A list whose length the library knows: f gets a place and its capacity, which becomes the length.
+// Returns a list whose length the library knows. f gets room for the list and its capacity, and sets the capacity to
+// the length.
 template <typename F> result<std::vector<region>> list_of_regions(call &in, F &&f)
 {
     std::vector<region> list(16);
@@ -1416,7 +1422,7 @@ template <typename H> std::vector<const typename H::handle_type *> handles_of(li
     return made;
 }
 
-// 32 bytes that may be there.
+// Pointer to the bytes, or NULL if there are none.
 inline const std::uint8_t *data_of(const std::optional<digest> &from) noexcept { return from ? from->data() : nullptr; }
 inline const std::uint8_t *data_of(const std::optional<secret_key> &from) noexcept
 {
@@ -1428,11 +1434,11 @@ inline const std::uint8_t *data_of(const std::optional<std::array<std::uint8_t, 
 }
 
 // Options kept as the C struct: first the defaults, then a setter per field, which returns the options. A derived class
-// writes its default constructor out, because C++17 takes one without for an aggregate.
+// defines its default constructor, because C++17 treats a class without a constructor as an aggregate.
 template <typename Self, typename C, void (*init)(C *)> class options {
 protected:
     options() noexcept { init(&c_); }
-    // The value does not take part in the deduction: it is converted to the type of the field.
+    // T is deduced from the field alone; the value is converted to it.
     template <typename T> Self &set(T &field, const std::common_type_t<T> &value)
     {
         field = value;
@@ -1459,13 +1465,13 @@ class source : public detail::handle<atlas_source, atlas_source_destroy> {
 public:
     using handle::handle;
 
-    /// copy() with the error in the result.
+    /// Like copy(), but returns the error in the result instead of throwing.
     static result<source> try_copy(bytes_view bytes)
     {
         atlas_source *made = nullptr;
         return given(atlas_source_copy(bytes.data(), bytes.size(), &made), made);
     }
-    /// own() with the error in the result.
+    /// Like own(), but returns the error in the result instead of throwing.
     template <typename C, detail::if_owns_bytes<C> = 0> static result<source> try_own(C &&container)
     {
         auto kept = std::make_unique<std::decay_t<C>>(std::forward<C>(container));
@@ -1479,15 +1485,15 @@ public:
         }
         return given(status, made);
     }
-    /// borrow() with the error in the result.
+    /// Like borrow(), but returns the error in the result instead of throwing.
     static result<source> try_borrow(bytes_view bytes)
     {
         atlas_source *made = nullptr;
         return given(atlas_source_borrow(bytes.data(), bytes.size(), nullptr, nullptr, &made), made);
     }
-    /// Bytes that would be gone at once are refused: own() keeps them.
+    /// Does not compile for a temporary container, whose bytes would not outlive the call. own() keeps them.
     template <typename C, detail::if_owns_bytes<C> = 0> static result<source> try_borrow(C &&) = delete;
-    /// borrow() with a release, and the error in the result.
+    /// Like borrow() with `released`, but returns the error in the result instead of throwing.
     template <typename F, std::enable_if_t<std::is_invocable_v<F &>, int> = 0>
     static result<source> try_borrow(bytes_view bytes, F released)
     {
@@ -1499,19 +1505,19 @@ public:
         }
         return given(status, made);
     }
-    /// open() with the error in the result.
+    /// Like open(), but returns the error in the result instead of throwing.
     static result<source> try_open(const path_view &path, file_io io = file_io::read)
     {
         atlas_source *made = nullptr;
         return given(atlas_source_open_file(path.c_str(), detail::number(io), &made), made);
     }
-    /// open_fd() with the error in the result.
+    /// Like open_fd(), but returns the error in the result instead of throwing.
     static result<source> try_open_fd(int fd, file_io io = file_io::read)
     {
         atlas_source *made = nullptr;
         return given(atlas_source_open_fd(fd, detail::number(io), &made), made);
     }
-    /// from_callback() with the error in the result.
+    /// Like from_callback(), but returns the error in the result instead of throwing.
     template <typename F, std::enable_if_t<std::is_invocable_v<F &, std::uint64_t, bytes_span>, int> = 0>
     static result<source> try_from_callback(std::uint64_t size, F read_at)
     {
@@ -1529,20 +1535,20 @@ public:
         atlas_source *made = nullptr;
         return given(atlas_source_from_cl_mem(on.get(), buffer, offset, size, &made), made);
     }
-    /// range() with the error in the result.
+    /// Like range(), but returns the error in the result instead of throwing.
     result<source> try_range(std::uint64_t offset, std::uint64_t size) const
     {
         atlas_source *made = nullptr;
         return given(atlas_source_range(get(), offset, size, &made), made);
     }
-    /// concat() with the error in the result.
+    /// Like concat(), but returns the error in the result instead of throwing.
     static result<source> try_concat(list_view<source> parts)
     {
         const auto handles = detail::handles_of(parts);
         atlas_source *made = nullptr;
         return given(atlas_source_concat(handles.data(), handles.size(), &made), made);
     }
-    /// concat() with the error in the result.
+    /// Like concat(), but returns the error in the result instead of throwing.
     template <typename... Rest> static result<source> try_concat(const source &first, const Rest &...rest)
     {
         const atlas_source *const handles[] = {first.get(), rest.get()...};
@@ -1550,36 +1556,37 @@ public:
         return given(atlas_source_concat(handles, 1 + sizeof...(rest), &made), made);
     }
 
-    /// Number of bytes; atlas_source_size().
+    /// Returns the number of bytes; atlas_source_size().
     std::uint64_t size() const noexcept { return atlas_source_size(get()); }
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-    /// A copy of bytes; atlas_source_copy().
+    /// Makes a source of a copy of bytes; atlas_source_copy().
     static source copy(bytes_view bytes) { return try_copy(bytes).value(); }
-    /// Takes a vector, a string or another container over, without a copy; atlas_source_borrow().
+    /// Makes a source of a vector, a string or another container, without a copy; atlas_source_borrow().
     ///
     ///     auto source = atlas::source::own(std::move(bytes));
     template <typename C, detail::if_owns_bytes<C> = 0> static source own(C &&container)
     {
         return try_own(std::forward<C>(container)).value();
     }
-    /// Bytes that stay the caller's, unchanged until every object that reads them is destroyed; atlas_source_borrow().
+    /// Makes a source of bytes that stay the caller's, unchanged until every object that reads them is destroyed;
+    /// atlas_source_borrow().
     static source borrow(bytes_view bytes) { return try_borrow(bytes).value(); }
-    /// Bytes that would be gone at once are refused: own() keeps them.
+    /// Does not compile for a temporary container, whose bytes would not outlive the call. own() keeps them.
     template <typename C, detail::if_owns_bytes<C> = 0> static source borrow(C &&) = delete;
-    /// The same; `released` is called once, from any thread, when the last object that reads them is gone.
+    /// Like borrow(); `released` is called once, from any thread, when the last object that reads the bytes is gone.
     template <typename F, std::enable_if_t<std::is_invocable_v<F &>, int> = 0>
     static source borrow(bytes_view bytes, F released)
     {
         return try_borrow(bytes, std::move(released)).value();
     }
-    /// A regular file; atlas_source_open_file().
+    /// Opens a regular file; atlas_source_open_file().
     static source open(const path_view &path, file_io io = file_io::read) { return try_open(path, io).value(); }
-    /// A regular file through a descriptor, which the caller may close at once; atlas_source_open_fd().
+    /// Opens a regular file through a descriptor, which the caller may close at once; atlas_source_open_fd().
     static source open_fd(int fd, file_io io = file_io::read) { return try_open_fd(fd, io).value(); }
-    /// `size` bytes that read_at(offset, bytes_span) gives, from several threads at a time;
-    /// atlas_source_from_callback(). It fills the whole span, and throws if it cannot, or returns an errno value if it
-    /// returns int. The exception comes out of the call that reads.
+    /// Makes a source of `size` bytes that read_at(offset, bytes_span) provides; atlas_source_from_callback(). Several
+    /// threads may call read_at at a time. read_at must fill the whole span. If it cannot, it must throw, or return an
+    /// errno value if its result is int. The call that reads throws the exception of read_at again.
     template <typename F, std::enable_if_t<std::is_invocable_v<F &, std::uint64_t, bytes_span>, int> = 0>
     static source from_callback(std::uint64_t size, F read_at)
     {
@@ -1591,11 +1598,11 @@ public:
     {
         return try_from_cl_mem(on, buffer, offset, size).value();
     }
-    /// `size` bytes from `offset` on, without a copy; atlas_source_range().
+    /// Returns a source of `size` bytes from `offset` on, without a copy; atlas_source_range().
     source range(std::uint64_t offset, std::uint64_t size) const { return try_range(offset, size).value(); }
-    /// The bytes of several sources, one after the other, without a copy; atlas_source_concat().
+    /// Returns a source of the bytes of several sources, one after the other, without a copy; atlas_source_concat().
     static source concat(list_view<source> parts) { return try_concat(parts).value(); }
-    /// The bytes of several sources, one after the other, without a copy; atlas_source_concat().
+    /// Returns a source of the bytes of several sources, one after the other, without a copy; atlas_source_concat().
     template <typename... Rest> static source concat(const source &first, const Rest &...rest)
     {
         return try_concat(first, rest...).value();
@@ -1611,14 +1618,14 @@ private:
     template <typename F> static void release_of(void *user_data)
     {
         const std::unique_ptr<F> held(static_cast<F *>(user_data));
-        std::exception_ptr lost; // there is no call that it could come out of
+        std::exception_ptr lost; // no call exists that could throw it again
         (void)detail::guarded(lost, [&] {
             (*held)();
             return true;
         });
     }
 
-    // A read callback; the number stands for its last exception.
+    // A read callback. Its number identifies its last exception.
     template <typename F> struct reader {
         explicit reader(F taken) : read_at(std::move(taken)) {}
 
@@ -1666,16 +1673,16 @@ class projection_options
 public:
     /// The defaults; atlas_projection_options_init().
     projection_options() noexcept {}
-    /// Demand on the sum of all bytes.
+    /// Requirement on the sum of all bytes.
     projection_options &conservation(conservation_policy policy) noexcept
     {
         return set(c_.conservation, detail::number(policy));
     }
     /// K: any K of the 96 classes of an R96 projection rebuild it.
     projection_options &r96_data_classes(std::uint32_t count) noexcept { return set(c_.r96_data_classes, count); }
-    /// Keyed witnesses.
+    /// Makes keyed witnesses.
     projection_options &key(const secret_key &secret) noexcept { return set(key_, secret); }
-    /// The C struct, which is good as long as this object.
+    /// The C struct, valid as long as this object exists.
     atlas_projection_options raw() const noexcept
     {
         auto made = c_;
@@ -1690,7 +1697,7 @@ private:
 /// Root and key that a verifier trusts; atlas_verify_options.
 class verify_options : public detail::options<verify_options, atlas_verify_options, atlas_verify_options_init> {
 public:
-    /// Any root and no key; atlas_verify_options_init().
+    /// Accepts any root and no key; atlas_verify_options_init().
     verify_options() noexcept {}
     /// Trusts one root.
     verify_options(const digest &root) noexcept : verify_options() { expected_root_ = root; }
@@ -1698,7 +1705,7 @@ public:
     verify_options &expected_root(const digest &root) noexcept { return set(expected_root_, root); }
     /// The key of keyed digests.
     verify_options &key(const secret_key &secret) noexcept { return set(key_, secret); }
-    /// The C struct, which is good as long as this object.
+    /// The C struct, valid as long as this object exists.
     atlas_verify_options raw() const noexcept
     {
         auto made = c_;
@@ -1717,9 +1724,9 @@ class limits : public detail::options<limits, atlas_limits, atlas_limits_init> {
 public:
     /// The defaults; atlas_limits_init().
     limits() noexcept {}
-    /// Most bytes of payload.
+    /// Maximum number of bytes of payload.
     limits &max_payload_size(std::uint64_t bytes) noexcept { return set(c_.max_payload_size, bytes); }
-    /// Most bytes of its proof.
+    /// Maximum number of bytes of the proof of the payload.
     limits &max_proof_size(std::uint64_t bytes) noexcept { return set(c_.max_proof_size, bytes); }
     /// The C struct.
     const atlas_limits &raw() const noexcept { return c_; }
@@ -1732,7 +1739,7 @@ public:
     extract_options() noexcept {}
     /// Distribution of the batch over threads.
     extract_options &strategy(parallel_strategy chosen) noexcept { return set(c_.strategy, detail::number(chosen)); }
-    /// At most so many tasks at work; 0: all threads of the pool.
+    /// Maximum number of tasks in flight; 0 means all threads of the pool.
     extract_options &max_threads(std::uint32_t count) noexcept { return set(c_.max_threads, count); }
     /// Regions per task of parallel_strategy::chunked.
     extract_options &chunk_size(std::uint32_t count) noexcept { return set(c_.chunk_size, count); }
@@ -1753,7 +1760,7 @@ public:
     {
         return set(c_.algorithm, detail::number(chosen));
     }
-    /// 0 (stored) to 9.
+    /// Level, 0 (stored) to 9.
     compression_config &level(std::uint32_t chosen) noexcept { return set(c_.level, chosen); }
     /// A level with a name.
     compression_config &level(compression_level chosen) noexcept { return level(detail::number(chosen)); }
@@ -1770,7 +1777,7 @@ public:
     compression_config &max_compression_ratio(double ratio) noexcept { return set(c_.max_compression_ratio, ratio); }
     /// Checks the residue before encoding.
     compression_config &preserve_conservation(bool checked) noexcept { return set(c_.preserve_conservation, checked); }
-    /// Decompresses and compares before it is handed out.
+    /// Decompresses the result and compares it with the shard before returning the result.
     compression_config &verify_integrity(bool checked) noexcept { return set(c_.verify_integrity, checked); }
     /// Bytes of the independent blocks.
     compression_config &block_size(std::uint64_t bytes) noexcept { return set(c_.block_size, bytes); }
@@ -1789,11 +1796,11 @@ public:
     stream_config() noexcept {}
     /// Bytes of a chunk, 64 KiB to 256 MiB.
     stream_config &chunk_size(std::uint64_t bytes) noexcept { return set(c_.chunk_size, bytes); }
-    /// Chunks that may be at work.
+    /// Maximum number of chunks in flight.
     stream_config &parallel_chunks(std::uint32_t count) noexcept { return set(c_.parallel_chunks, count); }
-    /// Chunks that are read ahead.
+    /// Number of chunks that are read ahead.
     stream_config &prefetch_chunks(std::uint32_t count) noexcept { return set(c_.prefetch_chunks, count); }
-    /// Bytes of the next chunk that come with each.
+    /// Bytes of the next chunk that are returned with each chunk.
     stream_config &chunk_overlap(std::uint64_t bytes) noexcept { return set(c_.chunk_overlap, bytes); }
     /// Bytes of the largest positioned read.
     stream_config &io_buffer_size(std::uint64_t bytes) noexcept { return set(c_.io_buffer_size, bytes); }
@@ -1811,7 +1818,7 @@ public:
     incremental_config &validate_conservation(bool checked) noexcept { return set(c_.validate_conservation, checked); }
     /// Keeps a history.
     incremental_config &enable_rollback(bool kept) noexcept { return set(c_.enable_rollback, kept); }
-    /// Deltas that the history holds.
+    /// Maximum number of deltas in the history.
     incremental_config &max_deltas(std::uint64_t count) noexcept { return set(c_.max_deltas, count); }
     /// The C struct.
     const atlas_incremental_config &raw() const noexcept { return c_; }
@@ -1823,19 +1830,19 @@ class reconstruction_options
 public:
     /// The defaults; atlas_reconstruction_options_init().
     reconstruction_options() noexcept {}
-    /// The root that shards must have, in place of that of the first one.
+    /// The root that shards must have, instead of the root of the first shard.
     reconstruction_options &expected_root(const digest &root) noexcept { return set(expected_root_, root); }
     /// The key of keyed shards.
     reconstruction_options &key(const secret_key &secret) noexcept { return set(key_, secret); }
-    /// A file, in place of memory.
+    /// Path of the rebuilt file. Without it the domain is collected in memory.
     reconstruction_options &spool_path(const path_view &path)
     {
         spool_path_ = path.c_str();
         return set(spools_, true);
     }
-    /// A shard that claims a larger domain is status::limit.
+    /// A shard that claims a larger domain fails with status::limit.
     reconstruction_options &max_domain_size(std::uint64_t bytes) noexcept { return set(c_.max_domain_size, bytes); }
-    /// The C struct, which is good as long as this object.
+    /// The C struct, valid as long as this object exists.
     atlas_reconstruction_options raw() const noexcept
     {
         auto made = c_;
@@ -1848,7 +1855,7 @@ public:
 private:
     std::optional<digest> expected_root_;
     std::optional<secret_key> key_;
-    // With a flag: of an optional string GCC 12 with sanitizers warns that it may be uninitialized.
+    // A string and a flag, because GCC 12 with sanitizers warns that an optional string may be uninitialized.
     std::string spool_path_;
     bool spools_ = false;
 };
@@ -1859,24 +1866,25 @@ class container_create_options
 public:
     /// The defaults; atlas_container_create_options_init().
     container_create_options() noexcept {}
-    /// Batches are multiples of 2 to the power of this, 12 to 16; 0: chosen for the file system.
+    /// Base-2 logarithm of the block size, 12 to 16; a batch is a multiple of the block size. 0 means the block size
+    /// that the file system reports, at least the page size and at most 64 KiB.
     container_create_options &block_log2(std::uint32_t exponent) noexcept { return set(c_.block_log2, exponent); }
     /// Stores the chaining values of groups of 16 KiB.
     container_create_options &keep_chains(bool kept = true) noexcept { return set(c_.keep_chains, kept); }
-    /// The id, in place of a random one.
+    /// The id of the file, instead of a random id.
     container_create_options &id(const file_id &chosen) noexcept { return set(id_, chosen); }
     /// A source whose bytes are not stored: the container is an outline of it. Must outlive these options.
     container_create_options &base(const source &from) noexcept { return set(c_.base, from.get()); }
-    /// A source that lives shorter is refused.
+    /// Does not compile for a temporary source, which would not outlive these options.
     container_create_options &base(const source &&) = delete;
-    /// Encoding of runs of 4 KiB and more.
+    /// Compression of runs of 4 KiB and more.
     container_create_options &compression(const compression_config &config) noexcept
     {
         return set(compression_, config);
     }
     /// Sets the bytes of memory for loaded parts of the tree.
     container_create_options &cache_size(std::uint64_t bytes) noexcept { return set(c_.cache_size, bytes); }
-    /// The C struct, which is good as long as this object.
+    /// The C struct, valid as long as this object exists.
     atlas_container_create_options raw() const noexcept
     {
         auto made = c_;
@@ -1896,21 +1904,21 @@ class container_open_options
 public:
     /// The defaults; atlas_container_open_options_init().
     container_open_options() noexcept {}
-    /// Opens the newest whole generation if a newer one is damaged.
+    /// Opens the newest complete generation if a newer generation is damaged.
     container_open_options &recover(bool wanted = true) noexcept { return set(c_.recover, wanted); }
-    /// The source that an outline is of. Must outlive these options.
+    /// The base: the source whose bytes an outline describes. Must outlive these options.
     container_open_options &base(const source &from) noexcept { return set(c_.base, from.get()); }
-    /// A source that lives shorter is refused.
+    /// Does not compile for a temporary source, which would not outlive these options.
     container_open_options &base(const source &&) = delete;
-    /// The history of the newest generation, or of one that it grew from.
+    /// Expected history of the newest generation or of one of its ancestors.
     container_open_options &expected_history(const digest &history) noexcept { return set(expected_history_, history); }
-    /// Encoding of runs of 4 KiB and more.
+    /// Compression of runs of 4 KiB and more.
     container_open_options &compression(const compression_config &config) noexcept { return set(compression_, config); }
     /// Sets the bytes of memory for loaded parts of the tree.
     container_open_options &cache_size(std::uint64_t bytes) noexcept { return set(c_.cache_size, bytes); }
-    /// A generation of more bytes is status::limit.
+    /// A generation of more bytes fails with status::limit.
     container_open_options &max_domain_size(std::uint64_t bytes) noexcept { return set(c_.max_domain_size, bytes); }
-    /// The C struct, which is good as long as this object.
+    /// The C struct, valid as long as this object exists.
     atlas_container_open_options raw() const noexcept
     {
         auto made = c_;
@@ -1929,19 +1937,19 @@ class commit_options : public detail::options<commit_options, atlas_commit_optio
 public:
     /// The defaults; atlas_commit_options_init().
     commit_options() noexcept {}
-    /// The newest generation must be this one, else status::conflict.
+    /// Required number of the newest generation. Another number fails with status::conflict.
     commit_options &expected(std::uint64_t generation) noexcept { return set(c_.expected, generation); }
-    /// Nanoseconds since 1970.
+    /// Time of the commit, in nanoseconds since 1970.
     commit_options &time(std::int64_t nanoseconds) noexcept { return set(c_.time, nanoseconds); }
-    /// At most 1,024 bytes; copied.
+    /// The note, at most 1,024 bytes; copied.
     commit_options &note(bytes_view bytes)
     {
         note_.assign(bytes.begin(), bytes.end());
         return *this;
     }
-    /// At most 1,024 bytes of text; copied.
+    /// The note as text, at most 1,024 bytes; copied.
     commit_options &note(const char *text) { return note(std::string_view(text)); }
-    /// The C struct, which is good as long as this object.
+    /// The C struct, valid as long as this object exists.
     atlas_commit_options raw() const noexcept
     {
         auto made = c_;
@@ -1959,21 +1967,21 @@ class parity_options : public detail::options<parity_options, atlas_parity_optio
 public:
     /// The defaults; atlas_parity_options_init().
     parity_options() noexcept {}
-    /// Bytes of a unit: a multiple of 4,096 up to 1 MiB; 0: chosen by the size.
+    /// Bytes per unit, a multiple of 4,096 up to 1 MiB. 0 means 4 KiB for a source of less than 256 MiB, else 64 KiB.
     parity_options &unit_size(std::uint32_t bytes) noexcept { return set(c_.unit_size, bytes); }
-    /// Number of parity columns; 0: from redundancy().
+    /// Number of parity columns. 0 means that redundancy() determines it.
     parity_options &parity_columns(std::uint32_t count) noexcept { return set(c_.parity_columns, count); }
     /// Share of parity in 1/10,000 of the data columns.
     parity_options &redundancy(std::uint32_t share) noexcept { return set(c_.redundancy, share); }
-    /// Number of rows; 0: as many as give at most 256 columns.
+    /// Number of rows. 0 means the number that gives at most 256 columns.
     parity_options &rows(std::uint64_t count) noexcept { return set(c_.rows, count); }
-    /// Keyed digests.
+    /// Makes keyed digests.
     parity_options &key(const secret_key &secret) noexcept { return set(key_, secret); }
-    /// The id, in place of a random one.
+    /// The id of the file, instead of a random id.
     parity_options &id(const file_id &chosen) noexcept { return set(id_, chosen); }
     /// Stores the LINEAR root of the protected bytes too.
     parity_options &store_root(bool stored = true) noexcept { return set(c_.store_root, stored); }
-    /// The C struct, which is good as long as this object.
+    /// The C struct, valid as long as this object exists.
     atlas_parity_options raw() const noexcept
     {
         auto made = c_;
@@ -1990,16 +1998,17 @@ private:
 /// Options of a repair by a parity file; atlas_repair_options.
 class repair_options : public detail::options<repair_options, atlas_repair_options, atlas_repair_options_init> {
 public:
-    /// The repaired file gets a name, which must be free; the damaged one is only read.
+    /// The repaired file gets the name `path`; no file of this name may exist. The damaged file is only read.
     static repair_options new_file(const path_view &path) { return {repair_mode::new_file, path.c_str()}; }
-    /// The repaired file takes the name of the damaged one, which is kept under another name, which must be free.
+    /// The repaired file takes the name of the damaged file, which is kept under the name `path`; no file of this name
+    /// may exist.
     static repair_options keep(const path_view &path) { return {repair_mode::keep, path.c_str()}; }
     /// Damaged units are overwritten in place, each only if the damage callback agrees.
     static repair_options in_place() { return {repair_mode::in_place, std::string()}; }
 
-    /// Repairs all rows that can be repaired, even if others cannot.
+    /// Repairs all rows that can be repaired, even if other rows cannot be repaired.
     repair_options &partial(bool wanted = true) noexcept { return set(c_.partial, wanted); }
-    /// The C struct, which is good as long as this object.
+    /// The C struct, valid as long as this object exists.
     atlas_repair_options raw() const noexcept
     {
         auto made = c_;
@@ -2021,19 +2030,19 @@ class benchmark_config : public detail::options<benchmark_config, atlas_benchmar
 public:
     /// The defaults; atlas_benchmark_config_init().
     benchmark_config() noexcept {}
-    /// Iterations of a case before those that count.
+    /// Iterations of a case before the measured iterations.
     benchmark_config &warmup_iterations(std::uint32_t count) noexcept { return set(c_.warmup_iterations, count); }
-    /// Iterations of a case that count.
+    /// Measured iterations of a case.
     benchmark_config &iterations(std::uint32_t count) noexcept { return set(c_.iterations, count); }
     /// Seconds for the iterations of one case.
     benchmark_config &max_seconds(double seconds) noexcept { return set(c_.max_seconds, seconds); }
-    /// Bytes of the domains; copied.
+    /// Sizes of the domains in bytes; copied.
     benchmark_config &data_sizes(list_view<std::uint64_t> sizes)
     {
         data_sizes_.assign(sizes.begin(), sizes.end());
         return *this;
     }
-    /// The C struct, which is good as long as this object.
+    /// The C struct, valid as long as this object exists.
     atlas_benchmark_config raw() const noexcept
     {
         auto made = c_;
@@ -2050,7 +2059,7 @@ private:
 
 /// Properties of a projection's present state; atlas_projection_info.
 struct projection_info {
-    projection_type type;           ///< Way from its bytes to payload.
+    projection_type type;           ///< Type of the projection.
     std::uint64_t domain_size;      ///< Bytes of the domain.
     std::uint64_t page_count;       ///< Pages of 4,096 bytes.
     std::uint64_t tile_count;       ///< Tiles of 1 byte to 1 MiB.
@@ -2065,26 +2074,26 @@ struct projection_info {
 
 /// Properties of a tile; atlas_tile_info.
 struct tile_info {
-    std::uint32_t residue; ///< The sum of its bytes mod 96.
-    std::uint64_t offset;  ///< Offset of its first byte in the domain.
+    std::uint32_t residue; ///< The sum of the bytes mod 96.
+    std::uint64_t offset;  ///< Offset of the first byte in the domain.
     std::uint64_t length;  ///< 1 to 1,048,576 bytes.
-    digest witness;        ///< Its digest.
+    digest witness;        ///< Digest of the tile.
 };
 
 /// The box around a transformed tile.
 struct box {
-    double min_x; ///< Left.
-    double min_y; ///< Bottom.
-    double max_x; ///< Right.
-    double max_y; ///< Top.
+    double min_x; ///< Left edge.
+    double min_y; ///< Lower edge.
+    double max_x; ///< Right edge.
+    double max_y; ///< Upper edge.
 };
 
 /// A scaling, then a rotation, then a translation of the tile plane; atlas_transform_params.
 struct plane_transform {
     double scaling_factor = 1; ///< Greater than 0 and finite.
     double rotation_angle = 0; ///< In radians, counter-clockwise about the origin.
-    double translation_x = 0;  ///< Added to x at last.
-    double translation_y = 0;  ///< Added to y at last.
+    double translation_x = 0;  ///< Added to x, after the rotation.
+    double translation_y = 0;  ///< Added to y, after the rotation.
 };
 
 /// Counts of the changes to a projection; atlas_incremental_stats.
@@ -2095,22 +2104,22 @@ struct incremental_stats {
     std::uint64_t delete_operations;       ///< Deltas that delete.
     std::uint64_t move_operations;         ///< Deltas that move.
     std::uint64_t rollbacks;               ///< Rollbacks that succeeded.
-    std::uint64_t bytes_modified;          ///< Bytes inserted, deleted and moved, and the longer side of updates.
+    std::uint64_t bytes_modified;          ///< Bytes inserted, deleted and moved; an update counts its longer side.
     std::uint64_t conservation_violations; ///< Calls that were refused with status::conservation.
     std::uint64_t avg_update_time_ns;      ///< Nanoseconds per delta.
 };
 
 /// Properties of a shard; atlas_shard_info.
 struct shard_info {
-    projection_type type;                     ///< Way from its bytes to payload.
+    projection_type type;                     ///< Type of the projection.
     std::uint64_t domain_size;                ///< Bytes of the whole domain.
-    atlas::region region;                     ///< Region of the domain that it covers.
-    std::uint64_t payload_size;               ///< Bytes of its payload.
+    atlas::region region;                     ///< Region of the domain that the shard covers.
+    std::uint64_t payload_size;               ///< Size of the payload in bytes.
     std::uint32_t residue;                    ///< Linear: the sum of the region's bytes mod 96.
     std::uint32_t r96_data_classes;           ///< K; 0 for linear.
-    bool keyed;                               ///< True if its witnesses are keyed.
-    std::array<std::uint8_t, 12> class_mask;  ///< R96: bit r % 8 of byte r / 8 is set if it carries class r.
-    digest root;                              ///< The projection state that it belongs to.
+    bool keyed;                               ///< True if the witnesses are keyed.
+    std::array<std::uint8_t, 12> class_mask;  ///< R96: bit r % 8 of byte r / 8 is set if the shard carries class r.
+    digest root;                              ///< Root of the projection state of the shard.
 
     /// True if an R96 shard carries a class.
     bool has_class(std::uint32_t which) const noexcept
@@ -2121,48 +2130,48 @@ struct shard_info {
 
 /// Properties of a compressed shard; atlas_compressed_info.
 struct compressed_info {
-    compression_algorithm algorithm; ///< The one in fact used: none if stored.
-    std::uint32_t level;             ///< The level in fact used: 0 if stored.
+    compression_algorithm algorithm; ///< Algorithm that was used; none if stored.
+    std::uint32_t level;             ///< Level that was used; 0 if stored.
     std::uint32_t residue;           ///< Sum of the bytes of the shard mod 96.
     std::uint64_t original_size;     ///< Bytes of the payload.
-    std::uint64_t compressed_size;   ///< Bytes that stand for it.
-    std::uint32_t filters;           ///< The filters of its blocks, a bit each.
+    std::uint64_t compressed_size;   ///< Bytes of the blocks, and 12 per block.
+    std::uint32_t filters;           ///< Bit f is set if a block has filter f.
 };
 
 /// Counts of a compression manager; atlas_compression_stats.
 struct compression_stats {
-    std::uint64_t compression_operations;   ///< Shards given to compression.
-    std::uint64_t decompression_operations; ///< Compressed shards given back as shards.
+    std::uint64_t compression_operations;   ///< Shards passed to compression.
+    std::uint64_t decompression_operations; ///< Compressed shards that were decompressed.
     std::uint64_t shards_compressed;        ///< Shards that became smaller.
     std::uint64_t shards_stored;            ///< Shards that are stored.
-    std::uint64_t original_bytes;           ///< Sum of their original sizes.
-    std::uint64_t compressed_bytes;         ///< Sum of their compressed sizes.
-    std::uint64_t saved_bytes;              ///< The difference, or 0.
-    double average_ratio;                   ///< The ratio, or 1.
+    std::uint64_t original_bytes;           ///< Sum of original_size over these shards.
+    std::uint64_t compressed_bytes;         ///< Sum of compressed_size over these shards.
+    std::uint64_t saved_bytes;              ///< original_bytes minus compressed_bytes, at least 0.
+    double average_ratio;                   ///< compressed_bytes by original_bytes; 1 if there are none.
 };
 
-/// A chunk of a stream, and the beginning of the next one; atlas_chunk.
+/// A chunk of a stream, and the beginning of the next chunk; atlas_chunk.
 struct chunk {
-    std::uint64_t id;      ///< Its number, from 0.
-    std::uint64_t offset;  ///< Offset of its first byte in the domain.
-    std::uint32_t residue; ///< The sum of its bytes mod 96.
-    bytes_view data;       ///< Its bytes, until the next changing call on the stream.
-    bytes_view overlap;    ///< The first bytes of the next chunk, as long.
+    std::uint64_t id;      ///< Number of the chunk, from 0.
+    std::uint64_t offset;  ///< Offset of the first byte in the domain.
+    std::uint32_t residue; ///< The sum of the bytes mod 96.
+    bytes_view data;       ///< Bytes of the chunk, valid until the next changing call on the stream.
+    bytes_view overlap;    ///< First bytes of the next chunk, valid as long as data.
 };
 
 /// Properties of a container; atlas_container_info.
 struct container_info {
-    projection_type type;             ///< Way from bytes to payload.
+    projection_type type;             ///< Type of the projection.
     std::uint32_t r96_data_classes;   ///< K; 0 for linear.
     bool keyed;                       ///< True if digests are keyed.
-    conservation_policy conservation; ///< Demand on the sum of all bytes.
+    conservation_policy conservation; ///< Requirement on the sum of all bytes.
     bool writable;                    ///< True if this handle may write.
     bool keeps_chains;                ///< True if chaining values are stored.
     std::uint32_t block_size;         ///< Block size in bytes; every commit extends the file by a multiple of it.
-    std::uint64_t newest;             ///< The newest generation; 0: none.
-    std::uint64_t oldest;             ///< The oldest generation that is kept; 0: none.
-    std::uint64_t generation_count;   ///< Generations that are kept.
-    std::uint64_t lost;               ///< The newest generation that recovery did not find; 0: none.
+    std::uint64_t newest;             ///< Number of the newest generation; 0: none.
+    std::uint64_t oldest;             ///< Number of the oldest kept generation; 0: none.
+    std::uint64_t generation_count;   ///< Number of kept generations.
+    std::uint64_t lost;               ///< Newest durable generation that recovery did not find; 0: none.
     std::uint64_t file_size;          ///< Bytes of the file up to the end of the newest generation.
     std::uint64_t base_size;          ///< Size of the base's address space; 0: none.
     file_id id;                       ///< Id of the file.
@@ -2170,42 +2179,42 @@ struct container_info {
 
 /// Properties of a generation; atlas_generation_info.
 struct generation_info {
-    std::uint64_t generation;  ///< Its number.
-    std::uint64_t previous;    ///< Number of the one before; 0: none is kept.
+    std::uint64_t generation;  ///< Number of the generation.
+    std::uint64_t previous;    ///< Number of the previous kept generation; 0: none.
     std::uint32_t residue;     ///< Sum of all bytes mod 96.
     std::int64_t time;         ///< Nanoseconds since 1970; 0: none.
     std::uint64_t domain_size; ///< Bytes of the domain.
-    std::uint64_t tile_count;  ///< Tiles of at most 1 MiB.
+    std::uint64_t tile_count;  ///< Number of tiles, each of at most 1 MiB.
     std::uint64_t note_size;   ///< Bytes of the note.
     digest root;               ///< Root of the projection.
-    digest history;            ///< Commits to this generation and all before it.
+    digest history;            ///< Digest that commits to this generation and all before it.
 };
 
 /// Properties of a parity file; atlas_parity_info.
 struct parity_info {
-    std::uint32_t unit_size;      ///< Bytes of a unit.
+    std::uint32_t unit_size;      ///< Bytes per unit.
     std::uint64_t protected_size; ///< Number of protected bytes.
-    std::uint64_t parity_size;    ///< Bytes of the parity file when it is whole.
+    std::uint64_t parity_size;    ///< Size of the complete parity file.
     std::uint64_t rows;           ///< Number of rows.
     std::uint32_t data_columns;   ///< Number of data columns.
-    std::uint32_t parity_columns; ///< Number of parity columns: so many units of each row may be lost.
-    std::uint64_t burst_size;     ///< Length of the longest run that is rebuilt wherever it begins.
+    std::uint32_t parity_columns; ///< Number of parity columns, the units of each row that may be lost.
+    std::uint64_t burst_size;     ///< Longest run of lost bytes that can be rebuilt wherever it begins.
     bool keyed;                   ///< True if the digests are keyed.
     std::optional<digest> root;   ///< The root of the protected bytes, if it is stored.
-    file_id id;                   ///< The id.
+    file_id id;                   ///< Id of the parity file.
 };
 
-/// The result of a check, which a repair begins with; atlas_parity_report.
+/// The result of a check; atlas_parity_report. Every repair begins with a check.
 struct parity_report {
     parity_verdict data;            ///< Verdict on the protected bytes.
     parity_verdict parity;          ///< Verdict on the parity file.
     std::uint64_t size;             ///< Size of the protected file as it was found.
-    std::uint64_t bad_units;        ///< Data units that differ or cannot be read.
+    std::uint64_t bad_units;        ///< Data units that differ from their digests or cannot be read.
     std::uint64_t unknown_units;    ///< Data units whose digests are lost.
     std::uint64_t bad_parity_units; ///< Parity units that are bad or unknown.
-    std::uint64_t bad_blocks;       ///< Blocks of digests that do not count.
-    std::uint64_t damaged_rows;     ///< Rows with such a unit.
-    std::uint64_t lost_rows;        ///< Rows with more of them than parity units.
+    std::uint64_t bad_blocks;       ///< Invalid blocks of digests, in the head and in the tail copy.
+    std::uint64_t damaged_rows;     ///< Rows with a damaged unit of data or parity.
+    std::uint64_t lost_rows;        ///< Rows with more damaged units than parity units.
     std::uint64_t repaired_units;   ///< Data units that a repair has written.
 
     /// True if neither the data nor the parity file is damaged.
@@ -2214,44 +2223,44 @@ struct parity_report {
 
 /// One case of a benchmark on a domain of one size; atlas_benchmark_result.
 struct benchmark_result {
-    std::string name;         ///< The case.
+    std::string name;         ///< Name of the case.
     std::uint64_t data_size;  ///< Bytes of the domain.
-    std::uint64_t iterations; ///< Iterations that count.
-    double min_ns;            ///< The fastest iteration.
-    double max_ns;            ///< The slowest iteration.
-    double mean_ns;           ///< The mean.
-    double median_ns;         ///< The median.
-    double stddev_ns;         ///< The standard deviation.
-    double bytes_per_second;  ///< data_size by the median.
+    std::uint64_t iterations; ///< Measured iterations.
+    double min_ns;            ///< Time of the fastest iteration.
+    double max_ns;            ///< Time of the slowest iteration.
+    double mean_ns;           ///< Mean time.
+    double median_ns;         ///< Median time.
+    double stddev_ns;         ///< Standard deviation of the time.
+    double bytes_per_second;  ///< data_size divided by the median.
 };
 
 /// The result of a search for damage.
 struct damage_report {
     std::vector<damage> ranges; ///< The damaged ranges, in the order of the search.
-    atlas::status outcome;      ///< status::ok: nothing is damaged. Else the status that the search ended with.
+    atlas::status outcome;      ///< status::ok: nothing is damaged. Else the status of the search.
 
-    /// True if nothing is damaged, and everything was looked at.
+    /// True if nothing is damaged, and every byte was checked.
     bool intact() const noexcept { return outcome == atlas::status::ok; }
 };
 
-/// One change of a domain; atlas_delta. The bytes of an insertion and an update are borrowed until it is applied.
+/// One change of a domain; atlas_delta. The bytes of an insertion or an update are borrowed until the delta is applied.
 struct delta : atlas_delta {
-    /// Bytes go in before the byte at `offset`.
+    /// Inserts `bytes` before the byte at `offset`.
     static delta insert(std::uint64_t offset, bytes_view bytes) noexcept
     {
         return {{ATLAS_CHANGE_INSERT, offset, 0, 0, bytes.data(), bytes.size()}};
     }
-    /// `length` bytes at `offset` are replaced by others.
+    /// Replaces `length` bytes at `offset` by `bytes`, whose length may differ.
     static delta update(std::uint64_t offset, std::uint64_t length, bytes_view bytes) noexcept
     {
         return {{ATLAS_CHANGE_UPDATE, offset, length, 0, bytes.data(), bytes.size()}};
     }
-    /// `length` bytes at `offset` are removed.
+    /// Removes `length` bytes at `offset`.
     static delta erase(std::uint64_t offset, std::uint64_t length) noexcept
     {
         return {{ATLAS_CHANGE_DELETE, offset, length, 0, nullptr, 0}};
     }
-    /// `length` bytes at `offset` are cut and go in before the byte that was at `destination`.
+    /// Cuts `length` bytes at `offset` and inserts them before the byte that was at `destination` before the move.
     static delta move(std::uint64_t offset, std::uint64_t length, std::uint64_t destination) noexcept
     {
         return {{ATLAS_CHANGE_MOVE, offset, length, destination, nullptr, 0}};
@@ -2261,13 +2270,13 @@ struct delta : atlas_delta {
 
 class compressed_shard;
 
-/// A region of a domain with its bytes and their proof against the root; atlas_shard. Its bytes were verified before
-/// there was a handle.
+/// A region of a domain with its bytes and their proof against the root; atlas_shard. The bytes were verified before
+/// the handle was created.
 class shard : public detail::handle<atlas_shard, atlas_shard_destroy> {
 public:
     using handle::handle;
 
-    /// deserialize() with the error in the result.
+    /// Like deserialize(), but returns the error in the result instead of throwing.
     static result<shard> try_deserialize(bytes_view bytes, const verify_options &trust = {}, const limits &accepted = {},
                                          const operation &op = {})
     {
@@ -2276,7 +2285,7 @@ public:
             return atlas_shard_deserialize(bytes.data(), bytes.size(), &accepted.raw(), &verify, c, out);
         });
     }
-    /// info() with the error in the result.
+    /// Like info(), but returns the error in the result instead of throwing.
     result<shard_info> try_info() const
     {
         auto c = detail::sized<atlas_shard_info>();
@@ -2287,7 +2296,7 @@ public:
         std::memcpy(made.class_mask.data(), c.class_mask, made.class_mask.size());
         return detail::checked<shard_info>(given, made);
     }
-    /// data() with the error in the result.
+    /// Like data(), but returns the error in the result instead of throwing.
     result<bytes_view> try_data() const
     {
         const std::uint8_t *data = nullptr;
@@ -2295,29 +2304,29 @@ public:
         const auto given = atlas_shard_data(get(), &data, &size);
         return detail::checked<bytes_view>(given, bytes_view(data, size));
     }
-    /// read() with the error in the result.
+    /// Like read(), but returns the error in the result instead of throwing.
     result<void> try_read(std::uint64_t offset, bytes_span to) const
     {
         return detail::checked(atlas_shard_read(get(), offset, to.data(), to.size()));
     }
-    /// verify() with the error in the result.
+    /// Like verify(), but returns the error in the result instead of throwing.
     result<void> try_verify(const verify_options &trust = {}, const operation &op = {}) const
     {
         const auto verify = trust.raw();
         return detail::call(op).run([&](auto *c) { return atlas_shard_verify(get(), &verify, c); });
     }
-    /// serialize() with the error in the result.
+    /// Like serialize(), but returns the error in the result instead of throwing.
     result<buffer> try_serialize() const
     {
         atlas_buffer made = {nullptr, 0};
         const auto given = atlas_shard_serialize(get(), &made);
         return detail::checked<buffer>(given, buffer(made));
     }
-    /// compress() with the error in the result.
+    /// Like compress(), but returns the error in the result instead of throwing.
     inline result<compressed_shard> try_compress(const compression_config &config = {}, const operation &op = {}) const;
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-    /// The shard that bytes encode, verified; atlas_shard_deserialize().
+    /// Returns the shard that bytes encode, verified; atlas_shard_deserialize().
     ///
     ///     auto shard = atlas::shard::deserialize(bytes, root);
     static shard deserialize(bytes_view bytes, const verify_options &trust = {}, const limits &accepted = {},
@@ -2325,34 +2334,34 @@ public:
     {
         return try_deserialize(bytes, trust, accepted, op).value();
     }
-    /// Properties of the shard; atlas_shard_get_info().
+    /// Returns the properties of the shard; atlas_shard_get_info().
     shard_info info() const { return try_info().value(); }
-    /// Its payload, borrowed until it is destroyed; atlas_shard_data().
+    /// Returns the payload of the shard, borrowed until the shard is destroyed; atlas_shard_data().
     bytes_view data() const { return try_data().value(); }
     /// Fills memory with the domain's bytes from `offset` on, which lie in the shard; atlas_shard_read().
     void read(std::uint64_t offset, bytes_span to) const { try_read(offset, to).value(); }
     /// Hashes the bytes again and checks their proof; atlas_shard_verify().
     void verify(const verify_options &trust = {}, const operation &op = {}) const { try_verify(trust, op).value(); }
-    /// The one encoding of the shard; atlas_shard_serialize().
+    /// Returns the only encoding of the shard; atlas_shard_serialize().
     buffer serialize() const { return try_serialize().value(); }
-    /// The shard with a payload that takes less room; atlas_shard_compress().
+    /// Returns the shard with a compressed payload; atlas_shard_compress().
     inline compressed_shard compress(const compression_config &config = {}, const operation &op = {}) const;
 #endif
 };
 
-/// A shard whose payload takes less room; atlas_compressed_shard.
+/// A shard with a compressed payload; atlas_compressed_shard.
 class compressed_shard : public detail::handle<atlas_compressed_shard, atlas_compressed_shard_destroy> {
 public:
     using handle::handle;
 
-    /// deserialize() with the error in the result.
+    /// Like deserialize(), but returns the error in the result instead of throwing.
     static result<compressed_shard> try_deserialize(bytes_view bytes, const limits &accepted = {})
     {
         atlas_compressed_shard *made = nullptr;
         const auto given = atlas_compressed_shard_deserialize(bytes.data(), bytes.size(), &accepted.raw(), &made);
         return detail::checked<compressed_shard>(given, compressed_shard(made));
     }
-    /// info() with the error in the result.
+    /// Like info(), but returns the error in the result instead of throwing.
     result<compressed_info> try_info() const
     {
         auto c = detail::sized<atlas_compressed_info>();
@@ -2361,19 +2370,19 @@ public:
                                                                        c.level, c.residue, c.original_size,
                                                                        c.compressed_size, c.filters});
     }
-    /// read() with the error in the result.
+    /// Like read(), but returns the error in the result instead of throwing.
     result<void> try_read(std::uint64_t offset, bytes_span to) const
     {
         return detail::checked(atlas_compressed_shard_read(get(), offset, to.data(), to.size()));
     }
-    /// serialize() with the error in the result.
+    /// Like serialize(), but returns the error in the result instead of throwing.
     result<buffer> try_serialize() const
     {
         atlas_buffer made = {nullptr, 0};
         const auto given = atlas_compressed_shard_serialize(get(), &made);
         return detail::checked<buffer>(given, buffer(made));
     }
-    /// decompress() with the error in the result.
+    /// Like decompress(), but returns the error in the result instead of throwing.
     result<shard> try_decompress(const verify_options &trust = {}, const operation &op = {}) const
     {
         const auto verify = trust.raw();
@@ -2382,18 +2391,18 @@ public:
     }
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-    /// The compressed shard that bytes encode; atlas_compressed_shard_deserialize().
+    /// Returns the compressed shard that bytes encode; atlas_compressed_shard_deserialize().
     static compressed_shard deserialize(bytes_view bytes, const limits &accepted = {})
     {
         return try_deserialize(bytes, accepted).value();
     }
-    /// Its properties; atlas_compressed_shard_get_info().
+    /// Returns the properties of the compressed shard; atlas_compressed_shard_get_info().
     compressed_info info() const { return try_info().value(); }
     /// Fills memory with the payload from `offset` on; atlas_compressed_shard_read().
     void read(std::uint64_t offset, bytes_span to) const { try_read(offset, to).value(); }
-    /// Its one encoding; atlas_compressed_shard_serialize().
+    /// Returns the only encoding of the compressed shard; atlas_compressed_shard_serialize().
     buffer serialize() const { return try_serialize().value(); }
-    /// The shard that went in, verified; atlas_shard_decompress().
+    /// Returns the original shard, verified; atlas_shard_decompress().
     shard decompress(const verify_options &trust = {}, const operation &op = {}) const
     {
         return try_decompress(trust, op).value();
@@ -2414,19 +2423,19 @@ inline compressed_shard shard::compress(const compression_config &config, const 
 }
 #endif
 
-/// Compresses and decompresses batches, and keeps count; atlas_compression_manager.
+/// Compresses and decompresses batches, and keeps statistics; atlas_compression_manager.
 class compression_manager : public detail::handle<atlas_compression_manager, atlas_compression_manager_destroy> {
 public:
     using handle::handle;
 
-    /// create() with the error in the result.
+    /// Like create(), but returns the error in the result instead of throwing.
     static result<compression_manager> try_create(const compression_config &config = {})
     {
         atlas_compression_manager *made = nullptr;
         const auto given = atlas_compression_manager_create(&config.raw(), &made);
         return detail::checked<compression_manager>(given, compression_manager(made));
     }
-    /// compress() with the error in the result.
+    /// Like compress(), but returns the error in the result instead of throwing.
     result<std::vector<compressed_shard>> try_compress(list_view<shard> shards, const operation &op = {})
     {
         const auto handles = detail::handles_of(shards);
@@ -2434,7 +2443,7 @@ public:
             return atlas_compression_manager_compress_batch(get(), handles.data(), handles.size(), c, out);
         });
     }
-    /// decompress() with the error in the result.
+    /// Like decompress(), but returns the error in the result instead of throwing.
     result<std::vector<shard>> try_decompress(list_view<compressed_shard> compressed, const verify_options &trust = {},
                                               const operation &op = {})
     {
@@ -2444,7 +2453,7 @@ public:
             return atlas_compression_manager_decompress_batch(get(), handles.data(), handles.size(), &verify, c, out);
         });
     }
-    /// stats() with the error in the result.
+    /// Like stats(), but returns the error in the result instead of throwing.
     result<compression_stats> try_stats() const
     {
         auto c = detail::sized<atlas_compression_stats>();
@@ -2456,14 +2465,15 @@ public:
     }
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-    /// A manager with one configuration; atlas_compression_manager_create().
+    /// Creates a manager with one configuration; atlas_compression_manager_create().
     static compression_manager create(const compression_config &config = {}) { return try_create(config).value(); }
     /// Compresses shards in parallel, all or none; atlas_compression_manager_compress_batch().
     std::vector<compressed_shard> compress(list_view<shard> shards, const operation &op = {})
     {
         return try_compress(shards, op).value();
     }
-    /// Decompresses and verifies, all or none; atlas_compression_manager_decompress_batch().
+    /// Decompresses and verifies compressed shards in parallel, all or none;
+    /// atlas_compression_manager_decompress_batch().
     std::vector<shard> decompress(list_view<compressed_shard> compressed, const verify_options &trust = {},
                                   const operation &op = {})
     {
@@ -2483,7 +2493,7 @@ class projection : public detail::handle<atlas_projection, atlas_projection_dest
 public:
     using handle::handle;
 
-    /// create() with the error in the result.
+    /// Like create(), but returns the error in the result instead of throwing.
     static result<projection> try_create(const source &from, projection_type type = projection_type::linear,
                                          const projection_options &options = {}, const operation &op = {})
     {
@@ -2492,7 +2502,7 @@ public:
             return atlas_projection_create(detail::number(type), from.get(), &raw, c, out);
         });
     }
-    /// stream() with the error in the result.
+    /// Like stream(), but returns the error in the result instead of throwing.
     static result<projection> try_stream(const source &from, const stream_config &config = {},
                                          projection_type type = projection_type::linear,
                                          const projection_options &options = {}, const operation &op = {})
@@ -2502,7 +2512,7 @@ public:
             return atlas_stream_project(detail::number(type), from.get(), &raw, &config.raw(), c, out);
         });
     }
-    /// info() with the error in the result.
+    /// Like info(), but returns the error in the result instead of throwing.
     result<projection_info> try_info() const
     {
         auto c = detail::sized<atlas_projection_info>();
@@ -2512,7 +2522,7 @@ public:
                                    c.residue, c.correction, c.width, c.height, c.r96_data_classes, c.keyed != 0,
                                    c.canonical != 0});
     }
-    /// root() with the error in the result.
+    /// Like root(), but returns the error in the result instead of throwing.
     result<digest> try_root(const operation &op = {}) const
     {
         digest made;
@@ -2522,43 +2532,43 @@ public:
         }
         return made;
     }
-    /// tile() with the error in the result.
+    /// Like tile(), but returns the error in the result instead of throwing.
     result<tile_info> try_tile(std::uint64_t index) const
     {
         auto c = detail::sized<atlas_tile_info>();
         const auto given = atlas_projection_get_tile(get(), index, &c);
         return detail::checked<tile_info>(given, tile_info{c.residue, c.offset, c.length, digest(c.witness)});
     }
-    /// snapshot() with the error in the result.
+    /// Like snapshot(), but returns the error in the result instead of throwing.
     result<projection> try_snapshot() const
     {
         atlas_projection *made = nullptr;
         const auto given = atlas_projection_snapshot(get(), &made);
         return detail::checked<projection>(given, projection(made));
     }
-    /// read() with the error in the result.
+    /// Like read(), but returns the error in the result instead of throwing.
     result<void> try_read(std::uint64_t offset, bytes_span to) const
     {
         return detail::checked(atlas_projection_read(get(), offset, to.data(), to.size()));
     }
-    /// verify() with the error in the result.
+    /// Like verify(), but returns the error in the result instead of throwing.
     result<void> try_verify(const operation &op = {}) const
     {
         return detail::call(op).run([&](auto *c) { return atlas_projection_verify(get(), c); });
     }
-    /// write_file() with the error in the result.
+    /// Like write_file(), but returns the error in the result instead of throwing.
     result<void> try_write_file(const path_view &path, const operation &op = {}) const
     {
         return detail::call(op).run([&](auto *c) { return atlas_projection_write_file(get(), path.c_str(), c); });
     }
 
-    /// extract() with the error in the result.
+    /// Like extract(), but returns the error in the result instead of throwing.
     result<shard> try_extract(const region &part, const operation &op = {}) const
     {
         return detail::call(op).make<shard>(
             [&](auto *c, auto **out) { return atlas_shard_extract(get(), &part, c, out); });
     }
-    /// extract_batch() with the error in the result.
+    /// Like extract_batch(), but returns the error in the result instead of throwing.
     result<std::vector<shard>> try_extract_batch(list_view<region> parts, const extract_options &options = {},
                                                  const operation &op = {}) const
     {
@@ -2566,7 +2576,7 @@ public:
             return atlas_shard_extract_batch(get(), parts.data(), parts.size(), &options.raw(), c, out);
         });
     }
-    /// extract_classes() with the error in the result.
+    /// Like extract_classes(), but returns the error in the result instead of throwing.
     result<std::vector<shard>> try_extract_classes(list_view<std::uint8_t> classes,
                                                    std::optional<region> part = std::nullopt,
                                                    const operation &op = {}) const
@@ -2576,51 +2586,51 @@ public:
         });
     }
 
-    /// configure_incremental() with the error in the result.
+    /// Like configure_incremental(), but returns the error in the result instead of throwing.
     result<void> try_configure_incremental(const incremental_config &config = {})
     {
         return detail::checked(atlas_projection_configure_incremental(get(), &config.raw()));
     }
-    /// apply() with the error in the result.
+    /// Like apply(), but returns the error in the result instead of throwing.
     result<void> try_apply(const delta &change)
     {
         const atlas_delta &c = change;
         return without_operation(atlas_projection_apply(get(), &c));
     }
-    /// apply_batch() with the error in the result.
+    /// Like apply_batch(), but returns the error in the result instead of throwing.
     result<void> try_apply_batch(list_view<delta> changes)
     {
         const std::vector<atlas_delta> c(changes.begin(), changes.end());
         return without_operation(atlas_projection_apply_batch(get(), c.data(), c.size()));
     }
-    /// insert() with the error in the result.
+    /// Like insert(), but returns the error in the result instead of throwing.
     result<void> try_insert(std::uint64_t offset, bytes_view bytes) { return try_apply(delta::insert(offset, bytes)); }
-    /// update() with the error in the result.
+    /// Like update(), but returns the error in the result instead of throwing.
     result<void> try_update(std::uint64_t offset, std::uint64_t length, bytes_view bytes)
     {
         return try_apply(delta::update(offset, length, bytes));
     }
-    /// erase() with the error in the result.
+    /// Like erase(), but returns the error in the result instead of throwing.
     result<void> try_erase(std::uint64_t offset, std::uint64_t length) { return try_apply(delta::erase(offset, length)); }
-    /// move() with the error in the result.
+    /// Like move(), but returns the error in the result instead of throwing.
     result<void> try_move(std::uint64_t offset, std::uint64_t length, std::uint64_t destination)
     {
         return try_apply(delta::move(offset, length, destination));
     }
-    /// insert_source() with the error in the result.
+    /// Like insert_source(), but returns the error in the result instead of throwing.
     result<void> try_insert_source(std::uint64_t offset, const source &from, const operation &op = {})
     {
         return detail::call(op).run(
             [&](auto *c) { return atlas_projection_insert_source(get(), offset, from.get(), c); });
     }
-    /// rollback() with the error in the result.
+    /// Like rollback(), but returns the error in the result instead of throwing.
     result<void> try_rollback(std::uint64_t count = 1)
     {
         return without_operation(atlas_projection_rollback(get(), count));
     }
     /// Returns the number of deltas that can be undone; atlas_projection_history_len().
     std::uint64_t history_len() const noexcept { return atlas_projection_history_len(get()); }
-    /// stats() with the error in the result.
+    /// Like stats(), but returns the error in the result instead of throwing.
     result<incremental_stats> try_stats() const
     {
         auto c = detail::sized<atlas_incremental_stats>();
@@ -2630,13 +2640,13 @@ public:
                                      c.move_operations, c.rollbacks, c.bytes_modified, c.conservation_violations,
                                      c.avg_update_time_ns});
     }
-    /// optimize() with the error in the result.
+    /// Like optimize(), but returns the error in the result instead of throwing.
     result<void> try_optimize(const operation &op = {})
     {
         return detail::call(op).run([&](auto *c) { return atlas_projection_optimize(get(), c); });
     }
 
-    /// find_damage() with the error in the result.
+    /// Like find_damage(), but returns the error in the result instead of throwing.
     result<damage_report> try_find_damage(const regions &where = {}, const operation &op = {}) const
     {
         damage_report found{{}, atlas::status::ok};
@@ -2647,7 +2657,7 @@ public:
         found.outcome = *outcome;
         return found;
     }
-    /// each_damage() with the error in the result.
+    /// Like each_damage(), but returns the error in the result instead of throwing.
     result<atlas::status> try_each_damage(const damage_callback &told, const regions &where = {},
                                           const operation &op = {}) const
     {
@@ -2666,7 +2676,7 @@ public:
             return given.error();
         }
     }
-    /// repair_file() with the error in the result.
+    /// Like repair_file(), but returns the error in the result instead of throwing.
     result<void> try_repair_file(const path_view &path, const damage_callback &agreed, const regions &where = {},
                                  const operation &op = {}) const
     {
@@ -2677,7 +2687,7 @@ public:
                                                 c);
         });
     }
-    /// diff() with the error in the result.
+    /// Like diff(), but returns the error in the result instead of throwing.
     result<std::vector<region>> try_diff(const projection &other, const operation &op = {}) const
     {
         detail::call call(op);
@@ -2686,20 +2696,20 @@ public:
         });
     }
 
-    /// transform() with the error in the result.
+    /// Like transform(), but returns the error in the result instead of throwing.
     result<void> try_transform(const plane_transform &by)
     {
         const atlas_transform_params c = {by.scaling_factor, by.rotation_angle, by.translation_x, by.translation_y};
         return detail::checked(atlas_projection_transform(get(), &c));
     }
-    /// tile_bounds() with the error in the result.
+    /// Like tile_bounds(), but returns the error in the result instead of throwing.
     result<box> try_tile_bounds(std::uint64_t index) const
     {
         double c[4] = {0, 0, 0, 0};
         const auto given = atlas_projection_tile_bounds(get(), index, c);
         return detail::checked<box>(given, box{c[0], c[1], c[2], c[3]});
     }
-    /// tile_at() with the error in the result.
+    /// Like tile_at(), but returns the error in the result instead of throwing.
     result<std::uint64_t> try_tile_at(double x, double y) const
     {
         std::uint64_t index = 0;
@@ -2708,30 +2718,30 @@ public:
     }
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-    /// Projects a source: hashes everything; atlas_projection_create().
+    /// Projects a source: hashes all of its bytes; atlas_projection_create().
     static projection create(const source &from, projection_type type = projection_type::linear,
                              const projection_options &options = {}, const operation &op = {})
     {
         return try_create(from, type, options, op).value();
     }
-    /// The same in memory that the configuration bounds; atlas_stream_project().
+    /// Projects a source in memory bounded by the configuration; atlas_stream_project().
     static projection stream(const source &from, const stream_config &config = {},
                              projection_type type = projection_type::linear, const projection_options &options = {},
                              const operation &op = {})
     {
         return try_stream(from, config, type, options, op).value();
     }
-    /// Properties of the present state; atlas_projection_get_info().
+    /// Returns the properties of the present state; atlas_projection_get_info().
     projection_info info() const { return try_info().value(); }
-    /// The root of the present state; atlas_projection_root().
+    /// Returns the root of the present state; atlas_projection_root().
     digest root(const operation &op = {}) const { return try_root(op).value(); }
-    /// Properties of a tile; atlas_projection_get_tile().
+    /// Returns the properties of a tile; atlas_projection_get_tile().
     tile_info tile(std::uint64_t index) const { return try_tile(index).value(); }
-    /// The tiles of the present state, a random-access range.
+    /// Returns the tiles of the present state, a random-access range.
     ///
     ///     for (const atlas::tile_info &tile : projection.tiles()) total += tile.length;
     inline tile_range tiles() const;
-    /// A second handle on the present state; atlas_projection_snapshot().
+    /// Returns a second handle on the present state; atlas_projection_snapshot().
     projection snapshot() const { return try_snapshot().value(); }
     /// Fills memory with the bytes from `offset` on, not verified; atlas_projection_read().
     void read(std::uint64_t offset, bytes_span to) const { try_read(offset, to).value(); }
@@ -2740,42 +2750,43 @@ public:
     /// Writes the domain to a file, verified; atlas_projection_write_file().
     void write_file(const path_view &path, const operation &op = {}) const { try_write_file(path, op).value(); }
 
-    /// Cuts a region out, with its proof; atlas_shard_extract().
+    /// Extracts a region with its proof; atlas_shard_extract().
     shard extract(const region &part, const operation &op = {}) const { return try_extract(part, op).value(); }
-    /// Cuts many regions out, all or none; atlas_shard_extract_batch().
+    /// Extracts many regions with their proofs, all or none; atlas_shard_extract_batch().
     std::vector<shard> extract_batch(list_view<region> parts, const extract_options &options = {},
                                      const operation &op = {}) const
     {
         return try_extract_batch(parts, options, op).value();
     }
-    /// One shard per class of an R96 projection, of a region or of all; atlas_shard_extract_classes().
+    /// Extracts classes of an R96 projection, one shard per class, of a region or of the whole domain;
+    /// atlas_shard_extract_classes().
     std::vector<shard> extract_classes(list_view<std::uint8_t> classes, std::optional<region> part = std::nullopt,
                                        const operation &op = {}) const
     {
         return try_extract_classes(classes, part, op).value();
     }
 
-    /// Sets how later updates run; atlas_projection_configure_incremental().
+    /// Sets the configuration of later updates; atlas_projection_configure_incremental().
     void configure_incremental(const incremental_config &config = {}) { try_configure_incremental(config).value(); }
     /// Applies one delta; atlas_projection_apply().
     void apply(const delta &change) { try_apply(change).value(); }
     /// Applies deltas in order, all or none; atlas_projection_apply_batch().
     void apply_batch(list_view<delta> changes) { try_apply_batch(changes).value(); }
-    /// Bytes go in before the byte at `offset`.
+    /// Inserts `bytes` before the byte at `offset`.
     void insert(std::uint64_t offset, bytes_view bytes) { try_insert(offset, bytes).value(); }
-    /// `length` bytes at `offset` are replaced by others.
+    /// Replaces `length` bytes at `offset` by `bytes`, whose length may differ.
     void update(std::uint64_t offset, std::uint64_t length, bytes_view bytes)
     {
         try_update(offset, length, bytes).value();
     }
-    /// `length` bytes at `offset` are removed.
+    /// Removes `length` bytes at `offset`.
     void erase(std::uint64_t offset, std::uint64_t length) { try_erase(offset, length).value(); }
-    /// `length` bytes at `offset` are cut and go in before the byte that was at `destination`.
+    /// Cuts `length` bytes at `offset` and inserts them before the byte that was at `destination` before the move.
     void move(std::uint64_t offset, std::uint64_t length, std::uint64_t destination)
     {
         try_move(offset, length, destination).value();
     }
-    /// All bytes of a source go in before the byte at `offset`, without a copy; atlas_projection_insert_source().
+    /// Inserts all bytes of a source before the byte at `offset`, without a copy; atlas_projection_insert_source().
     void insert_source(std::uint64_t offset, const source &from, const operation &op = {})
     {
         try_insert_source(offset, from, op).value();
@@ -2784,11 +2795,12 @@ public:
     void rollback(std::uint64_t count = 1) { try_rollback(count).value(); }
     /// Returns counts of the changes so far; atlas_projection_get_incremental_stats().
     incremental_stats stats() const { return try_stats().value(); }
-    /// Back to full tiles from offset 0, and an empty history; atlas_projection_optimize().
+    /// Restores full tiles from offset 0, and empties the history; atlas_projection_optimize().
     void optimize(const operation &op = {}) { try_optimize(op).value(); }
 
-    /// Every damaged range; atlas_projection_find_damage(). Damage is no error: the outcome is status::witness then,
-    /// status::conservation if only a sum differs, status::incomplete if a base was not there.
+    /// Lists every damaged range; atlas_projection_find_damage(). Damage is no error: the outcome is then
+    /// status::witness, or status::conservation if only a sum differs. The outcome status::incomplete means that a base
+    /// was not attached.
     [[nodiscard]] damage_report find_damage(const regions &where = {}, const operation &op = {}) const
     {
         return try_find_damage(where, op).value();
@@ -2800,14 +2812,14 @@ public:
     {
         return try_each_damage(told, where, op).value();
     }
-    /// Writes the right bytes over the damaged ranges of a file that the callback agrees to;
+    /// Repairs a file in place: writes the right bytes over each damaged range that the callback accepts;
     /// atlas_projection_repair_file().
     void repair_file(const path_view &path, const damage_callback &agreed, const regions &where = {},
                      const operation &op = {}) const
     {
         try_repair_file(path, agreed, where, op).value();
     }
-    /// Ranges whose bytes may differ from those of another projection; atlas_projection_diff().
+    /// Returns the ranges whose bytes may differ from the bytes of another projection; atlas_projection_diff().
     std::vector<region> diff(const projection &other, const operation &op = {}) const
     {
         return try_diff(other, op).value();
@@ -2815,9 +2827,9 @@ public:
 
     /// Maps the tile plane; atlas_projection_transform().
     void transform(const plane_transform &by) { try_transform(by).value(); }
-    /// The box around a transformed tile; atlas_projection_tile_bounds().
+    /// Returns the box around a transformed tile; atlas_projection_tile_bounds().
     box tile_bounds(std::uint64_t index) const { return try_tile_bounds(index).value(); }
-    /// The tile at a point of the transformed plane; atlas_projection_tile_at().
+    /// Returns the tile at a point of the transformed plane; atlas_projection_tile_at().
     std::uint64_t tile_at(double x, double y) const { return try_tile_at(x, y).value(); }
 #endif
 
@@ -2826,7 +2838,8 @@ private:
 };
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-/// The tiles of a projection. Each access asks the projection, which must live as long, and throws if that fails.
+/// The tiles of a projection. Each access calls the projection, which must outlive the range, and throws if that call
+/// fails.
 class tile_range {
 public:
     /// A place in the range.
@@ -2843,20 +2856,21 @@ public:
         public:
             /// Keeps a tile.
             explicit pointer(const tile_info &held) noexcept : held_(held) {}
-            /// Its fields.
+            /// The fields of the tile.
             const tile_info *operator->() const noexcept { return &held_; }
 
         private:
             tile_info held_;
         };
-        /// For the algorithms before C++20, which ask for no more than this one can do.
+        /// For algorithms of C++17. An iterator that returns values is formally an input iterator, but these algorithms
+        /// need nothing that this iterator lacks.
         using iterator_category = std::random_access_iterator_tag;
 #if defined(__cpp_lib_ranges)
         /// For std::ranges.
         using iterator_concept = std::random_access_iterator_tag;
 #endif
 
-        /// A place in no range.
+        /// An iterator that belongs to no range.
         iterator() = default;
         /// The place of tile `at`.
         iterator(const projection *of, std::uint64_t at) noexcept : of_(of), at_(at) {}
@@ -2865,7 +2879,7 @@ public:
         tile_info operator*() const { return of_->tile(at_); }
         /// The fields of the tile.
         pointer operator->() const { return pointer(**this); }
-        /// The tile so many places further.
+        /// The tile `by` places further.
         tile_info operator[](difference_type by) const { return *(*this + by); }
         /// Number of the tile.
         std::uint64_t index() const noexcept { return at_; }
@@ -2890,35 +2904,35 @@ public:
             at_ -= static_cast<std::uint64_t>(by);
             return *this;
         }
-        /// Returns the place that lies further.
+        /// Returns the place `by` tiles further.
         friend iterator operator+(iterator from, difference_type by) noexcept { return from += by; }
-        /// Returns the place that lies further.
+        /// Returns the place `by` tiles further.
         friend iterator operator+(difference_type by, iterator from) noexcept { return from += by; }
-        /// Returns the place that lies before.
+        /// Returns the place `by` tiles before.
         friend iterator operator-(iterator from, difference_type by) noexcept { return from -= by; }
-        /// Returns the distance of two places.
+        /// Returns the number of tiles from `right` to `left`.
         friend difference_type operator-(const iterator &left, const iterator &right) noexcept
         {
             return static_cast<difference_type>(left.at_ - right.at_);
         }
-        /// True if they are the same.
+        /// True if both are the same place.
         friend bool operator==(const iterator &left, const iterator &right) noexcept { return left.at_ == right.at_; }
         /// True if they differ.
         friend bool operator!=(const iterator &left, const iterator &right) noexcept { return left.at_ != right.at_; }
-        /// True if the left one comes first.
+        /// True if `left` comes before `right`.
         friend bool operator<(const iterator &left, const iterator &right) noexcept { return left.at_ < right.at_; }
-        /// True if the right one comes first.
+        /// True if `right` comes before `left`.
         friend bool operator>(const iterator &left, const iterator &right) noexcept { return right < left; }
-        /// True if the right one does not come first.
+        /// True if `right` does not come before `left`.
         friend bool operator<=(const iterator &left, const iterator &right) noexcept { return !(right < left); }
-        /// True if the left one does not come first.
+        /// True if `left` does not come before `right`.
         friend bool operator>=(const iterator &left, const iterator &right) noexcept { return !(left < right); }
 
     private:
         const projection *of_ = nullptr;
         std::uint64_t at_ = 0;
     };
-    /// There is no other kind of place.
+    /// The tiles are never writable, so that iterator and const_iterator are the same type.
     using const_iterator = iterator;
 
     /// The first `count` tiles of a projection.
@@ -2950,7 +2964,7 @@ class reconstruction : public detail::handle<atlas_reconstruction, atlas_reconst
 public:
     using handle::handle;
 
-    /// create() with the error in the result.
+    /// Like create(), but returns the error in the result instead of throwing.
     static result<reconstruction> try_create(const reconstruction_options &options = {})
     {
         const auto raw = options.raw();
@@ -2958,16 +2972,16 @@ public:
         const auto given = atlas_reconstruction_create(&raw, &made);
         return detail::checked<reconstruction>(given, reconstruction(made));
     }
-    /// add() with the error in the result.
+    /// Like add(), but returns the error in the result instead of throwing.
     result<void> try_add(const shard &part, const operation &op = {})
     {
         return detail::call(op).run([&](auto *c) { return atlas_reconstruction_add(get(), part.get(), c); });
     }
-    /// True if every byte has come; atlas_reconstruction_is_complete().
+    /// True if every byte was added; atlas_reconstruction_is_complete().
     bool complete() const noexcept { return atlas_reconstruction_is_complete(get()); }
     /// Returns the number of further classes that an R96 domain needs; atlas_reconstruction_classes_needed().
     std::uint32_t classes_needed() const noexcept { return atlas_reconstruction_classes_needed(get()); }
-    /// missing() with the error in the result.
+    /// Like missing(), but returns the error in the result instead of throwing.
     result<std::vector<region>> try_missing() const
     {
         const operation plain;
@@ -2976,7 +2990,7 @@ public:
             return atlas_reconstruction_missing(get(), list, count);
         });
     }
-    /// finish() with the error in the result.
+    /// Like finish(), but returns the error in the result instead of throwing.
     result<projection> try_finish(const operation &op = {})
     {
         return detail::call(op).make<projection>(
@@ -2984,13 +2998,13 @@ public:
     }
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-    /// Begins; atlas_reconstruction_create().
+    /// Begins a reconstruction; atlas_reconstruction_create().
     static reconstruction create(const reconstruction_options &options = {}) { return try_create(options).value(); }
     /// Verifies a shard and takes its bytes; atlas_reconstruction_add().
     void add(const shard &part, const operation &op = {}) { try_add(part, op).value(); }
-    /// The ranges that are still missing; atlas_reconstruction_missing().
+    /// Returns the ranges that are still missing; atlas_reconstruction_missing().
     std::vector<region> missing() const { return try_missing().value(); }
-    /// The rebuilt domain; atlas_reconstruction_finish().
+    /// Returns the projection of the rebuilt domain; atlas_reconstruction_finish().
     projection finish(const operation &op = {}) { return try_finish(op).value(); }
 #endif
 };
@@ -3006,10 +3020,10 @@ class stream {
 public:
     /// Streams nothing.
     stream() = default;
-    /// Takes a C handle over.
+    /// Takes over a C handle.
     explicit stream(atlas_stream *taken) : stream(std::make_unique<running>(operation())) { handle_.reset(taken); }
 
-    /// open() with the error in the result.
+    /// Like open(), but returns the error in the result instead of throwing.
     static result<stream> try_open(const source &from, const stream_config &config = {},
                                    projection_type type = projection_type::linear,
                                    const projection_options &options = {}, const operation &op = {})
@@ -3019,26 +3033,26 @@ public:
             return atlas_stream_open(detail::number(type), from.get(), &raw, &config.raw(), c, out);
         });
     }
-    /// open_push() with the error in the result.
+    /// Like open_push(), but returns the error in the result instead of throwing.
     static result<stream> try_open_push(const stream_config &config = {},
                                         projection_type type = projection_type::linear,
                                         const projection_options &options = {}, const operation &op = {})
     {
         return begin_to(nullptr, config, type, options, op);
     }
-    /// open_push_file() with the error in the result.
+    /// Like open_push_file(), but returns the error in the result instead of throwing.
     static result<stream> try_open_push_file(const path_view &path, const stream_config &config = {},
                                              projection_type type = projection_type::linear,
                                              const projection_options &options = {}, const operation &op = {})
     {
         return begin_to(path.c_str(), config, type, options, op);
     }
-    /// push() with the error in the result.
+    /// Like push(), but returns the error in the result instead of throwing.
     result<void> try_push(bytes_view bytes)
     {
         return settle(atlas_stream_push(get(), bytes.data(), bytes.size()));
     }
-    /// next() with the error in the result.
+    /// Like next(), but returns the error in the result instead of throwing.
     result<std::optional<chunk>> try_next()
     {
         auto c = detail::sized<atlas_chunk>();
@@ -3052,7 +3066,7 @@ public:
         }
         return std::optional<chunk>(chunk{c.id, c.offset, c.residue, {c.data, c.size}, {c.overlap, c.overlap_size}});
     }
-    /// progress() with the error in the result.
+    /// Like progress(), but returns the error in the result instead of throwing.
     result<progress_state> try_progress() const
     {
         auto c = detail::sized<atlas_progress>();
@@ -3062,7 +3076,7 @@ public:
     }
     /// True if every byte was processed; atlas_stream_is_complete().
     bool complete() const noexcept { return atlas_stream_is_complete(get()); }
-    /// finish() with the error in the result.
+    /// Like finish(), but returns the error in the result instead of throwing.
     result<projection> try_finish()
     {
         atlas_projection *made = nullptr;
@@ -3077,7 +3091,7 @@ public:
 
     /// The C handle, which stays owned.
     atlas_stream *get() const noexcept { return handle_.get(); }
-    /// True if it owns something.
+    /// True if this handle owns an object.
     explicit operator bool() const noexcept { return static_cast<bool>(handle_); }
     /// Releases the C handle together with the operation that it runs with, which must be destroyed after the handle.
     [[nodiscard]] std::pair<atlas_stream *, std::shared_ptr<void>> release() noexcept
@@ -3086,7 +3100,8 @@ public:
     }
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-    /// Begins to stream a source; atlas_stream_open(). The operation is copied, a pool given to it must live longer.
+    /// Begins to stream a source; atlas_stream_open(). The operation is copied; a pool that it names must outlive the
+    /// stream.
     static stream open(const source &from, const stream_config &config = {},
                        projection_type type = projection_type::linear, const projection_options &options = {},
                        const operation &op = {})
@@ -3108,11 +3123,11 @@ public:
     }
     /// Takes bytes; atlas_stream_push().
     void push(bytes_view bytes) { try_push(bytes).value(); }
-    /// The next chunk, or nothing at the end; atlas_stream_next().
+    /// Returns the next chunk, or nothing at the end; atlas_stream_next().
     std::optional<chunk> next() { return try_next().value(); }
     /// Returns the progress; atlas_stream_get_progress().
     progress_state progress() const { return try_progress().value(); }
-    /// Processes the rest of the source and returns the projection; atlas_stream_finish().
+    /// Processes the remaining bytes of the source and returns the projection; atlas_stream_finish().
     projection finish() { return try_finish().value(); }
 
     /// Pulls chunk after chunk.
@@ -3120,11 +3135,11 @@ public:
     public:
         /// A chunk.
         using value_type = chunk;
-        /// A chunk, good until the next one is pulled.
+        /// A chunk, valid until the next chunk is pulled.
         using reference = const chunk &;
-        /// A chunk, good until the next one is pulled.
+        /// A chunk, valid until the next chunk is pulled.
         using pointer = const chunk *;
-        /// Required of iterators; no two are ever compared by distance.
+        /// Required of iterators; no distance is ever computed.
         using difference_type = std::ptrdiff_t;
         /// Each chunk once.
         using iterator_category = std::input_iterator_tag;
@@ -3146,12 +3161,12 @@ public:
         }
         /// Pulls the next chunk.
         void operator++(int) { ++*this; }
-        /// True if both are at the end, or both are not.
+        /// True if both iterators are at the end, or neither is.
         friend bool operator==(const iterator &left, const iterator &right) noexcept
         {
             return left.at_.has_value() == right.at_.has_value();
         }
-        /// True if one is at the end.
+        /// True if exactly one iterator is at the end.
         friend bool operator!=(const iterator &left, const iterator &right) noexcept { return !(left == right); }
 
     private:
@@ -3166,7 +3181,7 @@ public:
 #endif
 
 private:
-    // An operation with a fixed address, since C keeps a pointer to it.
+    // An operation with a fixed address, because C keeps a pointer to it.
     struct running {
         explicit running(const operation &from) : op(from), call(op) {}
 
@@ -3206,7 +3221,7 @@ private:
         return detail::checked(given);
     }
 
-    // In this order, so that the handle goes first.
+    // Declared in this order, so that the handle is destroyed first.
     std::unique_ptr<running> running_;
     detail::handle<atlas_stream, atlas_stream_destroy> handle_;
 };
@@ -3219,7 +3234,7 @@ class container : public detail::handle<atlas_container, atlas_container_destroy
 public:
     using handle::handle;
 
-    /// create() with the error in the result.
+    /// Like create(), but returns the error in the result instead of throwing.
     static result<container> try_create(const path_view &path, projection_type type = projection_type::linear,
                                         const container_create_options &create = {},
                                         const projection_options &options = {}, const operation &op = {})
@@ -3230,7 +3245,7 @@ public:
             return atlas_container_create(path.c_str(), detail::number(type), &raw, &raw_create, c, out);
         });
     }
-    /// open() with the error in the result.
+    /// Like open(), but returns the error in the result instead of throwing.
     static result<container> try_open(const path_view &path, container_mode mode = container_mode::read,
                                       const verify_options &trust = {}, const container_open_options &options = {},
                                       const operation &op = {})
@@ -3241,7 +3256,7 @@ public:
             return atlas_container_open(path.c_str(), detail::number(mode), &verify, &raw, c, out);
         });
     }
-    /// open_source() with the error in the result.
+    /// Like open_source(), but returns the error in the result instead of throwing.
     static result<container> try_open_source(const source &from, const verify_options &trust = {},
                                              const container_open_options &options = {}, const operation &op = {})
     {
@@ -3251,7 +3266,7 @@ public:
             return atlas_container_open_source(from.get(), &verify, &raw, c, out);
         });
     }
-    /// merge() with the error in the result.
+    /// Like merge(), but returns the error in the result instead of throwing.
     static result<container> try_merge(list_view<container> parts, const path_view &path,
                                        const container_create_options &create = {}, const commit_options &commit = {},
                                        const operation &op = {})
@@ -3263,7 +3278,7 @@ public:
             return atlas_container_merge(handles.data(), handles.size(), path.c_str(), &raw_create, &raw, c, out);
         });
     }
-    /// info() with the error in the result.
+    /// Like info(), but returns the error in the result instead of throwing.
     result<container_info> try_info() const
     {
         auto c = detail::sized<atlas_container_info>();
@@ -3285,7 +3300,7 @@ public:
         std::memcpy(made.id.data(), c.id, made.id.size());
         return detail::checked<container_info>(given, made);
     }
-    /// generation() with the error in the result.
+    /// Like generation(), but returns the error in the result instead of throwing.
     result<generation_info> try_generation(std::uint64_t number = 0) const
     {
         auto c = detail::sized<atlas_generation_info>();
@@ -3294,7 +3309,7 @@ public:
                                                                        c.domain_size, c.tile_count, c.note_size,
                                                                        digest(c.root), digest(c.history)});
     }
-    /// note() with the error in the result.
+    /// Like note(), but returns the error in the result instead of throwing.
     result<std::string> try_note(std::uint64_t number = 0) const
     {
         std::string text(1024, '\0');
@@ -3305,14 +3320,14 @@ public:
         text.resize(size < text.size() ? size : text.size());
         return text;
     }
-    /// snapshot() with the error in the result.
+    /// Like snapshot(), but returns the error in the result instead of throwing.
     result<projection> try_snapshot(std::uint64_t number = 0, bool verify_reads = false, const operation &op = {}) const
     {
         return detail::call(op).make<projection>([&](auto *c, auto **out) {
             return atlas_container_snapshot(get(), number, verify_reads ? 1 : 0, c, out);
         });
     }
-    /// commit() with the error in the result.
+    /// Like commit(), but returns the error in the result instead of throwing.
     result<std::uint64_t> try_commit(const projection &from, const commit_options &options = {},
                                      const operation &op = {})
     {
@@ -3321,7 +3336,7 @@ public:
             return atlas_container_commit(get(), from.get(), &raw, c, made);
         });
     }
-    /// import_source() with the error in the result.
+    /// Like import_source(), but returns the error in the result instead of throwing.
     result<std::uint64_t> try_import_source(const source &from, const regions &where = {},
                                             const commit_options &options = {}, const operation &op = {})
     {
@@ -3330,29 +3345,29 @@ public:
             return atlas_container_import(get(), from.get(), where.data(), where.size(), &raw, c, made);
         });
     }
-    /// set_base() with the error in the result.
+    /// Like set_base(), but returns the error in the result instead of throwing.
     result<void> try_set_base(const source &base) { return detail::checked(atlas_container_set_base(get(), base.get())); }
-    /// clear_base() with the error in the result.
+    /// Like clear_base(), but returns the error in the result instead of throwing.
     result<void> try_clear_base() { return detail::checked(atlas_container_set_base(get(), nullptr)); }
-    /// refresh() with the error in the result.
+    /// Like refresh(), but returns the error in the result instead of throwing.
     result<std::uint64_t> try_refresh(const operation &op = {})
     {
         return numbered(op,
                         [&](auto *c, std::uint64_t *newest) { return atlas_container_refresh(get(), c, newest); });
     }
-    /// compact() with the error in the result.
+    /// Like compact(), but returns the error in the result instead of throwing.
     result<void> try_compact(std::uint64_t keep_from = 0, const operation &op = {})
     {
         return detail::call(op).run(
             [&](auto *c) { return atlas_container_compact(get(), nullptr, keep_from, c); });
     }
-    /// compact_to() with the error in the result.
+    /// Like compact_to(), but returns the error in the result instead of throwing.
     result<void> try_compact_to(const path_view &path, std::uint64_t keep_from = 0, const operation &op = {})
     {
         return detail::call(op).run(
             [&](auto *c) { return atlas_container_compact(get(), path.c_str(), keep_from, c); });
     }
-    /// find_damage() with the error in the result.
+    /// Like find_damage(), but returns the error in the result instead of throwing.
     result<damage_report> try_find_damage(std::uint64_t from = 0, const operation &op = {}) const
     {
         damage_report found{{}, atlas::status::ok};
@@ -3363,7 +3378,7 @@ public:
         found.outcome = *outcome;
         return found;
     }
-    /// each_damage() with the error in the result.
+    /// Like each_damage(), but returns the error in the result instead of throwing.
     result<atlas::status> try_each_damage(const damage_callback &told, std::uint64_t from = 0,
                                           const operation &op = {}) const
     {
@@ -3405,30 +3420,31 @@ public:
     {
         return try_open_source(from, trust, options, op).value();
     }
-    /// Writes the newest generations of containers, one after the other, to a new one; atlas_container_merge().
+    /// Joins the domains of the newest generations of `parts`, in order, as generation 1 of a new container;
+    /// atlas_container_merge().
     static container merge(list_view<container> parts, const path_view &path,
                            const container_create_options &create = {}, const commit_options &commit = {},
                            const operation &op = {})
     {
         return try_merge(parts, path, create, commit, op).value();
     }
-    /// Properties of the container; atlas_container_get_info().
+    /// Returns the properties of the container; atlas_container_get_info().
     container_info info() const { return try_info().value(); }
-    /// Properties of a generation, 0: the newest; atlas_container_get_generation().
+    /// Returns the properties of a generation; 0 means the newest; atlas_container_get_generation().
     generation_info generation(std::uint64_t number = 0) const { return try_generation(number).value(); }
-    /// The note of a generation, 0: the newest; atlas_container_get_note().
+    /// Returns the note of a generation; 0 means the newest; atlas_container_get_note().
     std::string note(std::uint64_t number = 0) const { return try_note(number).value(); }
-    /// A projection on a generation, 0: the newest; atlas_container_snapshot().
+    /// Creates a projection of a generation; 0 means the newest; atlas_container_snapshot().
     projection snapshot(std::uint64_t number = 0, bool verify_reads = false, const operation &op = {}) const
     {
         return try_snapshot(number, verify_reads, op).value();
     }
-    /// Makes a projection the newest generation, whose number it gives; atlas_container_commit().
+    /// Makes a projection the newest generation, and returns the number of the generation; atlas_container_commit().
     std::uint64_t commit(const projection &from, const commit_options &options = {}, const operation &op = {})
     {
         return try_commit(from, options, op).value();
     }
-    /// Makes a source the newest generation, whose number it gives; atlas_container_import().
+    /// Makes a source the newest generation, and returns the number of the generation; atlas_container_import().
     std::uint64_t import_source(const source &from, const regions &where = {}, const commit_options &options = {},
                                 const operation &op = {})
     {
@@ -3438,17 +3454,17 @@ public:
     void set_base(const source &base) { try_set_base(base).value(); }
     /// Detaches the base; atlas_container_set_base().
     void clear_base() { try_clear_base().value(); }
-    /// Looks for newer generations, and gives the newest; atlas_container_refresh().
+    /// Looks for newer generations, and returns the number of the newest; atlas_container_refresh().
     std::uint64_t refresh(const operation &op = {}) { return try_refresh(op).value(); }
-    /// Forgets generations before `keep_from`, in place; atlas_container_compact().
+    /// Drops the generations before `keep_from` from the container itself; atlas_container_compact().
     void compact(std::uint64_t keep_from = 0, const operation &op = {}) { try_compact(keep_from, op).value(); }
     /// Writes generations from `keep_from` on to a new file; atlas_container_compact().
     void compact_to(const path_view &path, std::uint64_t keep_from = 0, const operation &op = {})
     {
         try_compact_to(path, keep_from, op).value();
     }
-    /// Every damaged record and range of the generations from one on; atlas_container_find_damage(). Damage is no
-    /// error: the outcome is the status of the first fault then.
+    /// Lists every damaged record and range of the generations from `from` on; atlas_container_find_damage(). Damage is
+    /// no error: the outcome is then the status of the first fault.
     [[nodiscard]] damage_report find_damage(std::uint64_t from = 0, const operation &op = {}) const
     {
         return try_find_damage(from, op).value();
@@ -3475,12 +3491,12 @@ private:
 
 // ---- Parity files ------------------------------------------------------------------------------------------------
 
-/// A file that finds and rebuilds damaged parts of another one; atlas_parity.
+/// A file by which damaged parts of another file are found and rebuilt; atlas_parity.
 class parity : public detail::handle<atlas_parity, atlas_parity_destroy> {
 public:
     using handle::handle;
 
-    /// create() with the error in the result.
+    /// Like create(), but returns the error in the result instead of throwing.
     static result<void> try_create(const source &of, const path_view &path, const parity_options &options = {},
                                    const operation &op = {})
     {
@@ -3488,14 +3504,14 @@ public:
         return detail::call(op).run(
             [&](auto *c) { return atlas_parity_create(of.get(), path.c_str(), &raw, c); });
     }
-    /// open() with the error in the result.
+    /// Like open(), but returns the error in the result instead of throwing.
     static result<parity> try_open(const path_view &path, const verify_options &trust = {}, const operation &op = {})
     {
         const auto verify = trust.raw();
         return detail::call(op).make<parity>(
             [&](auto *c, auto **out) { return atlas_parity_open(path.c_str(), &verify, c, out); });
     }
-    /// info() with the error in the result.
+    /// Like info(), but returns the error in the result instead of throwing.
     result<parity_info> try_info() const
     {
         auto c = detail::sized<atlas_parity_info>();
@@ -3513,7 +3529,7 @@ public:
         std::memcpy(made.id.data(), c.id, made.id.size());
         return detail::checked<parity_info>(given, made);
     }
-    /// check() with the error in the result.
+    /// Like check(), but returns the error in the result instead of throwing.
     result<parity_report> try_check(const source &of, const damage_callback &told = {}, const operation &op = {}) const
     {
         detail::call call(op);
@@ -3530,7 +3546,7 @@ public:
             return given.error();
         }
     }
-    /// repair() with the error in the result.
+    /// Like repair(), but returns the error in the result instead of throwing.
     result<parity_report> try_repair(const path_view &path, const repair_options &options,
                                      const damage_callback &agreed = {}, const operation &op = {},
                                      parity_report *report = nullptr) const
@@ -3550,13 +3566,13 @@ public:
         }
         return report_of(c);
     }
-    /// restore() with the error in the result.
+    /// Like restore(), but returns the error in the result instead of throwing.
     result<void> try_restore(const source &of, const path_view &path, const operation &op = {}) const
     {
         return detail::call(op).run(
             [&](auto *c) { return atlas_parity_restore(get(), of.get(), path.c_str(), c); });
     }
-    /// update() with the error in the result.
+    /// Like update(), but returns the error in the result instead of throwing.
     result<void> try_update(const source &of, list_view<region> changed, const path_view &path,
                             const parity_options &options = {}, const operation &op = {}) const
     {
@@ -3578,7 +3594,7 @@ public:
     {
         return try_open(path, trust, op).value();
     }
-    /// Properties of the parity file; atlas_parity_get_info().
+    /// Returns the properties of the parity file; atlas_parity_get_info().
     parity_info info() const { return try_info().value(); }
     /// Looks for damage in a source and in the parity file; atlas_parity_check(). Damage is no error: the report has
     /// the verdicts.
@@ -3587,13 +3603,13 @@ public:
     {
         return try_check(of, told, op).value();
     }
-    /// Repairs a file; atlas_parity_repair(). Throws if damage remains; `report` is filled also then.
+    /// Repairs a file; atlas_parity_repair(). Throws if damage remains; `report` is filled in that case too.
     parity_report repair(const path_view &path, const repair_options &options, const damage_callback &agreed = {},
                          const operation &op = {}, parity_report *report = nullptr) const
     {
         return try_repair(path, options, agreed, op, report).value();
     }
-    /// Writes the parity file anew, as it was; atlas_parity_restore().
+    /// Writes the parity file again, byte for byte as it was first written; atlas_parity_restore().
     void restore(const source &of, const path_view &path, const operation &op = {}) const
     {
         try_restore(of, path, op).value();
@@ -3629,16 +3645,16 @@ class benchmark_report : public detail::handle<atlas_benchmark_report, atlas_ben
 public:
     using handle::handle;
 
-    /// run() with the error in the result.
+    /// Like run(), but returns the error in the result instead of throwing.
     static result<benchmark_report> try_run(const benchmark_config &config = {}, const operation &op = {})
     {
         const auto raw = config.raw();
         return detail::call(op).make<benchmark_report>(
             [&](auto *c, auto **out) { return atlas_benchmark_run(&raw, c, out); });
     }
-    /// Number of results; atlas_benchmark_report_count().
+    /// Returns the number of results; atlas_benchmark_report_count().
     std::size_t size() const noexcept { return atlas_benchmark_report_count(get()); }
-    /// at() with the error in the result.
+    /// Like at(), but returns the error in the result instead of throwing.
     result<benchmark_result> try_at(std::size_t index) const
     {
         auto c = detail::sized<atlas_benchmark_result>();
@@ -3647,7 +3663,7 @@ public:
             given, benchmark_result{c.name == nullptr ? "" : c.name, c.data_size, c.iterations, c.min_ns, c.max_ns,
                                     c.mean_ns, c.median_ns, c.stddev_ns, c.bytes_per_second});
     }
-    /// format() with the error in the result.
+    /// Like format(), but returns the error in the result instead of throwing.
     result<buffer> try_format(report_format as) const
     {
         atlas_buffer made = {nullptr, 0};
@@ -3661,9 +3677,9 @@ public:
     {
         return try_run(config, op).value();
     }
-    /// Result `index`, in the order in which they were measured; atlas_benchmark_report_get().
+    /// Returns result `index`, in the order of measurement; atlas_benchmark_report_get().
     benchmark_result at(std::size_t index) const { return try_at(index).value(); }
-    /// All results as text, JSON or CSV; atlas_benchmark_report_format().
+    /// Returns all results as text, JSON or CSV; atlas_benchmark_report_format().
     buffer format(report_format as) const { return try_format(as).value(); }
 #endif
 };

@@ -2,8 +2,8 @@
 //!
 //! A *domain* (memory, a file bigger than memory, a callback) is projected into tiles of at most
 //! 1 MiB, each with its conservation residue (the sum of its bytes mod 96) and its witness (BLAKE3),
-//! under one root. *Shards* are regions of it that verify alone against the root and rebuild the
-//! domain byte for byte. The bytes themselves are never changed.
+//! under one root. *Shards* are regions of a domain that verify alone against the root and rebuild the domain
+//! byte for byte. The bytes themselves are never changed.
 //!
 //! ```
 //! use atlas_manifold::{
@@ -27,7 +27,7 @@
 //! let shards = projection.extract_shards_parallel_with_pool(&regions, &pool)?;
 //! # assert_eq!(bytes(&shards)?, first);
 //! # }
-//! // The same shards, bit for bit: two regions a task, and the largest work first on up to two threads.
+//! // The same shards, bit for bit: two regions per task, and the largest work first on up to two threads.
 //! let shards = projection.extract_shards_chunked_parallel(&regions, 2)?;
 //! # assert_eq!(bytes(&shards)?, first);
 //! let shards = projection.extract_shards_work_stealing(&regions, 2)?;
@@ -44,8 +44,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A file is read as it is hashed. A callback follows the progress or cancels, and the kind of an error
-//! decides the answer to it:
+//! A file is read as it is hashed. A callback follows the progress or cancels, and the program decides by the
+//! kind of an error how to react:
 //!
 //! ```
 //! use atlas_manifold::{
@@ -137,7 +137,7 @@ macro_rules! format {
     };
 }
 
-// From the lowest layer up, in the order of docs/layers.txt.
+// The modules, from the lowest layer up, in the order of docs/layers.txt.
 mod base;
 
 mod accelerator;

@@ -13,7 +13,8 @@ use crate::exec::pool;
 /// which keep the memory that they use.
 pub fn trim() {
     compression::free_used();
-    // Before the buffers, which leave holes without memory: there the search for free memory would end.
+    // The arenas are trimmed before the buffers are freed: freed buffers leave holes without memory, at which
+    // the search for free memory would end.
     pool::on_idle_threads(heap::return_arena);
     heap::return_arena();
     recycle::shrink(0);

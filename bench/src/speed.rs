@@ -14,6 +14,8 @@ use std::time::Instant;
 
 const PAGE: usize = 4_096;
 const THREADS: usize = 2;
+/// Bytes that a digest inside of a tile covers.
+const GROUP: usize = 16 * 1024;
 /// Bytes that the parts work on at a time: they stay in the second-level cache.
 const PART: usize = 128 * 1024;
 
@@ -442,14 +444,35 @@ pub fn threads() {
             destroy(&mut shards);
         })
     };
+    // The bound: each shard needs the digest of its group of 16 KiB, and the caller destroys them on one thread.
+    let group = |region: &Region| {
+        let start = region.offset as usize / GROUP * GROUP;
+        &bytes[start..start + GROUP]
+    };
+    let digests = |own: &mut dyn Iterator<Item = usize>| {
+        own.for_each(|i| _ = black_box(blake3::hash(group(&regions[i]))));
+    };
+    let destroying = || {
+        let mut shards = Vec::new();
+        batch(projection, &regions, &options(1), &one, &mut shards);
+        seconds(|| destroy(&mut shards))
+    };
     table(
         "100,000 shards of 4 KiB of 1 GiB, one batch, created and destroyed",
         regions.len() * 4_096,
         &mut [
             ("DEFAULT, one thread", Box::new(|| small(1, &one))),
             ("DEFAULT, two threads", Box::new(|| small(1, &two))),
+            (
+                "BLAKE3 of their groups, one thread, and the shards destroyed",
+                Box::new(|| seconds(|| digests(&mut (0..regions.len()))) + destroying()),
+            ),
+            (
+                "BLAKE3 of their groups, two threads, and the shards destroyed",
+                Box::new(|| seconds(|| on_two(regions.len(), digests)) + destroying()),
+            ),
         ],
-        &[(1, 0, 1.75)],
+        &[(1, 0, 1.75), (3, 2, 1.75)],
     );
     unsafe { sys::atlas_projection_destroy(projection) };
 
@@ -465,11 +488,20 @@ pub fn threads() {
             black_box(root);
         })
     };
+    // The bound: what two threads without anything in common gain on this machine.
+    let tiles = |own: &mut dyn Iterator<Item = usize>| {
+        own.for_each(|tile| _ = black_box(blake3::hash(&bytes[tile * MIB..][..MIB])));
+    };
     table(
         "256 MiB in memory as R96_FOURIER, K = 96",
         256 * MIB,
-        &mut [("one thread", Box::new(|| r96(&one))), ("two threads", Box::new(|| r96(&two)))],
-        &[(1, 0, 1.88)],
+        &mut [
+            ("one thread", Box::new(|| r96(&one))),
+            ("two threads", Box::new(|| r96(&two))),
+            ("BLAKE3 of the tiles, one thread", Box::new(|| seconds(|| tiles(&mut (0..256))))),
+            ("BLAKE3 of the tiles, two threads", Box::new(|| seconds(|| on_two(256, tiles)))),
+        ],
+        &[(1, 0, 1.88), (3, 2, 1.88)],
     );
     unsafe {
         sys::atlas_source_destroy(part);

@@ -9,8 +9,10 @@ work=$(mktemp -d "$(realpath "${1:-${TMPDIR:-/tmp}}")/dist-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 first=$work/a second=$work/another_folder_with_a_longer_name
 
+# The second is a clone of the first: whatever is committed meanwhile, both have the same commit.
+git clone --quiet "$source" "$first"
+git clone --quiet "$first" "$second"
 for clone in "$first" "$second"; do
-    git clone --quiet "$source" "$clone"
     (cd "$clone" && scripts/dist.sh "$clone-dist")
 done
 diff -r "$first-dist" "$second-dist"

@@ -36,17 +36,17 @@ pub(crate) enum IoMode {
     Auto,
     /// By positioned reads
     Read,
-    /// Through a mapping: no other program may shorten the file meanwhile, which would end this one
+    /// Through a mapping: if another program shortens the file meanwhile, atlasm is killed
     Mmap,
 }
 
 /// Options that mean the same everywhere.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// Threads to work on; 0 or none: one per core
+    /// Number of threads; 0 or none means one per core
     #[arg(short = 'j', long = "jobs", value_name = "N", global = true, help_heading = EVERYWHERE, value_parser = parse_threads)]
     threads: Option<u32>,
-    /// The most memory that the work may take, such as 512M or 1G
+    /// Maximum memory of the work, such as 512M or 1G
     #[arg(long, value_name = "SIZE", global = true, help_heading = EVERYWHERE, value_parser = parse_size)]
     pub(crate) memory: Option<u64>,
     /// Method of reading files
@@ -55,13 +55,13 @@ pub(crate) struct Global {
     /// Key of keyed digests: a file of 32 bytes, or of 64 hexadecimal digits
     #[arg(long, value_name = "FILE", global = true, help_heading = EVERYWHERE)]
     pub(crate) key_file: Option<PathBuf>,
-    /// Results as JSON, an object a line for each file
+    /// Results as JSON, one object per line for each file
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
     /// Display of progress on standard error
     #[arg(long, value_name = "HOW", global = true, help_heading = EVERYWHERE, default_value = "auto", hide_default_value = true)]
     pub(crate) progress: ProgressMode,
-    /// Neither progress nor warnings
+    /// Prints no progress and no warnings
     #[arg(short, long, global = true, help_heading = EVERYWHERE)]
     pub(crate) quiet: bool,
     /// More details on standard error
@@ -70,7 +70,7 @@ pub(crate) struct Global {
 }
 
 impl Global {
-    /// Threads that were asked for.
+    /// Returns the number of threads that the user requested.
     pub(crate) fn threads(&self) -> Option<u32> {
         self.threads.filter(|threads| *threads > 0)
     }
@@ -94,7 +94,7 @@ pub(crate) struct Output {
     /// Name of the output
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
-    /// Replaces an output that exists
+    /// Replaces an existing output
     #[arg(short, long)]
     pub(crate) force: bool,
 }
@@ -108,7 +108,7 @@ macro_rules! commands {
     ($($name:ident($module:ident, $text:literal, $about:literal),)*) => {
         #[derive(Debug, Subcommand)]
         pub(crate) enum Command {
-            // The long text is that of the options.
+            // The long help of a command is the comment of its `Options`.
             $(#[command(about = $about)] $name(commands::$module::Options),)*
         }
 
@@ -175,13 +175,13 @@ Exit status:
     text
 }
 
-/// Names of the values that count from the end if they begin with `-`.
+/// Names of the values that count from the end of the file if they begin with `-`.
 const FROM_END: [&str; 2] = ["RANGE", "OFFSET"];
 
 /// Puts a space before each positional RANGE or OFFSET such as `-64KiB..`, which then begins no option.
 ///
-/// `allow_hyphen_values` does that for the options `--range` and `--ranges`. At a position it would take options such
-/// as `-j4` and `-oOUT` for values too.
+/// `allow_hyphen_values` does that for the options `--range` and `--ranges`. For a positional argument it
+/// would also take options such as `-j4` and `-oOUT` as values.
 pub(crate) fn ranges_from_end(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.collect();
     // Most command lines have no such argument, and need no list of the options.
@@ -200,7 +200,7 @@ pub(crate) fn ranges_from_end(arguments: impl Iterator<Item = OsString>) -> Vec<
         }
         let text = argument.to_string_lossy().into_owned();
         if is_from_end(argument) {
-            // At any other position clap refuses it as an unknown option.
+            // At any other position the argument stays unchanged, and clap refuses it as an unknown option.
             if takes_range(command, position) {
                 *argument = format!(" {text}").into();
             }
@@ -232,7 +232,7 @@ fn takes_range(command: &clap::Command, position: usize) -> bool {
     names.iter().any(|name| FROM_END.contains(&name.as_str()))
 }
 
-/// Returns true if the value of the option, or of the last of several short ones, is the next argument.
+/// Returns true if the next argument is the value of this option, or of the last of several short options.
 fn takes_next(program: &clap::Command, command: &clap::Command, text: &str) -> bool {
     let takes = |is_named: &dyn Fn(&Arg) -> bool| {
         let mut known = program.get_arguments().chain(command.get_arguments());
@@ -244,7 +244,7 @@ fn takes_next(program: &clap::Command, command: &clap::Command, text: &str) -> b
     let mut letters = text[1..].chars();
     while let Some(letter) = letters.next() {
         if takes(&|argument| argument.get_short() == Some(letter)) {
-            // What follows the letter is the value.
+            // The characters after the letter are the value.
             return letters.as_str().is_empty();
         }
     }

@@ -28,7 +28,7 @@ pub(crate) struct Ctx {
     status: Cell<Status>,
     /// End of `--max-time`.
     deadline: Cell<Option<Instant>>,
-    /// Bytes a second that are read at most.
+    /// Maximum number of bytes read per second.
     rate: Cell<Option<u64>>,
 }
 
@@ -36,12 +36,12 @@ pub(crate) struct Ctx {
 pub(crate) struct Report {
     pub(crate) status: Status,
     pub(crate) json: Map<String, Value>,
-    /// Lines for standard output, each with its end.
+    /// Lines for standard output, each with its line end.
     pub(crate) text: Vec<u8>,
 }
 
 impl Report {
-    /// `result` is one word for the outcome, in JSON.
+    /// Returns a report. `result` is the word for the outcome in JSON.
     pub(crate) fn new(status: Status, result: &str) -> Report {
         let mut json = Map::new();
         json.insert("result".to_owned(), result.into());
@@ -120,7 +120,7 @@ impl Ctx {
 
     // Results and messages.
 
-    /// Writes bytes of a result as they are.
+    /// Writes bytes of a result unchanged.
     pub(crate) fn write(&self, bytes: &[u8]) -> Res<()> {
         self.out.borrow_mut().write(bytes)
     }
@@ -130,7 +130,7 @@ impl Ctx {
         self.out.borrow().is_closed()
     }
 
-    /// Writes the outcome for `path` and takes note of its status.
+    /// Writes the report for `path` and records its status.
     pub(crate) fn report(&self, path: Option<&Path>, mut report: Report) -> Res<()> {
         self.add_status(report.status);
         if !self.json() {
@@ -174,8 +174,8 @@ impl Ctx {
         }
     }
 
-    /// Runs `one` for each file, and goes on after a failure. Ends after a signal, or once nobody reads the
-    /// results.
+    /// Runs `one` for each file, and continues after a failure. Ends after a signal, or once the reader of
+    /// standard output has closed it.
     pub(crate) fn each<P: AsRef<Path>>(
         &self,
         files: impl IntoIterator<Item = P>,
@@ -216,7 +216,7 @@ impl Ctx {
 
     // Operations of the library.
 
-    /// Runs `work` with an operation of the global options. `name` and `size` are those of the file that is
+    /// Runs `work` with an operation of the global options. `name` and `size` belong to the file that is
     /// read.
     pub(crate) fn operate<R>(
         &self,
@@ -258,7 +258,7 @@ impl Ctx {
             Some(threads) => {
                 if self.pool.get().is_none() {
                     let pool = Pool::new(threads).map_err(Failure::from)?;
-                    // Nobody else sets it.
+                    // Only this function sets the pool, so that `set` does not fail.
                     drop(self.pool.set(pool));
                 }
                 match self.pool.get() {
@@ -277,14 +277,14 @@ impl Ctx {
     pub(crate) fn source(&self, path: &Path) -> Res<Source> {
         match self.global.io {
             IoMode::Auto => {
-                // SAFETY: a mapped file cannot become shorter, and `--io read` is there for whoever writes
-                // to it.
+                // SAFETY: only files that cannot become shorter are mapped, and a user whose files are
+                // written to meanwhile can choose `--io read`.
                 Ok(unsafe { Source::open_file_auto(path) }?)
             }
             IoMode::Read => Ok(Source::open_file(path)?),
             IoMode::Mmap => {
-                // SAFETY: `--io mmap` is the user's word that the file stays as it is; the help says what
-                // happens if it does not.
+                // SAFETY: with `--io mmap` the user promises that the file is not changed; the help names the
+                // consequence if it is.
                 Ok(unsafe { Source::map_file(path) }?)
             }
         }
@@ -321,7 +321,7 @@ impl Ctx {
     }
 }
 
-/// Sleeps as long as needed to read at no more than a rate.
+/// Sleeps so that reads do not exceed a rate.
 struct Throttle {
     rate: Option<u64>,
     started: Instant,
@@ -337,7 +337,7 @@ impl Throttle {
     /// Sleeps in short pieces, and no longer than until `is_over`.
     fn wait(&mut self, bytes_done: u64, is_over: impl Fn() -> bool) {
         let Some(rate) = self.rate else { return };
-        // A second call of the same task begins at 0 again.
+        // A further call of the same task begins at 0 again.
         self.done += bytes_done.checked_sub(self.last).unwrap_or(bytes_done);
         self.last = bytes_done;
         #[expect(clippy::cast_precision_loss, reason = "a time to sleep")]
@@ -381,7 +381,8 @@ fn read_key(path: &Path) -> Res<Zeroizing<[u8; 32]>> {
             .with_hint("a key file has 32 bytes, or 64 hexadecimal digits: head -c 32 /dev/urandom > KEY")
     };
     let mut file = signals::open(path).map_err(|error| Failure::io("opening the key file", path, &error))?;
-    // One byte more than fits is enough to refuse the file. The buffer never grows, and leaves no copy of a key.
+    // A file that fills the buffer is too long for a key and is refused. The buffer never grows, so that no
+    // copy of a key is left in memory.
     let mut bytes = Zeroizing::new(vec![0; 4_097]);
     let mut filled = 0;
     while filled < bytes.len() {

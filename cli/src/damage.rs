@@ -17,7 +17,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A range of bytes of a file that are not those that were sealed.
+/// A range of a file whose bytes differ from the sealed bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bad {
     pub(crate) kind: DamageKind,
@@ -57,7 +57,7 @@ impl Bad {
         object
     }
 
-    /// Reads what `json` makes.
+    /// Reads the value that `json` returns.
     pub(crate) fn from_json(value: &Value) -> Option<Bad> {
         let number = |key: &str| value.get(key).and_then(Value::as_u64);
         let kind = match value.get("kind")?.as_str()? {
@@ -90,9 +90,10 @@ impl Bad {
 /// The outline of a file, opened over it.
 pub(crate) struct Outline {
     pub(crate) path: PathBuf,
-    /// True if it was found only by its size.
+    /// True if the outline was found only by its size.
     pub(crate) is_guess: bool,
-    /// Name of the file that it was made of, if the first generation is kept and says so.
+    /// Name of the file of which the outline was made, if the first generation is kept and its note has the
+    /// name.
     pub(crate) made_of: Option<PathBuf>,
     pub(crate) container: Container,
     pub(crate) generation: u64,
@@ -101,24 +102,24 @@ pub(crate) struct Outline {
     pub(crate) size: u64,
     /// Nanoseconds since 1970 at which the sealing began.
     pub(crate) time: i64,
-    /// True if it has digests for parts of tiles.
+    /// True if the outline has digests for parts of tiles.
     pub(crate) keeps_chains: bool,
-    /// The range of the file that the outline stands for, or `None` for the whole file.
+    /// The range of the file that the outline covers. `None` means the whole file.
     pub(crate) range: Option<Range<u64>>,
-    /// The only part of the file that is searched. `None` means all of it.
+    /// The only part of the file that is searched. `None` means the whole file.
     pub(crate) part: Option<Range<u64>>,
 }
 
 impl Outline {
-    /// Returns true if `file` was written to after it was sealed: then the difference may be a deliberate
-    /// change, because damage by a disk changes no time.
+    /// Returns true if `file` was written to after it was sealed: then a difference may be a deliberate
+    /// change, because damage by a disk does not change the time of the file.
     pub(crate) fn is_older(&self, file: &Path) -> bool {
         let written = fs::metadata(file)
             .map(|metadata| metadata.mtime().checked_mul(1_000_000_000)?.checked_add(metadata.mtime_nsec()));
         self.time != 0 && written.is_ok_and(|written| written.is_some_and(|written| written > self.time))
     }
 
-    /// Returns a sentence for people if it was made of a file of another name than `file` has.
+    /// Returns a sentence for people if the outline was made of a file with another name than `file`.
     pub(crate) fn other_name(&self, file: &Path) -> Option<String> {
         let name = self.made_of.as_deref().filter(|name| name.as_os_str() != names::last(file))?;
         Some(format!("{} was made of a file that is called {}", names::shown(&self.path), names::shown(name)))
@@ -128,25 +129,26 @@ impl Outline {
 /// Search for an outline that does not lie beside its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Guess {
-    /// The only outline in the folder without a file of its own, if it has the size of this one.
+    /// The only outline in the folder whose own file does not exist, if it was made of as many bytes as this
+    /// file has.
     BySize,
-    /// None: a command that writes takes no other file's outline.
+    /// No search: a command that writes never takes the outline of another file.
     Never,
 }
 
 /// Beginning of the note of a first generation, before the name of the file.
 const SEAL_OF: &[u8] = b"seal of ";
 
-/// Beginning of the note of an outline that stands for a range of a file.
+/// Beginning of the note of an outline that covers a range of a file.
 pub(crate) const RANGE_OF: &[u8] = b"range of ";
 
-/// Returns the note of a new outline of `file`. Empty if the name is too long for one.
+/// Returns the note of a new outline of `file`. Empty if the name is too long for a note.
 pub(crate) fn note_of(file: &Path) -> Vec<u8> {
     let name = names::last(file).as_bytes();
     if name.len() > 1_000 { Vec::new() } else { [SEAL_OF, name].concat() }
 }
 
-/// The seals of a file that is not there.
+/// The seals of a missing file.
 pub(crate) struct Missing {
     pub(crate) outline: Option<PathBuf>,
     pub(crate) parity: Option<PathBuf>,
@@ -154,8 +156,8 @@ pub(crate) struct Missing {
     pub(crate) size: Option<u64>,
 }
 
-/// Looks at the seals of an absent file, which have the name `stem` without their suffix. `None` means that there is no file
-/// to miss: they are a container, or the outline of a range.
+/// Examines the seals of a missing file, which have the name `stem` without their suffix. `None` means that
+/// no file is missing, because the seals are a container or the outline of a range.
 pub(crate) fn missing(ctx: &Ctx, stem: &Path) -> Res<Option<Missing>> {
     let seal = |suffix| {
         let path = names::with_suffix(stem, suffix);
@@ -179,7 +181,7 @@ pub(crate) fn missing(ctx: &Ctx, stem: &Path) -> Res<Option<Missing>> {
                 size = Some(newest.domain_size);
             }
             Err(failure) if failure.status == Status::Cancelled => return Err(failure),
-            // A damaged outline is one, too.
+            // A container that does not open counts as a damaged outline.
             Err(_) => {}
         }
     }
@@ -189,7 +191,7 @@ pub(crate) fn missing(ctx: &Ctx, stem: &Path) -> Res<Option<Missing>> {
 /// Result of a search.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// Ascending, and neighbours of one kind merged.
+    /// Bad ranges, ascending, with adjacent ranges of one kind merged.
     pub(crate) bad: Vec<Bad>,
     /// Bytes after the sealed end.
     pub(crate) surplus: u64,
@@ -202,7 +204,7 @@ impl Findings {
         self.bad.iter().map(|bad| bad.length).sum()
     }
 
-    /// Adds a range after the others.
+    /// Adds a range after all earlier ranges.
     fn push(&mut self, bad: Bad) {
         if bad.length == 0 {
             return;
@@ -239,7 +241,7 @@ pub(crate) fn find_outline(
     let size = objects::size_of(file)?;
     let mut found: Option<Outline> = None;
     for candidate in outlines_in(names::folder(file)) {
-        // One that does not open, or has another key, is another file's.
+        // An outline that does not open, or has another key, belongs to another file.
         let Ok(outline) = open_outline(ctx, &candidate, file, true, None) else { continue };
         if outline.size != size {
             continue;
@@ -251,15 +253,15 @@ pub(crate) fn find_outline(
                 names::shown(&other.path),
                 names::shown(&candidate)
             ))
-            .with_hint("--outline PATH names the one to use"));
+            .with_hint("name the outline to use with --outline PATH"));
         }
         found = Some(outline);
     }
     Ok(found)
 }
 
-/// Returns true if a failure to open shows a damaged container. Some of these failures are the same for a
-/// wrong key.
+/// Returns true if a failure to open shows a damaged container. A wrong key causes some of these failures
+/// too.
 pub(crate) fn is_damaged(path: &Path, failure: &Failure) -> bool {
     let is_ours = || objects::kind_of(path).is_ok_and(|kind| kind == objects::Kind::Container);
     let is_newer = failure.message.contains("version");
@@ -278,12 +280,13 @@ pub(crate) fn outline_damaged(file: &Path, outline: &Path, why: &str) -> Failure
         ),
     )
     .with_hint(format!(
-        "atlasm repair {name} makes it anew if its root or a parity file proves the bytes of the file; else remove it, and \
-         seal the file anew once you are sure of the file"
+        "atlasm repair {name} makes the outline anew if its root or a parity file proves the bytes of the \
+         file; else remove the outline, and seal the file anew once you are sure of the file"
     ))
 }
 
-/// Returns true if the whole of `file` has the root of the outline: then it is intact, whatever the outline has lost.
+/// Returns true if the whole `file` has the root of the outline. Then the file is intact, even if the outline
+/// has lost digests.
 pub(crate) fn has_root(ctx: &Ctx, file: &Path, outline: &Outline) -> Res<bool> {
     if objects::size_of(file)? != outline.size {
         return Ok(false);
@@ -302,7 +305,7 @@ fn outlines_in(folder: &Path) -> Vec<PathBuf> {
         .flatten()
         .map(|entry| if folder == Path::new(".") { entry.file_name().into() } else { entry.path() })
         .filter(|path: &PathBuf| names::without_suffix(path, names::ATLAS).is_some())
-        // One with a file of its own belongs to that.
+        // An outline whose own file exists is no candidate.
         .filter(|path| {
             names::without_suffix(path, names::ATLAS).is_some_and(|file| fs::metadata(file).is_err())
         })
@@ -351,12 +354,12 @@ pub(crate) fn open_outline(
     })
 }
 
-/// Returns a projection of the file as its outline has it, of which every read is verified.
+/// Returns the projection of the outline over the file. Every read of it is verified.
 pub(crate) fn snapshot(ctx: &Ctx, outline: &Outline) -> Res<AtlasProjection> {
     ctx.operate(&outline.path, 0, |operation| outline.container.snapshot(outline.generation, true, operation))
 }
 
-/// Finds all ranges of `file` that differ from the outline, and goes on after the first.
+/// Finds all ranges of `file` that differ from the outline.
 pub(crate) fn find(ctx: &Ctx, file: &Path, outline: &Outline) -> Res<Findings> {
     let mut findings = Findings { surplus: surplus(file, outline)?, ..Findings::default() };
     let projection = match snapshot(ctx, outline) {
@@ -365,7 +368,7 @@ pub(crate) fn find(ctx: &Ctx, file: &Path, outline: &Outline) -> Res<Findings> {
     };
     let part = outline.part.as_ref().map(|part| AtlasBoundaryRegion::new(part.start, part.end - part.start));
     search(ctx, file, outline, &projection, part, &mut findings)?;
-    // The unit of the search is larger than a byte.
+    // The search examines whole tiles or groups, so that ranges outside of the part are dropped.
     if let Some(part) = &outline.part {
         findings.bad.retain(|bad| bad.offset < part.end && part.start < bad.end());
     }
@@ -381,7 +384,7 @@ fn unproved(outline: &Outline, mut findings: Findings) -> Findings {
 }
 
 /// Finds the ranges of `file` after `from` that differ, `step` bytes at a time, until the end or until
-/// `--max-time`. Returns the end of the last whole step as well: the bytes before it were searched.
+/// `--max-time`. Also returns the end of the last complete step, up to which the bytes were searched.
 pub(crate) fn find_from(
     ctx: &Ctx,
     file: &Path,
@@ -414,7 +417,7 @@ pub(crate) fn find_from(
     Ok((findings, at))
 }
 
-/// Searches ranges again that were bad. They stay bad if `--max-time` ends the search.
+/// Searches ranges again that were bad before. They stay bad if `--max-time` ends the search.
 pub(crate) fn find_again(ctx: &Ctx, file: &Path, outline: &Outline, ranges: &[Bad]) -> Res<Vec<Bad>> {
     let projection = snapshot(ctx, outline)?;
     let mut findings = Findings::default();
@@ -443,7 +446,7 @@ fn surplus(file: &Path, outline: &Outline) -> Res<u64> {
     Ok(size.saturating_sub(outline.size))
 }
 
-/// Adds the damage of `region`, or of the whole domain, to `findings`. Offsets are those of the file.
+/// Adds the damage of `region`, or of the whole domain, to `findings`. Offsets count in the file.
 fn search(
     ctx: &Ctx,
     file: &Path,
@@ -474,7 +477,7 @@ fn search(
         }
         other => other,
     })?;
-    // A root that differs from that of the tiles is no range.
+    // The root of the tiles differs from the root in the outline, and no range is known to be bad.
     if is_unproved && findings.bad.is_empty() && findings.bad_records == 0 {
         findings.bad_records = 1;
     }
@@ -484,7 +487,7 @@ fn search(
 /// Splits a range at the end of the file: the bytes after it are missing.
 fn split_at_end(bad: Bad, size: u64) -> Vec<Bad> {
     let cut = size.clamp(bad.offset, bad.end());
-    // The bytes before the end of the file are there, and cannot be verified without those behind it.
+    // The bytes before the end of the file exist, but cannot be verified without the missing bytes after it.
     let kind = if cut < bad.end() { DamageKind::Unknown } else { bad.kind };
     let before = Bad { kind, length: cut - bad.offset, ..bad };
     let behind = Bad { kind: DamageKind::Missing, offset: cut, length: bad.end() - cut, os_error: 0 };

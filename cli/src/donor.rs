@@ -22,12 +22,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// A source of bytes for the domain of an outline, such as a copy.
 pub(crate) struct Donor {
     path: PathBuf,
-    /// The outline over the donor's bytes, of which every read is verified.
+    /// Projection of the outline over the donor's bytes. Every read of it is verified.
     verified: AtlasProjection,
     counted: Arc<AtomicU64>,
-    /// Reasons for ranges that it did not provide, with the number of ranges of each.
+    /// Reasons why the donor did not provide ranges, each with the number of ranges.
     refusals: RefCell<BTreeMap<String, u64>>,
-    /// Set if ranges are fetched as a whole before they are read.
+    /// Fetches whole ranges before they are read. `None` for donors that are read directly.
     fetched: Option<Arc<Fetched>>,
     _container: Container,
 }
@@ -81,7 +81,7 @@ impl ReadAt for ShardBytes {
 /// Returns the reason why a donor did not provide a range.
 fn reason(error: &AtlasError) -> String {
     match error.kind() {
-        ErrorKind::Witness | ErrorKind::Conservation => "its bytes are not those that were sealed".to_owned(),
+        ErrorKind::Witness | ErrorKind::Conservation => "the bytes differ from the sealed bytes".to_owned(),
         _ => error.message().to_owned(),
     }
 }
@@ -97,7 +97,7 @@ impl Donor {
         let options = ContainerOptions::default();
         let opened = objects::open_container(ctx, path, ContainerMode::Read, None, options)?;
         let info = opened.container.info()?;
-        // The newest generation that has this root.
+        // Find the newest generation that has the root of the outline.
         for generation in (info.oldest..=info.newest).rev() {
             let Ok(found) = opened.container.generation(generation) else { continue };
             if found.root == outline.root {
@@ -110,7 +110,7 @@ impl Donor {
         Err(Failure::new(Status::Differs, text))
     }
 
-    /// Returns a donor of the bytes of a shard, which was verified.
+    /// Returns a donor of the bytes of a verified shard.
     pub(crate) fn shard(ctx: &Ctx, path: &Path, shard: AtlasShard, outline: &Outline) -> Res<Donor> {
         Self::new(ctx, path, ShardBytes(shard), outline)
     }
@@ -152,13 +152,13 @@ impl Donor {
         read.is_ok()
     }
 
-    /// Returns the reasons for ranges that it did not provide, each with the number of ranges.
+    /// Returns the reasons why the donor did not provide ranges, each with the number of ranges.
     pub(crate) fn refusals(&self) -> Vec<String> {
         let reasons = self.refusals.borrow();
         reasons.iter().map(|(why, ranges)| format!("{why} ({})", units::count(*ranges, "range"))).collect()
     }
 
-    /// Returns the bytes that were read from it.
+    /// Returns the number of bytes that were read from the donor.
     pub(crate) fn read_bytes(&self) -> u64 {
         self.counted.load(Ordering::Relaxed)
     }

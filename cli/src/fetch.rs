@@ -1,4 +1,4 @@
-//! Bytes from a command or a web server, range by range. The caller verifies all of them.
+//! Bytes from a command or a web server, range by range. The caller verifies all these bytes.
 
 use crate::names;
 use crate::signals;
@@ -15,7 +15,7 @@ use atlas_manifold::ReadAt;
 /// Time without a byte after which a child process is killed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Makes the command for the bytes `first..=last`.
+/// Function that makes the command for the bytes `first..=last`.
 type Make = Box<dyn Fn(u64, u64) -> Command + Send + Sync>;
 
 /// Bytes that a child process prints.
@@ -85,7 +85,7 @@ impl Fetched {
             return Ok(Vec::new());
         };
         let mut command = (self.make)(offset, last);
-        // A group of its own, so that a shell ends with its children.
+        // The child gets a process group of its own, so that the children of a shell are killed with it.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
         let program = names::shown(Path::new(command.get_program()));
         let child =
@@ -127,7 +127,7 @@ struct Running {
 }
 
 impl Running {
-    /// Reads its output: at most one byte more than `len`.
+    /// Reads the child's output, at most `len` + 1 bytes.
     fn read(&mut self, len: usize, patience: Duration) -> io::Result<Vec<u8>> {
         let Some(mut out) = self.child.stdout.take() else {
             return Err(io::Error::other("the child process has no standard output"));
@@ -150,7 +150,7 @@ impl Running {
                 ));
             }
             let mut poll = libc::pollfd { fd: out.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-            // SAFETY: one structure of an open descriptor.
+            // SAFETY: `poll` is one initialised structure with an open descriptor.
             let ready = unsafe { libc::poll(&mut poll, 1, 100) };
             if ready <= 0 {
                 continue;
@@ -181,7 +181,10 @@ impl Running {
                 return Ok(status);
             }
             if closed.elapsed() >= patience || signals::cancelled() {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "it closed its output and did not exit"));
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the program closed its output and did not exit",
+                ));
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -192,7 +195,8 @@ impl Drop for Running {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
             if let Ok(group) = i32::try_from(self.child.id()) {
-                // SAFETY: a signal to the group that this child leads, which was not waited for.
+                // SAFETY: the signal goes to the group that this child leads. The child was not waited for,
+                // so that the number still belongs to it.
                 unsafe { libc::kill(-group, libc::SIGKILL) };
             }
             drop(self.child.wait());

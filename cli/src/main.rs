@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     signals::install();
-    // One line, in place of a backtrace that a user has no use for.
+    // Prints one line instead of a backtrace, which is of no use to a user.
     std::panic::set_hook(Box::new(|info| {
         drop(writeln!(std::io::stderr(), "atlasm: a defect of this program, please report it: {info}"));
     }));
@@ -65,11 +65,11 @@ fn end(command: &str, json: bool, failure: &Failure) -> Status {
 }
 
 fn print(object: &serde_json::Value) {
-    // Nothing can be done about an output that is closed.
+    // An error is ignored, because nothing can be done if the output is closed.
     drop(output::Out::new().write(format!("{object}\n").as_bytes()));
 }
 
-/// Prints the help that was asked for, or refuses the command line.
+/// Prints the requested help, or refuses the command line.
 fn refuse(error: &clap::Error, arguments: &[std::ffi::OsString]) -> Status {
     use clap::error::ErrorKind;
     let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);

@@ -1,11 +1,11 @@
-//! A picture of a file: which parts are good, and which are not.
+//! A picture of a file that shows its good and bad parts.
 
 use crate::context::{Colour, Ctx};
 use crate::damage::Bad;
 use crate::units::human;
 use atlas_manifold::TILE_SIZE;
 
-/// Cells of a line.
+/// Number of cells per line.
 const COLUMNS: u64 = 64;
 /// Maximum number of lines.
 const LINES: u64 = 8;
@@ -22,7 +22,7 @@ pub(crate) fn draw(ctx: &Ctx, size: u64, ranges: &[Bad], fate: Fate) -> Vec<Stri
     if size == 0 {
         return Vec::new();
     }
-    // A cell is a power of two of tiles, or, in a small file, of parts of 16 KiB.
+    // A cell stands for 2^n tiles, or, in a small file, for 2^n parts of 16 KiB.
     let mut cell = if size <= COLUMNS * 16_384 { 16_384 } else { TILE_SIZE as u64 };
     while size.div_ceil(cell) > COLUMNS * LINES {
         cell *= 2;

@@ -1,4 +1,4 @@
-//! Names of files: how they are shown, and which files belong to one another.
+//! Names of files: their form in messages, and the names of the seals of a file.
 
 use serde_json::{Map, Value};
 use std::ffi::{OsStr, OsString};
@@ -17,7 +17,7 @@ pub(crate) fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Returns a name for messages: control characters are escaped, and bytes that are no UTF-8 replaced.
+/// Returns a name for messages: control characters are escaped, and bytes that are not UTF-8 are replaced.
 pub(crate) fn shown(path: &Path) -> String {
     if is_dash(path) {
         return "standard input".to_owned();
@@ -29,7 +29,7 @@ pub(crate) fn shown(path: &Path) -> String {
     name.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
-/// Returns a name for result lines: the bytes as they are, control characters escaped.
+/// Returns a name for result lines: the bytes unchanged, except that control characters are escaped.
 pub(crate) fn text(path: &Path) -> Vec<u8> {
     let mut out = Vec::new();
     for byte in path.as_os_str().as_bytes() {
@@ -78,9 +78,9 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Returns the seal of `file` that `given` names. If that is a folder, `below` is the name in it of the file
-/// if the file was found in a folder, as `seal -r` makes it. A file that was named itself has the seal with
-/// the longest end of its name.
+/// Returns the seal of `file` that `given` names. If `given` is a folder and the file was found in a folder,
+/// `below` is the name of the file in that folder, under which `seal -r` puts the seal. If the file was named
+/// itself, the seal whose name agrees with the longest end of the file's name is taken.
 pub(crate) fn seal_of(
     given: Option<&Path>,
     below: Option<&Path>,
@@ -105,14 +105,14 @@ pub(crate) fn seal_of(
     Some(seals.into_iter().find(|seal| std::fs::metadata(seal).is_ok()).unwrap_or(plain))
 }
 
-/// Returns the name without `suffix`, if it ends with that and is not only that.
+/// Returns the name without `suffix`, if the name ends with the suffix and has other characters before it.
 pub(crate) fn without_suffix(path: &Path, suffix: &str) -> Option<PathBuf> {
     let stem = path.as_os_str().as_bytes().strip_suffix(suffix.as_bytes())?;
     let is_name = stem.last().is_some_and(|byte| *byte != b'/');
     is_name.then(|| OsString::from_vec(stem.to_vec()).into())
 }
 
-/// Returns the folder that a file lies in, in a form that can be opened.
+/// Returns the folder of a file, in a form that can be opened.
 pub(crate) fn folder(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

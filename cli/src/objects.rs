@@ -1,4 +1,4 @@
-//! Kinds of files, and containers with the file that their bytes lie in.
+//! Kinds of files, and containers with the file that has their bytes.
 
 use crate::context::Ctx;
 use crate::names;
@@ -64,7 +64,7 @@ fn refuse_stdin(path: &Path) -> Res<()> {
         return Ok(());
     }
     Err(Failure::usage("this command reads files by position, which standard input does not support")
-        .with_hint("save the bytes to a file first; a file of the name - is ./-"))
+        .with_hint("save the bytes to a file first; write ./- for a file with the name -"))
 }
 
 /// Opens a file that may be read by position.
@@ -73,10 +73,16 @@ pub(crate) fn open_regular(path: &Path) -> Res<File> {
     let failed = |error| Failure::io("opening", path, &error);
     let metadata = fs::metadata(path).map_err(failed)?;
     if metadata.is_dir() {
-        return Err(Failure::usage(format!("{} is a folder", names::shown(path))));
+        return Err(Failure::usage(format!(
+            "{} is a folder, and this command reads a file",
+            names::shown(path)
+        )));
     }
     if !metadata.is_file() {
-        return Err(Failure::usage(format!("{} is not a regular file", names::shown(path))));
+        return Err(Failure::usage(format!(
+            "{} is not a regular file (a device, pipe or socket): save its bytes to a file first",
+            names::shown(path)
+        )));
     }
     File::open(path).map_err(failed)
 }
@@ -87,7 +93,7 @@ pub(crate) fn size_of(path: &Path) -> Res<u64> {
     Ok(file.metadata().map_err(|error| Failure::io("looking at", path, &error))?.len())
 }
 
-/// A container, and the file whose bytes it stands for if it is an outline.
+/// A container, and the file that it describes if it is an outline.
 pub(crate) struct Opened {
     pub(crate) container: Container,
     pub(crate) info: ContainerInfo,
@@ -102,8 +108,8 @@ impl Opened {
     }
 }
 
-/// Opens a container. Its bytes lie in the file `base`, if given, or else in the file of its name without
-/// `.atlas`, if the container needs one.
+/// Opens a container. If it needs a base, that is the file `base`, or, if `base` is not given, the file with
+/// the container's name without `.atlas`.
 pub(crate) fn open_container(
     ctx: &Ctx,
     path: &Path,
@@ -137,7 +143,8 @@ pub(crate) fn open_container(
 fn explain_container(path: &Path, failure: Failure) -> Failure {
     let shown = names::shown(path);
     let mut failure = if failure.message.contains(&shown) { failure } else { failure.while_doing(&shown) };
-    // An option of the library that the command line does not have.
+    // The text suggests an option of the library that the command line does not have, so that this part is
+    // cut off.
     if let Some(end) = failure.message.find("; open with recover") {
         failure.message.truncate(end);
     }
@@ -147,7 +154,7 @@ fn explain_container(path: &Path, failure: Failure) -> Failure {
         }
         Status::Io => failure,
         Status::Differs => {
-            failure.with_hint("the container itself is damaged, or its key is another one (--key-file)")
+            failure.with_hint("the container itself is damaged, or it was made with another key: --key-file")
         }
         _ => failure,
     }

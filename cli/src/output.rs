@@ -52,7 +52,7 @@ pub(crate) fn refuse_terminal() -> Res<()> {
         .with_hint("send them to a file with -o FILE, or to another program with |"))
 }
 
-/// Returns true if both are one file.
+/// Returns true if `a` and `b` describe the same file.
 pub(crate) fn same_file(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
@@ -75,12 +75,12 @@ pub(crate) fn refuse_stdout(target: &Path) -> Res<()> {
         "this output cannot go to standard output, because it is written under a temporary name and \
          renamed when it is complete",
     )
-    .with_hint("-o NAME names the file; one of the name - is ./-"))
+    .with_hint("name the file with -o NAME; write ./- for a file with the name -"))
 }
 
 /// Checks that `target` may become an output, before the work begins.
 ///
-/// It must be free, or, with `force`, a regular file that is none of the inputs; and its folder must be
+/// The name must be free, or, with `force`, belong to a regular file that is not an input. The folder must be
 /// writable.
 pub(crate) fn check_target(target: &Path, force: bool, inputs: &[&Path]) -> Res<()> {
     refuse_stdout(target)?;
@@ -116,15 +116,16 @@ pub(crate) fn check_target(target: &Path, force: bool, inputs: &[&Path]) -> Res<
     }
     if !is_writable(folder) {
         let error = io::Error::last_os_error();
-        return Err(Failure::io("writing to the folder", folder, &error)
-            .with_hint("-o names a place that can be written to"));
+        return Err(
+            Failure::io("writing to the folder", folder, &error).with_hint("name a writable place with -o")
+        );
     }
     Ok(())
 }
 
 fn is_writable(folder: &Path) -> bool {
     let Ok(folder) = CString::new(folder.as_os_str().as_bytes()) else { return false };
-    // SAFETY: a C string, which is only read.
+    // SAFETY: the argument is a C string, which is only read.
     unsafe { libc::access(folder.as_ptr(), libc::W_OK | libc::X_OK) == 0 }
 }
 
@@ -137,7 +138,7 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// Checks the target (`check_target`) and chooses a temporary name, which is free.
+    /// Checks the target (`check_target`) and chooses a free temporary name.
     pub(crate) fn new(target: &Path, force: bool, inputs: &[&Path]) -> Res<Staged> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         check_target(target, force, inputs)?;
@@ -183,7 +184,7 @@ impl Staged {
 
     /// Gives the file its name. `sync_file_system` makes it durable.
     pub(crate) fn finish_unsynced(self) -> Res<()> {
-        // One that is replaced hands its mode on.
+        // A file that is replaced passes its mode on to the new file.
         if let Ok(metadata) = fs::metadata(&self.target) {
             drop(fs::set_permissions(&self.temporary, metadata.permissions()));
         }
@@ -192,28 +193,29 @@ impl Staged {
         } else {
             rename_to_free(&self.temporary, &self.target)
         };
-        renamed.map_err(|error| Failure::io("giving its name to", &self.target, &error))
+        renamed.map_err(|error| Failure::io("renaming the finished temporary file to", &self.target, &error))
     }
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // After `finish` there is no such file.
+        // After `finish` there is no temporary file.
         drop(fs::remove_file(&self.temporary));
         let name = self.temporary.display().to_string();
         NAMES.lock().unwrap_or_else(PoisonError::into_inner).retain(|(temporary, _)| *temporary != name);
     }
 }
 
-/// Temporary names in messages, each with the name that the file gets.
+/// Temporary names that may occur in messages, each with the final name of the file.
 static NAMES: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
-/// Puts the name of the output in the place of a temporary name in a message of the library.
+/// Replaces a temporary name in a message of the library by the name of the output.
 pub(crate) fn with_targets(message: &str) -> String {
     let known = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
     let mut message = message.to_owned();
     for (temporary, target) in known.iter() {
-        // The library has a temporary file of its own for some outputs, which it names after this one.
+        // For some outputs the library makes a temporary file of its own, which messages name after this
+        // temporary file.
         message = message.replace(&format!("the temporary file of {temporary}"), temporary);
         message = message.replace(temporary, &format!("the temporary file of {target}"));
     }
@@ -225,7 +227,7 @@ pub(crate) fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
     let name = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from);
     let (old, new) = (name(from)?, name(to)?);
     let here = libc::AT_FDCWD;
-    // SAFETY: two C strings, which are only read.
+    // SAFETY: both names are C strings, which are only read.
     let done = unsafe { libc::renameat2(here, old.as_ptr(), here, new.as_ptr(), libc::RENAME_NOREPLACE) };
     if done == 0 {
         return Ok(());
@@ -234,7 +236,8 @@ pub(crate) fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
     if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::ENOTSUP)) {
         return Err(error);
     }
-    // Without that: a link never replaces; without links, a check for the name has to do.
+    // If the system lacks renameat2, a link is made, which never replaces a file. If the file system has no
+    // links, the name is only checked before the rename.
     match fs::hard_link(from, to) {
         Ok(()) => fs::remove_file(from),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
@@ -254,12 +257,12 @@ pub(crate) fn sync_folder(path: &Path) -> Res<()> {
     }
 }
 
-/// Makes all files of the file system durable that `folder` lies on.
+/// Makes all files durable that lie on the same file system as `folder`.
 pub(crate) fn sync_file_system(folder: &Path) -> Res<()> {
     use std::os::fd::AsRawFd;
     let failed = |error| Failure::io("flushing", folder, &error);
     let opened = File::open(folder).map_err(failed)?;
-    // SAFETY: an open descriptor.
+    // SAFETY: the descriptor is open.
     if unsafe { libc::syncfs(opened.as_raw_fd()) } == 0 {
         return Ok(());
     }

@@ -32,7 +32,7 @@ impl Found {
         self.data.is_empty() && self.records == 0
     }
 
-    /// Returns the damage in a few words.
+    /// Returns a short text about the damage.
     fn text(&self) -> String {
         let mut parts = Vec::new();
         if !self.data.is_empty() {
@@ -45,7 +45,7 @@ impl Found {
     }
 }
 
-/// Checks the generations from `from` on, 0 for all. The base of an outline is not read.
+/// Checks the generations from `from` on. 0 means all. The base of an outline is not read.
 fn find(ctx: &Ctx, path: &Path, opened: &Opened, from: u64) -> Res<Found> {
     let mut found = Found::default();
     let mut take = |damage: &Damage| {
@@ -62,7 +62,7 @@ fn find(ctx: &Ctx, path: &Path, opened: &Opened, from: u64) -> Res<Found> {
     }
     ctx.operate(path, size, |operation| {
         match opened.container.find_damage(from, &mut take, operation) {
-            // All that the container itself has is whole.
+            // Everything inside the container is intact; only the base was not read.
             Err(error) if error.kind() == ErrorKind::Incomplete => Ok(()),
             Err(error) if objects::is_damage(error.kind()) => {
                 is_damaged = true;
@@ -94,7 +94,8 @@ pub(crate) fn refuse_damaged(ctx: &Ctx, path: &Path, opened: &Opened, from: u64)
     Err(Failure::new(Status::Differs, text).with_hint(hint))
 }
 
-/// Returns true if `path` is to be verified by itself: a container or parity file that has no seal of its own.
+/// Returns true if `path` is to be verified by itself, because it is a container or parity file without a
+/// seal of its own.
 pub(crate) fn is_named_itself(path: &Path) -> Res<bool> {
     let has_seal = [names::ATLAS, names::PARITY]
         .iter()
@@ -149,14 +150,14 @@ pub(crate) fn verify(ctx: &Ctx, path: &Path) -> Res<Report> {
     for (generation, bad) in &found.data {
         report.line(format!("{}, in generation {generation}", bad.line()));
     }
-    let advice = "nothing repairs a container; atlasm cat X.atlas RANGE gives the bytes that are whole";
+    let advice = "a container cannot be repaired; atlasm cat X.atlas RANGE prints its intact bytes";
     report.put("advice", advice);
     report.line(format!("  {advice}"));
     Ok(report)
 }
 
-/// Returns the failure of a read of a container, with the bytes of `region` that differ from those it was
-/// made of.
+/// Returns the failure of a read of a container, with the bytes of `region` that differ from the original
+/// bytes.
 pub(crate) fn explain_read(
     ctx: &Ctx,
     path: &Path,
@@ -168,7 +169,7 @@ pub(crate) fn explain_read(
     if failure.status != Status::Differs {
         return failure.while_doing(names::shown(path));
     }
-    // The first range is enough: the search ends there.
+    // The search ends at the first range, because one range is enough.
     let mut first: Option<Bad> = None;
     let mut take = |damage: &Damage| {
         if damage.part == DamagePart::Data {
@@ -192,13 +193,13 @@ pub(crate) fn explain_read(
             ),
         )
         .with_hint(format!(
-            "atlasm verify {} lists all that differ, and says whether they can be repaired",
+            "atlasm verify {} lists all bytes that differ, and says whether they can be repaired",
             names::quoted(base)
         )),
         None => Failure::new(
             Status::Differs,
             format!("the bytes {}..{} in {} are damaged", range.start, range.end, names::shown(path)),
         )
-        .with_hint(format!("atlasm verify {} lists all that are", names::quoted(path))),
+        .with_hint(format!("atlasm verify {} lists all damaged bytes", names::quoted(path))),
     }
 }

@@ -16,7 +16,7 @@ pub(crate) enum ProgressMode {
     /// A bar if standard error is a terminal
     #[default]
     Auto,
-    /// A bar, wherever standard error leads
+    /// A bar, even if standard error is not a terminal
     Bar,
     /// A line of JSON ten times a second
     Json,
@@ -72,7 +72,7 @@ impl Bar {
             return true;
         }
         let now = Instant::now();
-        // Another call of the same task begins at 0 again.
+        // A further call of the same task begins at 0 again.
         if progress.bytes_done < self.last {
             self.phase = now;
         }
@@ -126,7 +126,7 @@ impl Bar {
                 units::human_time(left)
             )
         };
-        // The name gets the rest of the line.
+        // The name gets the remaining width of the line.
         let room = self.width.saturating_sub(line.chars().count() + 3);
         let name = names::shown(&self.name);
         let length = name.chars().count();
@@ -157,7 +157,7 @@ fn is_terminal() -> bool {
 }
 
 fn terminal_width() -> usize {
-    // SAFETY: the structure is plain numbers, which the call fills.
+    // SAFETY: the structure consists of numbers, which the call fills.
     let columns = unsafe {
         let mut size: libc::winsize = std::mem::zeroed();
         if libc::ioctl(libc::STDERR_FILENO, libc::TIOCGWINSZ, &mut size) == 0 { size.ws_col } else { 0 }

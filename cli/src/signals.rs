@@ -1,4 +1,4 @@
-//! Signals that stop a run: they set a flag, which progress callbacks and loops look at.
+//! Signals that stop a run: they set a flag, which progress callbacks and loops check.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Number of received signals.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// Signals that end the process immediately, without a cleanup.
+/// Number of signals after which the process ends immediately, without a cleanup.
 const IMPATIENT: u32 = 5;
 
 extern "C" fn on_signal(_: libc::c_int) {
@@ -32,7 +32,7 @@ pub(crate) fn install() {
             }
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t;
-            // Without SA_RESTART, so that a read of a pipe returns.
+            // SA_RESTART is not set, so that a signal interrupts the read of a pipe.
             action.sa_flags = 0;
             libc::sigemptyset(&mut action.sa_mask);
             libc::sigaction(signal, &action, std::ptr::null_mut());
@@ -51,10 +51,10 @@ const LOOK: libc::c_int = 50;
 /// Opens a file to read. For a pipe, waits until it has a writer. Fails with `Interrupted` if a signal ends
 /// the run.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    // Without this flag the system call waits, and the standard library repeats it after a signal.
+    // Without O_NONBLOCK the system call would wait, and the standard library would repeat it after a signal.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     wait_readable(&file)?;
-    // SAFETY: an open descriptor; no memory is touched.
+    // SAFETY: the descriptor is open, and the call accesses no memory.
     let is_done = unsafe {
         let flags = libc::fcntl(file.as_raw_fd(), libc::F_GETFL);
         flags >= 0 && libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) >= 0
@@ -69,7 +69,7 @@ pub(crate) fn wait_readable(file: &impl AsFd) -> io::Result<()> {
         if cancelled() {
             return Err(ErrorKind::Interrupted.into());
         }
-        // SAFETY: one initialised structure, whose descriptor is open.
+        // SAFETY: `wanted` is one initialised structure, whose descriptor is open.
         match unsafe { libc::poll(&mut wanted, 1, LOOK) } {
             0 => {}
             1.. => return Ok(()),

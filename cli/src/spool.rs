@@ -1,4 +1,4 @@
-//! Standard input in a temporary file, for input that is read by position.
+//! Standard input copied to a temporary file, so that it can be read by position.
 
 use crate::context::Ctx;
 use crate::output::Staged;

@@ -15,15 +15,15 @@ use crate::signals;
 pub(crate) enum Status {
     /// Done, or intact.
     Done = 0,
-    /// The bytes are not those that were expected.
+    /// The bytes differ from the expected bytes.
     Differs = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// Damaged, and repairable with the files at hand.
+    /// Damaged, and repairable with the available files.
     Repairable = 3,
-    /// Parts that are needed are missing.
+    /// Needed parts are missing.
     Incomplete = 4,
-    /// The operating system refused.
+    /// The operating system refused an operation.
     Io = 5,
     /// The file has another format or a newer version.
     Foreign = 6,
@@ -53,7 +53,7 @@ pub(crate) const MEANINGS: [(Status, &str); 11] = [
 ];
 
 impl Status {
-    /// Returns the number that the process exits with.
+    /// Returns the exit status of the process as a number.
     pub(crate) fn code(self) -> u8 {
         self as u8
     }
@@ -92,13 +92,13 @@ impl Status {
         }
     }
 
-    /// Returns the status of greater weight.
+    /// Returns the heavier of two statuses.
     pub(crate) fn and(self, other: Status) -> Status {
         if other.weight() > self.weight() { other } else { self }
     }
 }
 
-/// An operation that failed: a status, a text, and what to do next.
+/// A failed operation: a status, a text, and a hint at the next step.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) status: Status,
@@ -106,19 +106,19 @@ pub(crate) struct Failure {
     pub(crate) hint: Option<String>,
 }
 
-/// Hint on ENOSPC.
+/// Hint for ENOSPC.
 pub(crate) const FULL: &str =
     "the file system is full: free some space, or write the output to another file system";
 
 /// Text after a signal.
 const STOPPED: &str = "stopped; no output was left";
 
-/// The result of anything that may fail.
+/// Result of a function that may fail.
 pub(crate) type Res<T> = Result<T, Failure>;
 
 impl Failure {
     pub(crate) fn new(status: Status, message: impl Into<String>) -> Failure {
-        // Whatever fails after a signal failed because of it.
+        // A failure after a signal counts as caused by the signal.
         let status = if signals::cancelled() { Status::Cancelled } else { status };
         Failure { status, message: message.into(), hint: None }
     }
@@ -127,7 +127,7 @@ impl Failure {
         Self::new(Status::Usage, message)
     }
 
-    /// `what` is a verb with its object, such as `opening`.
+    /// Returns the failure of a system call on `path`. `what` is the step, such as `opening`.
     pub(crate) fn io(what: &str, path: &Path, error: &io::Error) -> Failure {
         let status = match error.kind() {
             io::ErrorKind::AlreadyExists => Status::Exists,
@@ -162,7 +162,7 @@ impl From<AtlasError> for Failure {
             ErrorKind::OutOfMemory | ErrorKind::Limit => Status::Limit,
             ErrorKind::Io if error.os_error() == libc::EEXIST => Status::Exists,
             ErrorKind::Io => Status::Io,
-            // Another process writes to the container.
+            // EAGAIN means that another process writes to the container.
             ErrorKind::State if error.os_error() == libc::EAGAIN => Status::Io,
             ErrorKind::Conservation | ErrorKind::Witness | ErrorKind::Conflict => Status::Differs,
             ErrorKind::Format | ErrorKind::Unsupported => Status::Foreign,
@@ -172,7 +172,8 @@ impl From<AtlasError> for Failure {
         };
         let message = match status {
             Status::Cancelled => STOPPED.to_owned(),
-            // The user knows the option, and the name of the output.
+            // The texts name the option and the output instead of the library's names, because the user knows
+            // these.
             _ => output::with_targets(&error.message().replace("memory_limit", "--memory")),
         };
         let failure = Failure::new(status, message);

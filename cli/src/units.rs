@@ -1,10 +1,10 @@
-//! Sizes, ranges and shares as people write and read them.
+//! Sizes, ranges, shares and times in the form in which people write and read them.
 
 use crate::status::{Failure, Res};
 use std::ops::Range;
 use std::time::Duration;
 
-/// Units of sizes that are read. The letters alone are the binary ones.
+/// Units of sizes. A letter alone means the binary unit.
 const UNITS: [(&str, u64); 24] = [
     ("b", 1),
     ("k", 1 << 10),
@@ -69,9 +69,9 @@ pub(crate) struct RangeText {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Edge {
     At(u64),
-    /// This number of bytes before the end.
+    /// The end lies this number of bytes before the end of the file.
     BeforeEnd(u64),
-    /// This number of bytes after the start.
+    /// The end lies this number of bytes after the start.
     Behind(u64),
     End,
 }
@@ -80,7 +80,7 @@ impl std::str::FromStr for RangeText {
     type Err = String;
 
     fn from_str(text: &str) -> Result<RangeText, String> {
-        // A space keeps a minus sign from beginning an option.
+        // `ranges_from_end` put a space before a minus sign, so that it does not begin an option.
         let text = text.trim_start();
         let wrong = |why: &str| {
             format!("'{text}' is not a range such as 4096+8192, 1MiB..2MiB, -64KiB.. or ..4096{why}")
@@ -137,7 +137,7 @@ impl RangeText {
 pub(crate) fn parse_share(text: &str) -> Result<u32, String> {
     let wrong = || format!("'{text}' is not a share such as 10% or 6.25%, from 0.01% to 100%");
     let number: f64 = text.strip_suffix('%').unwrap_or(text).trim().parse().map_err(|_| wrong())?;
-    // A fraction such as 0.1 means 10% to some, and 0.1% to others.
+    // A fraction such as 0.1 is ambiguous: it could mean 10% or 0.1%.
     if number > 0.0 && number < 1.0 && !text.ends_with('%') {
         return Err(format!(
             "'{text}' is ambiguous: write 10% for a tenth, or {text}% for less than a hundredth"
@@ -186,7 +186,7 @@ pub(crate) fn human(bytes: u64) -> String {
     format!("{text} {}", NAMES[name])
 }
 
-/// Returns a number of bytes for people, and exactly.
+/// Returns a number of bytes for people, followed by the exact number.
 pub(crate) fn exact(bytes: u64) -> String {
     if bytes < 1_024 { human(bytes) } else { format!("{} ({bytes} bytes)", human(bytes)) }
 }
@@ -206,11 +206,11 @@ pub(crate) fn count(number: u64, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-/// Nanoseconds since 1970 as `2026-01-31 12:00:00 UTC`.
+/// Formats nanoseconds since 1970 as `2026-01-31 12:00:00 UTC`.
 pub(crate) fn date(nanoseconds: i64) -> String {
     let seconds = nanoseconds.div_euclid(1_000_000_000);
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Civil date of a count of days, by eras of 400 years that begin in March.
+    // Converts a count of days to a date, by eras of 400 years that begin in March.
     let shifted = days + 719_468;
     let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
@@ -223,12 +223,12 @@ pub(crate) fn date(nanoseconds: i64) -> String {
     format!("{year:04}-{month_now:02}-{day:02} {hour:02}:{minute:02}:{:02} UTC", second % 60)
 }
 
-/// Digits of a digest.
+/// Returns the hexadecimal digits of a digest.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Returns the 32 bytes of 64 digits.
+/// Returns the 32 bytes that 64 hexadecimal digits represent.
 pub(crate) fn parse_digest(text: &str) -> Result<[u8; 32], String> {
     let mut digest = [0; 32];
     let wrong = || format!("'{text}' is not a root: 64 hexadecimal digits");

@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 /// Treatment of outlines and parity files that `walk` meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seals {
-    /// They are files like any other.
+    /// Outlines and parity files are treated like other files.
     Keep,
-    /// They are left out.
+    /// Outlines and parity files are left out.
     LeaveOut,
-    /// Nothing else is taken.
+    /// Only outlines and parity files are taken.
     Only,
 }
 
@@ -29,15 +29,15 @@ impl Seals {
     }
 }
 
-/// Returns true if this program left the file behind: the damaged one that a repair keeps, or a temporary one.
+/// Returns true if this program made the file: the damaged file that a repair keeps, or a temporary file.
 fn is_leftover(name: &Path) -> bool {
     let is_kept = names::without_suffix(name, names::DAMAGED).is_some_and(|file| fs::metadata(file).is_ok());
     let last = names::last(name).as_encoded_bytes();
     is_kept || last.starts_with(b".atlas-") && last.ends_with(b".tmp")
 }
 
-/// Returns the files to work on with their seals: those that `walk` finds, in folders only if they have
-/// seals, and no seal whose file is named too, as a pattern of a shell does.
+/// Returns the files to process with their seals: the files that `walk` finds, in folders only files that
+/// have seals. A seal is left out if its file is named too, as with a pattern such as `*`.
 pub(crate) fn sealed(
     ctx: &Ctx,
     named: &[PathBuf],
@@ -62,9 +62,9 @@ pub(crate) fn sealed(
     Ok(files)
 }
 
-/// Returns the files that `paths` name: each as it is, and with `recursive` the regular files in folders,
-/// sorted by name. Links inside folders are not followed. What cannot be listed is reported, and the rest
-/// goes on.
+/// Returns the files that `paths` name, unchanged, and with `recursive` the regular files in folders, sorted
+/// by name. Links inside folders are not followed. A folder that cannot be listed is reported, and the walk
+/// continues.
 pub(crate) fn walk(ctx: &Ctx, paths: &[PathBuf], recursive: bool, seals: Seals) -> Res<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
@@ -75,14 +75,15 @@ pub(crate) fn walk(ctx: &Ctx, paths: &[PathBuf], recursive: bool, seals: Seals) 
             folder(ctx, path, seals, &mut files)?;
         } else {
             let failure = Failure::usage(format!("{} is a folder", names::shown(path)))
-                .with_hint("-r takes the files in it");
+                .with_hint("give -r to take the files in it");
             ctx.fail(Some(path), &failure)?;
         }
     }
     Ok(files)
 }
 
-/// Returns the name of a file in the folder of `named` that it was found in. `None` if the file was named itself.
+/// Returns the name of a file in the folder of `named` in which it was found. `None` if the file was named
+/// itself.
 pub(crate) fn below<'f>(named: &[PathBuf], file: &'f Path) -> Option<&'f Path> {
     if named.iter().any(|named| named == file) {
         return None;
@@ -103,7 +104,7 @@ fn folder(ctx: &Ctx, path: &Path, seals: Seals, files: &mut Vec<PathBuf>) -> Res
         if ctx.is_stopped() {
             break;
         }
-        // Without a prefix where the folder is the current one, as shells have it.
+        // In the current folder the name has no prefix, as in shells.
         let name = if path == Path::new(".") { entry.file_name().into() } else { entry.path() };
         match entry.file_type() {
             Ok(kind) if kind.is_dir() => folder(ctx, &name, seals, files)?,

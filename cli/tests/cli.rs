@@ -81,7 +81,7 @@ fn status_2_is_a_wrong_command_line() {
     place.write("x", "12345");
     assert!(place.line("cat x 3+3").expect(2).stderr.contains("outside the available 5 bytes"));
     fs::create_dir(place.path("d")).unwrap();
-    assert!(place.line("hash d").expect(2).stderr.contains("-r takes the files in it"));
+    assert!(place.line("hash d").expect(2).stderr.contains("give -r to take the files in it"));
 }
 
 #[test]
@@ -834,7 +834,8 @@ fn repair_takes_what_a_command_prints() {
     let damaged = place.read("big.iso");
     let dd = |input: &str| {
         format!(
-            "dd if={input} iflag=skip_bytes,count_bytes skip={{first}} count=$(({{last}}-{{first}}+1)) status=none"
+            "dd if={input} iflag=skip_bytes,count_bytes skip={{first}} count=$(({{last}}-{{first}}+1)) \
+             status=none"
         )
     };
     let zeros = dd("/dev/zero");

@@ -521,7 +521,7 @@ fn a_copy_that_gives_nothing_says_why() {
             "head -c 99999 /dev/zero # {first} {last}",
             "sh returned more than the requested 16384 bytes (2 ranges)",
         ),
-        ("head -c 16384 /dev/zero # {first} {last}", "its bytes are not those that were sealed (2 ranges)"),
+        ("head -c 16384 /dev/zero # {first} {last}", "the bytes differ from the sealed bytes (2 ranges)"),
         ("sleep 9 # {first} {last}", "no byte for 0.2 s after 0 of 16384 bytes (2 ranges)"),
     ] {
         let words = ["repair", "--patience", "0.2s", "--from-command", command, "a"];
@@ -579,7 +579,7 @@ fn an_update_states_what_it_takes_for_a_change() {
         "{}",
         ran.text()
     );
-    assert!(ran.stderr.contains("a is 3.01 MiB shorter than it was sealed"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("a is 3.01 MiB shorter than when it was sealed"), "{}", ran.stderr);
     place.line("verify --parity-too a").expect(0);
 }
 
@@ -623,7 +623,7 @@ fn a_parity_file_of_no_use_is_seen_while_the_file_is_intact() {
     let place = with_stale_parity(&data[1..]);
     let ran = place.line("verify a").expect(0);
     assert!(
-        ran.stderr.contains("a.atp was made of other bytes: 3158073 instead of 3158072"),
+        ran.stderr.contains("a.atp was made of other bytes: it protects 3158073 bytes instead of 3158072"),
         "{}",
         ran.stderr
     );

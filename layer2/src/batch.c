@@ -8,7 +8,7 @@
 #define BATCH_MAX 256
 #define BATCH_BYTES ((size_t)1 << 20)
 
-/* The counters count and order nothing: relaxed throughout. */
+/* The counters synchronize nothing else: all their operations are relaxed. */
 static _Atomic uint64_t conserved_calls;
 static _Atomic uint64_t delta_calls;
 static _Atomic uint64_t witness_calls;

@@ -1,6 +1,6 @@
-/* A domain has no state variable. Its states follow from two pointers that go from NULL to an
- * immutable object, once, by compare-exchange: the attachment, and the witness of the commit.
- * So there is no state in between that another thread could see, and no lock. */
+/* A domain has no state variable. Its state follows from two pointers: the attachment, and the
+ * witness of the commit. Each pointer changes once, by compare-exchange, from NULL to an immutable
+ * object. Therefore other threads never see an intermediate state, and no lock is needed. */
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -11,7 +11,7 @@
 
 typedef struct {
     const void *base;
-    atlas_l2_record record; /* of the region as it was when it was attached */
+    atlas_l2_record record; /* record of the region at the time of its attachment */
 } attachment;
 
 struct atlas_domain {
@@ -121,7 +121,7 @@ static atlas_error_t attach(atlas_domain_t *domain, const void *base, size_t len
     return ATLAS_OK;
 }
 
-/* Fills in `now`, the record of the region as it is, unless nothing is attached. */
+/* Fills in `now`, the record of the region's present bytes, if a region is attached. */
 static atlas_error_t verify(const atlas_domain_t *domain, atlas_l2_record *now)
 {
     const attachment *const region =

@@ -17,15 +17,15 @@ const char *atlas_error_string(atlas_error_t error)
     case ATLAS_E_MEMORY:
         return "Out of memory";
     case ATLAS_E_STATE:
-        return "Invalid state: the call is not possible in it";
+        return "Invalid state: the call is not possible in the present state";
     case ATLAS_E_BUDGET:
-        return "Budget exceeded: it is less than the amount";
+        return "Budget exceeded: the budget is less than the requested amount";
     case ATLAS_E_CONSERVATION:
         return "Conservation violated: the sum of the bytes is not 0 mod 96";
     case ATLAS_E_WITNESS:
-        return "Witness mismatch: the bytes differ from those recorded";
+        return "Witness mismatch: the bytes differ from the recorded bytes";
     case ATLAS_E_DESTROYED:
-        return "Destroyed: the object is gone";
+        return "Destroyed: the object was destroyed and cannot be used";
     }
     return "Unknown error";
 }

@@ -8,8 +8,8 @@
 
 static _Atomic(atlas_digest_fn) registered;
 
-/* Release and acquire, so that everything set up by the host before it registered its digest is there
- * for every thread that calls it. */
+/* Stored with release and loaded with acquire, so that every thread that calls the digest sees all writes
+ * of the host program from before it registered the digest. */
 atlas_error_t atlas_conservation_set_digest(atlas_digest_fn digest)
 {
     if (digest == NULL) {
@@ -26,7 +26,7 @@ bool atlas_l2_has_digest(void)
     return atomic_load_explicit(&registered, memory_order_acquire) != NULL;
 }
 
-/* The sum goes first: it brings the bytes into the cache for the slower digest. */
+/* The sum is computed first: it brings the bytes into the cache for the slower digest. */
 atlas_l2_record atlas_l2_record_of(const void *base, size_t len)
 {
     const atlas_digest_fn digest = atomic_load_explicit(&registered, memory_order_acquire);
@@ -41,7 +41,8 @@ atlas_l2_record atlas_l2_record_of(const void *base, size_t len)
     return record;
 }
 
-/* Reads all bytes whatever they are. `volatile` keeps a compiler from leaving the loop early. */
+/* Compares in constant time: always reads all bytes. `volatile` prevents the compiler from leaving the
+ * loop early. */
 static bool digests_equal(const uint8_t *a, const uint8_t *b)
 {
     volatile uint8_t difference = 0;

@@ -7,19 +7,19 @@
 #include <cpuid.h>
 #endif
 
-/* A 64-bit word holds four 16-bit counters. A word of data adds at most 2 * 255 to each, so a
- * block of 128 words cannot overflow them (128 * 510 = 65,280). */
+/* A 64-bit word holds four 16-bit counters. A word of data adds at most 2 * 255 to each counter,
+ * so that a block of 128 words cannot overflow the counters (128 * 510 = 65,280). */
 #define BLOCK_WORDS 128
 
-/* Data are read in four streams a quarter of a block apart. On a Zen 3 larger blocks than 1 MiB
- * were no faster, and very large ones slower. Shorter ones than 128 KiB still gain where the data
- * are in memory, but lose if they are in the cache, the more the shorter they are. */
+/* Data are read in four streams a quarter of a block apart. On a Zen 3 blocks above 1 MiB were not
+ * faster, and very large blocks were slower. Blocks below 128 KiB are still faster for data in
+ * memory, but slower for data in the cache, and the shorter the block is, the slower. */
 #define STREAMS ((size_t)4)
 #define BLOCK_MAX ((size_t)1 << 20)
 #define BLOCK_MIN ((size_t)1 << 17)
 
-/* The same for groups: on a Zen 3 those of 256 bytes gained in memory and lost in the cache,
- * those of 1 KiB gained in both. */
+/* The smallest groups that are read in four streams: on a Zen 3 groups of 256 bytes were faster for
+ * data in memory and slower for data in the cache, and groups of 1 KiB were faster for both. */
 #define STREAMED_GROUP_MIN ((size_t)1 << 10)
 
 static const uint64_t EVEN_BYTES = UINT64_C(0x00ff00ff00ff00ff);
@@ -77,7 +77,7 @@ void atlas_l2_sum4_plain(const uint8_t *data, size_t stride, size_t len, uint64_
 }
 
 #ifdef ATLAS_L2_X86
-/* Bits of leaf 7, and of XCR0: the registers that the system saves. */
+/* Bits of CPUID leaf 7, and of XCR0, which names the registers that the operating system saves. */
 #define LEAF_7_AVX2 (1u << 5)
 #define LEAF_7_AVX512F (1u << 16)
 #define LEAF_7_AVX512BW (1u << 30)
@@ -134,8 +134,8 @@ size_t atlas_l2_sum_paths(const atlas_l2_sum_path *paths[ATLAS_L2_SUM_PATHS])
     return count;
 }
 
-/* The best path, found out by the first call. Threads that race for it all find the same, and
- * it is constant, so that nothing has to be published with the pointer. */
+/* The best path, which the first call determines. Threads that determine it at the same time get
+ * the same path, and a path is a constant, so that relaxed operations suffice for the pointer. */
 static const atlas_l2_sum_path *best_path(void)
 {
     static _Atomic(const atlas_l2_sum_path *) chosen;
@@ -148,8 +148,8 @@ static const atlas_l2_sum_path *best_path(void)
     return path;
 }
 
-/* Quarters are whole cache lines, so that the remainder is shorter than four lines or a block
- * of its own. */
+/* A quarter has a whole number of cache lines, so that the bytes after the four quarters are fewer
+ * than four lines or make another block. */
 static uint64_t blocks_sum(const atlas_l2_sum_path *path, const uint8_t *data, size_t len)
 {
     uint64_t total = 0;
@@ -164,7 +164,7 @@ static uint64_t blocks_sum(const atlas_l2_sum_path *path, const uint8_t *data, s
     return total + path->sum(data, len);
 }
 
-/* Inline, so that a short sum costs one call of the path. */
+/* Inline, so that a short sum costs only one call, that of the path. */
 static inline uint8_t residue(const atlas_l2_sum_path *path, const void *data, size_t len)
 {
     if (len == 0) {
@@ -183,7 +183,7 @@ uint8_t atlas_l2_residue(const void *data, size_t len)
     return residue(best_path(), data, len);
 }
 
-/* Residues of 4 * `quarter` groups: of each four that lie a quarter apart at once. */
+/* Residues of 4 * `quarter` groups. Each step reads four groups, which lie `quarter` groups apart. */
 static void block_residues(const atlas_l2_sum_path *path, const uint8_t *data, size_t quarter,
                            size_t group, uint8_t *residues)
 {
@@ -196,7 +196,7 @@ static void block_residues(const atlas_l2_sum_path *path, const uint8_t *data, s
     }
 }
 
-/* A group that is as long as a block is read in four streams by itself. */
+/* A group of at least a block is itself read in four streams. */
 void atlas_l2_residues_by(const atlas_l2_sum_path *path, const uint8_t *data, size_t len,
                           size_t group, uint8_t *residues)
 {

@@ -17,15 +17,15 @@ TARGET_AVX512 static inline uint64_t lanes_total(__m512i sums)
     return (uint64_t)_mm512_reduce_add_epi64(sums);
 }
 
-/* The first `len` < 64 bytes. Those outside the mask are not read, so this cannot fault. */
+/* The first `len` < 64 bytes at `data`. Bytes outside the mask are not read and cannot fault. */
 TARGET_AVX512 static inline __m512i load_part(const uint8_t *data, size_t len)
 {
     const __mmask64 kept = (UINT64_C(1) << len) - 1;
     return _mm512_maskz_loadu_epi8(kept, data);
 }
 
-/* Distance to the next cache line. A vector is a whole line, so that every load of unaligned data would
- * touch two: measured 61 GB/s from the cache, and 97 of aligned data. */
+/* Distance to the next cache line. A vector is as long as a line, so that every load of unaligned data
+ * touches two lines: 61 GB/s were measured from the cache, and 97 GB/s for aligned data. */
 static inline size_t to_line(const uint8_t *data)
 {
     return (size_t)(-(uintptr_t)data & 63);
@@ -58,8 +58,8 @@ TARGET_AVX512 uint64_t atlas_l2_sum_avx512(const uint8_t *data, size_t len)
     return lanes_total(_mm512_add_epi64(_mm512_add_epi64(a, b), _mm512_add_epi64(c, d)));
 }
 
-/* A step is one cache line of each stream; streams that do not lie alike within their lines are not
- * aligned, but read as they are. */
+/* A step is one cache line of each stream. If the streams begin at different offsets within their lines,
+ * the loads are not aligned. */
 TARGET_AVX512 void atlas_l2_sum4_avx512(const uint8_t *data, size_t stride, size_t len,
                                         uint64_t sums[4])
 {

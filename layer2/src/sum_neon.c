@@ -4,7 +4,7 @@
 
 #include <arm_neon.h>
 
-/* A 16-bit lane takes at most 2 * 255 from each vector: 128 steps cannot overflow it
+/* Each vector adds at most 2 * 255 to a 16-bit lane, so that 128 steps cannot overflow the lane
  * (128 * 510 = 65,280). A step is 64 bytes, one vector for each of four counters. */
 #define STEP 64
 #define STEPS_MAX 128
@@ -38,8 +38,8 @@ uint64_t atlas_l2_sum_neon(const uint8_t *data, size_t len)
     return total + atlas_l2_sum_plain(data, len);
 }
 
-/* Here one counter takes a whole step of its stream, four vectors, so that it is full after a
- * quarter of the steps. */
+/* Here one counter takes a whole step of its stream, which has four vectors, so that the counter is
+ * full after a quarter of the steps. */
 static inline uint16x8_t add_step(uint16x8_t counter, const uint8_t *data)
 {
     counter = vpadalq_u8(counter, vld1q_u8(data));

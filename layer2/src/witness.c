@@ -10,7 +10,7 @@ static atlas_error_t verify(const atlas_witness_t *witness, const void *base, si
         return ATLAS_E_INVALID;
     }
     const atlas_l2_record now = atlas_l2_record_of(base, len);
-    /* A witness exists, so there is a digest; without one this must not pass on the residue. */
+    /* Witnesses are only made with a digest; equal residues alone must not verify the bytes. */
     return now.has_digest && atlas_l2_record_agree(&witness->record, &now) ? ATLAS_OK
                                                                            : ATLAS_E_WITNESS;
 }

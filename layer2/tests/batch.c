@@ -20,7 +20,7 @@ static bool is_empty(size_t i)
     return i % 13 == 5;
 }
 
-/* Every other buffer is conserved, every other `after` is not. */
+/* Every second buffer is conserved, and every second `after` is not. */
 static void fill(void)
 {
     for (size_t i = 0; i <= MAX; i++) {

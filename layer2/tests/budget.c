@@ -11,7 +11,7 @@
 #define ROUNDS 20000
 #define BUDGET 95
 
-/* Measures the budget from outside: takes all of it in steps of one. */
+/* Measures the budget by taking the whole budget in steps of 1. */
 static unsigned drain(atlas_domain_t *domain)
 {
     unsigned total = 0;
@@ -55,8 +55,8 @@ static atlas_domain_t *shared;
 static atomic_uint held;
 static atomic_uint successes;
 
-/* Releases only its own allocations, so the budget never wraps. `held` is raised after the
- * allocation and lowered before the release: it can only be too small, never too large. */
+/* Releases only its own allocations, so that the budget never wraps. `held` is raised after the
+ * allocation and lowered before the release: `held` can be too small, but never too large. */
 static void *borrower(void *argument)
 {
     uint64_t state = (uint64_t)(uintptr_t)argument;
@@ -74,7 +74,7 @@ static void *borrower(void *argument)
     return NULL;
 }
 
-/* Takes ones until there are none left. */
+/* Takes 1 at a time until the budget is empty. */
 static void *taker(void *argument)
 {
     unsigned *const taken = argument;

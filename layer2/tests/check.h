@@ -1,4 +1,4 @@
-/* The checks of the tests: a failed one says where and ends the program. */
+/* The checks of the tests: a failed check prints its place and ends the program. */
 #ifndef ATLAS_L2_TESTS_CHECK_H
 #define ATLAS_L2_TESTS_CHECK_H
 
@@ -26,14 +26,14 @@
         }                                                                           \
     } while (0)
 
-/* The value of an expression, and after it the last error. */
+/* Checks the value of an expression, and then the last error. */
 #define CHECK_GIVES(value, expression, error)      \
     do {                                           \
         CHECK((expression) == (value));            \
         CHECK(atlas_get_last_error() == (error));  \
     } while (0)
 
-/* Bytes without a pattern, the same in every run. */
+/* Makes pseudo-random bytes, which are the same in every run. */
 static inline uint8_t check_random_byte(uint64_t *state)
 {
     *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
@@ -47,7 +47,7 @@ static inline void check_fill(uint8_t *data, size_t len, uint64_t seed)
     }
 }
 
-/* The definition, byte by byte. */
+/* Computes C by its definition, byte by byte. */
 static inline uint8_t check_residue(const uint8_t *data, size_t len)
 {
     unsigned residue = 0;
@@ -57,15 +57,15 @@ static inline uint8_t check_residue(const uint8_t *data, size_t len)
     return (uint8_t)residue;
 }
 
-/* Random bytes whose last one makes them conserved. */
+/* Makes random bytes, and sets the last byte so that they are conserved. */
 static inline void check_fill_conserved(uint8_t *data, size_t len, uint64_t seed)
 {
     check_fill(data, len, seed);
     data[len - 1] = (uint8_t)((96 - check_residue(data, len - 1)) % 96);
 }
 
-/* No cryptography: four 64-bit FNV-1a sums with different starts. Good enough to tell test data
- * apart. */
+/* A digest that is not cryptographic: four 64-bit FNV-1a sums with different starts. It is good
+ * enough to distinguish test data. */
 static inline void check_digest(const void *data, size_t size, uint8_t digest[32])
 {
     const uint8_t *const bytes = (const uint8_t *)data;

@@ -66,7 +66,7 @@ static void an_empty_domain_only_attaches(void)
     memset(region, 0, SIZE);
     CHECK_GIVES(0, atlas_domain_attach(domain, region, 1), ATLAS_OK);
     CHECK_GIVES(true, atlas_domain_verify(domain), ATLAS_OK);
-    region[1] = 1; /* not part of the region */
+    region[1] = 1; /* this byte is not part of the region */
     CHECK_GIVES(true, atlas_domain_verify(domain), ATLAS_OK);
     atlas_domain_destroy(domain);
 }
@@ -83,7 +83,8 @@ static void an_attached_domain_commits_once(void)
     atlas_domain_destroy(domain);
 }
 
-/* Two changes: one that breaks the law, and one that keeps it and that only a digest sees. */
+/* Makes two changes: the first breaks conservation, and the second keeps the sum, so that only a digest detects
+ * the change. */
 static void changes_are_seen(atlas_domain_t *domain)
 {
     region[5] ^= 1;
@@ -128,7 +129,7 @@ static void what_is_not_conserved_attaches_but_does_not_commit(void)
     CHECK_GIVES(0, atlas_domain_attach(domain, region, SIZE), ATLAS_OK);
     CHECK_GIVES(false, atlas_domain_verify(domain), ATLAS_E_CONSERVATION);
     CHECK_GIVES(-1, atlas_domain_commit(domain), ATLAS_E_CONSERVATION);
-    region[0] = 0; /* conserved now, but not the attached bytes */
+    region[0] = 0; /* the bytes are conserved now, but differ from the attached bytes */
     CHECK_GIVES(false, atlas_domain_verify(domain), ATLAS_E_WITNESS);
     CHECK_GIVES(-1, atlas_domain_commit(domain), ATLAS_E_WITNESS);
     atlas_domain_destroy(domain);

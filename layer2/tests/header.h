@@ -1,5 +1,6 @@
-/* Common parts of the header tests of C and C++: the header first and alone, again, beside
- * others, and then every function by its exact type, volatile so that it has to be linked. */
+/* Common parts of the header tests of C and C++: includes the header first and alone, a second time, and beside
+ * other headers. Then every function is assigned to a pointer of its exact type, which is volatile, so that the
+ * function must be linked. */
 #include "atlas_conservation.h"
 #include "atlas_conservation.h"
 #include "other.h"

@@ -1,5 +1,5 @@
-/* Without memory nothing changes, and the error says so. The library is compiled into
- * this test with `malloc` defined as `failing_malloc`. */
+/* If there is no memory, nothing changes, and the error is ATLAS_E_MEMORY. The library is compiled
+ * into this test with `malloc` defined as `failing_malloc`. */
 #undef malloc
 #include <string.h>
 
@@ -9,7 +9,7 @@
 #define SIZE 4096
 
 static uint8_t region[SIZE];
-static size_t allowed = SIZE_MAX; /* so many more calls succeed */
+static size_t allowed = SIZE_MAX; /* number of further calls that succeed */
 
 void *failing_malloc(size_t size);
 
@@ -36,14 +36,14 @@ static void a_domain_stays_as_it_was(void)
     CHECK(domain != NULL);
     allowed = 0;
     CHECK_GIVES(-1, atlas_domain_attach(domain, region, SIZE), ATLAS_E_MEMORY);
-    CHECK_GIVES(false, atlas_domain_verify(domain), ATLAS_E_STATE); /* nothing is attached */
+    CHECK_GIVES(false, atlas_domain_verify(domain), ATLAS_E_STATE); /* no region is attached */
     allowed = SIZE_MAX;
     CHECK_GIVES(0, atlas_domain_attach(domain, region, SIZE), ATLAS_OK);
     allowed = 0;
     CHECK_GIVES(-1, atlas_domain_commit(domain), ATLAS_E_MEMORY);
     CHECK_GIVES(true, atlas_domain_verify(domain), ATLAS_OK);
     allowed = SIZE_MAX;
-    CHECK_GIVES(0, atlas_domain_commit(domain), ATLAS_OK); /* it was open still */
+    CHECK_GIVES(0, atlas_domain_commit(domain), ATLAS_OK); /* the domain was still open */
     atlas_domain_destroy(domain);
 }
 

@@ -1,4 +1,4 @@
-/* A process without a digest, which registers one only at its very end. */
+/* A process without a digest, which registers a digest only at its very end. */
 #include <string.h>
 
 #include "atlas_conservation.h"
@@ -36,7 +36,7 @@ static void domains_verify_by_residue_and_do_not_commit(void)
     CHECK_GIVES(-1, atlas_domain_commit(domain), ATLAS_E_CONSERVATION);
     data[0] = 90;
 
-    /* Registered now: the attachment has no digest to compare with, but commit makes one. */
+    /* A digest is registered now: the attachment has no digest to compare with, but commit makes a digest. */
     CHECK(atlas_conservation_set_digest(check_digest) == ATLAS_OK);
     CHECK_GIVES(0, atlas_domain_commit(domain), ATLAS_OK);
     data[1] = 2;
@@ -45,7 +45,7 @@ static void domains_verify_by_residue_and_do_not_commit(void)
     atlas_domain_destroy(domain);
 }
 
-/* Attached without a digest, a change of the residue to 0 is still a change. */
+/* If a region was attached without a digest, a change of its residue to 0 is still detected as a change. */
 static void a_changed_residue_is_a_change(void)
 {
     uint8_t byte = 1;

@@ -1,4 +1,4 @@
-/* Has the library read behind a list, which a sanitizer at work stops. */
+/* Makes the library read after the end of a list. A sanitizer that works stops the program. */
 #include "atlas_conservation.h"
 #include "check.h"
 

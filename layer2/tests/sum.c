@@ -34,7 +34,7 @@ static void sums_are_exact_for_every_length_and_alignment(const atlas_l2_sum_pat
     }
 }
 
-/* The bytes end where their allocation ends, so that a sanitizer sees a read behind them. */
+/* The bytes end at the end of their allocation, so that a sanitizer detects a read after them. */
 static void sums_end_with_the_buffer(const atlas_l2_sum_path *path)
 {
     for (size_t len = 1; len < LENGTHS; len++) {
@@ -97,8 +97,8 @@ static void four_sums_are_exact_for_every_length(const atlas_l2_sum_path *path)
     }
 }
 
-/* The lengths where the reading in four streams begins, where its blocks end, and what remains
- * of either. */
+/* Lengths around the minimum for reading in four streams and around the ends of blocks, with every kind of
+ * remainder. */
 static void sums_are_exact_where_blocks_begin_and_end(const atlas_l2_sum_path *path)
 {
     static const size_t KIB = 1024;
@@ -120,7 +120,7 @@ static void sums_are_exact_where_blocks_begin_and_end(const atlas_l2_sum_path *p
     }
 }
 
-/* `size` bytes, whole pages, between two pages that nobody may touch. */
+/* Returns `size` bytes, which are whole pages, between two pages that cannot be accessed (guards). */
 static uint8_t *between_guards(size_t size, size_t page)
 {
     uint8_t *const all =
@@ -130,7 +130,7 @@ static uint8_t *between_guards(size_t size, size_t page)
     return all + page;
 }
 
-/* A read before `data` or behind its `len` bytes faults if those are at a guard. */
+/* If `data` begins or ends at a guard, a read before `data` or after its `len` bytes faults. */
 static void check_everything(const atlas_l2_sum_path *path, const uint8_t *data, size_t len)
 {
     const size_t quarter = len / 4;
@@ -148,7 +148,7 @@ static void check_everything(const atlas_l2_sum_path *path, const uint8_t *data,
     CHECK(sums[0] % 96 == check_residue(data, quarter));
 }
 
-/* No sanitizer sees the accesses of masked or wide reads; the hardware sees them all. */
+/* No sanitizer checks the accesses of masked or wide reads; the guards check all accesses. */
 static void nothing_is_read_outside_of_the_data(const atlas_l2_sum_path *path)
 {
     static const size_t longer[] = {4095,   4096,   65537,   131071,  131072,
@@ -216,8 +216,8 @@ static void check_some_groups(const atlas_l2_sum_path *path, size_t groups, size
     }
 }
 
-/* Groups around the limits of what is read in streams, and blocks of them: a whole one is 1 MiB,
- * the remainder is fours and then single groups. */
+/* Groups around the smallest and the largest size that is read in four streams. A whole block of such groups has
+ * 1 MiB; the groups after the last block are read four at a time, and then singly. */
 static void sums_of_groups_are_exact(const atlas_l2_sum_path *path)
 {
     static const size_t sizes[] = {1, 2, 7, 31, 64, 1023, 1024, 1025, 4096, 5000, 16384};
@@ -334,7 +334,7 @@ int main(void)
     CHECK(count == 2 && paths[1]->sum == atlas_l2_sum_neon);
 #endif
 #if defined(ATLAS_L2_X86) && defined(__GLIBC__)
-    /* The compiler's library looks at the processor too. */
+    /* The compiler's library examines the processor too, and must find the same. */
     __builtin_cpu_init();
     const bool avx2 = __builtin_cpu_supports("avx2") != 0;
     const bool avx512 = __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0;

@@ -32,7 +32,7 @@ static atomic_uint attaches;
 static atomic_uint commits;
 static atomic_bool start;
 
-/* One domain a round: of all threads one attaches and one commits. */
+/* One domain per round: exactly one of the threads attaches, and exactly one commits. */
 static void use_domain(void)
 {
     if (atlas_domain_attach(domain, region, SIZE) == 0) {
@@ -64,7 +64,7 @@ static void use_witnesses(void)
 static void use_sums_and_batches(void)
 {
     CHECK_GIVES(0, atlas_conserved_sum(region, SIZE), ATLAS_OK);
-    uint8_t sums[5]; /* four groups in streams and one by itself */
+    uint8_t sums[5]; /* four groups that are read in streams, and a fifth group alone */
     CHECK_GIVES(ATLAS_OK, atlas_conserved_sums(region, SIZE, 1024, sums), ATLAS_OK);
     CHECK((sums[0] + sums[1] + sums[2] + sums[3] + sums[4]) % 96 == 0);
     atlas_batch_buffer_t buffers[2] = {{region, SIZE, 0, {0}}, {NULL, SIZE, 0, {0}}};

@@ -54,7 +54,7 @@ static void every_flipped_bit_is_seen(void)
     atlas_witness_destroy(witness);
 }
 
-/* The residue stays the same: the digest has to notice. */
+/* The residue stays the same, so that only the digest detects the change. */
 static void exchanged_bytes_are_seen(void)
 {
     uint8_t data[4] = {1, 2, 3, 4};

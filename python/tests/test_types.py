@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import inspect
 import os
 import subprocess
@@ -49,31 +50,36 @@ def test_mypy_strict(tmp_path: Path) -> None:
     assert 'Revealed type is "atlas_manifold._projection.Projection"' in lines[0]
 
 
-def test_no_any_in_a_public_signature() -> None:
+def public() -> collections.abc.Iterator[tuple[str, typing.Any]]:
+    """Each public class, and each public function and method, with its name."""
     for name in am.__all__:
         thing = getattr(am, name)
-        members = vars(thing).items() if inspect.isclass(thing) else [(name, thing)]
-        for member_name, member in members:
+        yield name, thing
+        for member_name, member in vars(thing).items() if inspect.isclass(thing) else ():
             if member_name.startswith("_") and member_name not in ("__init__", "__getitem__", "__iter__"):
                 continue
             if isinstance(member, property):
                 member = member.fget
             function = inspect.unwrap(getattr(member, "__func__", member))
-            if not inspect.isfunction(function) or function.__module__.startswith(("enum", "collections", "namedtuple")):
-                continue
-            hints = function.__annotations__
-            expected = set(inspect.signature(function).parameters) - {"self", "cls"}
-            assert expected | {"return"} <= set(hints), f"{name}.{member_name}"
-            assert "Any" not in " ".join(map(str, hints.values())).replace("AnySource", "").replace(
-                "AnyRegion", ""
-            ), f"{name}.{member_name}"
+            if inspect.isfunction(function) and not function.__module__.startswith(("enum", "collections", "namedtuple")):
+                yield f"{name}.{member_name}", function
 
 
-def test_annotations_of_classes_are_resolved_by_their_public_names() -> None:
+def test_no_any_in_a_public_signature() -> None:
+    for name, function in public():
+        if inspect.isclass(function) or not callable(function):
+            continue
+        hints = function.__annotations__
+        expected = set(inspect.signature(function).parameters) - {"self", "cls"}
+        assert expected | {"return"} <= set(hints), name
+        assert "Any" not in " ".join(map(str, hints.values())).replace("AnySource", "").replace("AnyRegion", ""), name
+
+
+def test_annotations_are_resolved_by_their_public_names() -> None:
     assert typing.get_type_hints(am.Generation)["time_ns"] == typing.Optional[int]
-    for name in am.__all__:
-        thing = getattr(am, name)
-        if inspect.isclass(thing):
+    assert typing.get_type_hints(am.Shard.compress)["return"] is am.CompressedShard
+    for _, thing in public():
+        if inspect.isclass(thing) or inspect.isfunction(thing):
             typing.get_type_hints(thing)
 
 

@@ -3,10 +3,11 @@
 //! The bytes go to a file without a name in the folder of the target, or, if the file system has no such
 //! files, to a temporary file that only its owner can read. [`AtomicFile::persist`] gives it the attributes
 //! of the file that it replaces, or those of a new file, flushes it to the disk, renames it, and flushes the
-//! folder; dropping it before removes it.
+//! folder. Dropping an [`AtomicFile`] before that removes its file.
 //!
-//! Temporary names are `.atlas-` with 16 hexadecimal digits and `.tmp`. A process that is killed leaves one
-//! if the file system knows no files without names, or if it dies between naming the file and renaming it.
+//! Temporary names are `.atlas-` with 16 hexadecimal digits and `.tmp`. A killed process leaves a temporary
+//! file if the file system has no files without names, or if the process dies between naming the file and
+//! renaming it.
 
 #![forbid(unsafe_code)]
 
@@ -135,18 +136,18 @@ fn file_name(target: &Path) -> Option<&OsStr> {
     target.as_os_str().as_encoded_bytes().ends_with(name.as_encoded_bytes()).then_some(name)
 }
 
-/// Returns the file at `target`, which a new one will replace. Fails if it is no regular file, because a FIFO, a
-/// socket or a device would be destroyed.
+/// Returns the file at `target`, which a new file will replace. Fails if `target` is no regular file, because
+/// a FIFO, a socket or a device would be destroyed.
 fn replaceable(target: &Path, there: io::Result<Option<Entry>>) -> Result<Option<Entry>> {
     let target = target.display();
-    let there = there.map_err(|error| AtlasError::io(format_args!("looking at {target}"), error))?;
+    let there = there.map_err(|error| AtlasError::io(format_args!("finding the type of {target}"), error))?;
     match &there {
         Some(entry) if entry.metadata.is_dir() => {
             Err(AtlasError::invalid_argument(format!("{target} is a directory")))
         }
         Some(entry) if !entry.metadata.is_file() => Err(AtlasError::invalid_argument(format!(
-            "{target} is not a regular file, which alone can be replaced: read the bytes and write them to it, or \
-             choose another name"
+            "{target} is not a regular file, and only a regular file can be replaced: read the bytes and \
+             write them to {target} yourself, or choose another name"
         ))),
         _ => Ok(there),
     }
@@ -167,12 +168,13 @@ impl AtomicFile {
             let target = target.display();
             return Err(AtlasError::invalid_argument(format!("{target} does not end in the name of a file")));
         };
-        // The folder is the one of now, wherever the process goes until the end.
+        // The folder is opened now, so that a later change of the working folder does not matter.
         let failed = |error| {
             AtlasError::io(format_args!("creating a temporary file beside {}", target.display()), error)
         };
         let folder = Folder::open(folder(target)).map_err(failed)?;
-        // Refused before anything is written, and looked at again before the rename.
+        // A target that cannot be replaced is refused before anything is written. It is checked again before
+        // the rename.
         replaceable(target, folder.entry(name))?;
         let temporary = Temporary::create(folder).map_err(failed)?;
         let storage = storage(Arc::clone(&temporary.file));
@@ -218,9 +220,9 @@ impl AtomicFile {
         })
     }
 
-    /// Writes like [`write_at`](Self::write_at), but in pieces of 1 MiB, and skips those of zeros only, so
-    /// that they stay holes. Nothing may have been written to the range before. [`set_len`](Self::set_len)
-    /// extends a file that ends with a hole.
+    /// Writes like [`write_at`](Self::write_at), but in pieces of 1 MiB, and skips pieces of zeros, so that
+    /// they stay holes. Nothing may have been written to the range before. [`set_len`](Self::set_len) extends
+    /// a file that ends with a hole.
     pub(crate) fn write_sparse_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         let starts = (offset..).step_by(TILE_SIZE);
         let mut parts = starts.zip(bytes.chunks(TILE_SIZE)).filter(|(_, part)| !is_zero(part));
@@ -234,15 +236,15 @@ impl AtomicFile {
             return Ok(());
         }
         let failed = |error| self.failed("restarting the file after a failed flush", error);
-        // In the same folder, which may have moved since.
+        // The new file is made in the same folder, which may have been moved meanwhile.
         let temporary = self.temporary.folder.try_clone().and_then(Temporary::create).map_err(failed)?;
         let storage: Arc<dyn Storage> = Arc::clone(&temporary.file) as _;
         let target = self.target.clone();
         let fresh = AtomicFile { temporary, storage, target, unflushed: None, is_named: false };
         let size = self.storage.len().map_err(failed)?;
         let mut buffer = Buffer::new(TILE_SIZE)?;
-        // The system may have dropped bytes that it could not write, and returns older bytes of the disk
-        // then: the caller checks all of them.
+        // The system may have dropped bytes that it could not write, and then returns older bytes of the
+        // disk: the caller checks all bytes.
         for offset in (0..size).step_by(TILE_SIZE) {
             let part = &mut buffer[..to_usize((size - offset).min(TILE_BYTES))];
             self.storage.read_at(offset, OutBytes::new(part)).map_err(failed)?;
@@ -254,8 +256,8 @@ impl AtomicFile {
         Ok(())
     }
 
-    /// Gives the file its name, flushed to the disk. On failure it is still temporary, unless only its folder
-    /// could not be flushed.
+    /// Gives the file its name, flushed to the disk. On failure the file is still temporary, unless only its
+    /// folder could not be flushed.
     pub(crate) fn persist(self) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
         self.persist_by(true)
     }
@@ -302,7 +304,10 @@ impl AtomicFile {
         }
         // The name is durable only after this.
         self.temporary.folder.sync().map_err(|error| {
-            AtlasError::io(format!("flushing the folder of {target}, which is the new file already"), error)
+            AtlasError::io(
+                format!("flushing the folder of {target} (the name already leads to the new bytes)"),
+                error,
+            )
         })
     }
 
@@ -314,8 +319,9 @@ impl AtomicFile {
         let folder = &self.temporary.folder;
         let done = match replaceable(&self.target, folder.entry(name))? {
             Some(there) => take_over(file, &there.file, &there.metadata),
-            // The process's mask cannot be read without changing it for a moment, under other threads, and
-            // the folder may have a list of its own for new files.
+            // Reading the umask means changing it for a moment, for all threads, and the folder may have a
+            // default access control list. Therefore a file is made as any program would make it, and its
+            // attributes are copied.
             None => {
                 let failed = |error| self.failed("finding the mode of a new file", error);
                 let fresh = fresh_file(folder).map_err(failed)?;
@@ -344,7 +350,7 @@ fn fresh_file(folder: &Folder) -> io::Result<File> {
         return Ok(file);
     }
     let (name, file) = with_temporary_name(|name| folder.create(name, MODE))?;
-    // Only the attributes are wanted.
+    // Only the attributes of the new file are needed, and not the file.
     folder.remove(&name)?;
     Ok(file)
 }
@@ -487,7 +493,7 @@ mod tests {
         std::fs::write(&new, b"").unwrap();
         let usual = mode(&new);
         std::fs::remove_file(&new).unwrap();
-        // None: there is no such file. A link is replaced, and its target stays.
+        // `None` means that there is no such file. A link is replaced, and its target stays.
         for (before, linked) in [
             (None, false),
             (Some(0o600), false),

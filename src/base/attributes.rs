@@ -5,7 +5,7 @@ use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 
-/// A step that failed, and why.
+/// The step that failed, and its error.
 pub(crate) type Failed = (String, io::Error);
 
 fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> Failed {
@@ -34,7 +34,7 @@ pub(crate) fn take_over(file: &File, model: &File, there: &Metadata) -> Result<(
     let wanted = there.permissions().mode() & 0o7777;
     // The steps above may have changed the mode.
     let now = file.metadata().map_err(failed("finding its mode"))?;
-    // File systems without modes refuse to set one.
+    // File systems without modes refuse to set a mode.
     if now.permissions().mode() & 0o7777 == wanted {
         return Ok(());
     }
@@ -78,7 +78,8 @@ mod extended {
                 return Err(failed(what("setting"))(io::Error::last_os_error()));
             }
         }
-        // The folder's default list was for a new file.
+        // The model has no access list, so that a list which the new file inherited from its folder is
+        // removed.
         if !names().any(|name| name == ACCESS_LIST) {
             // SAFETY: the descriptor is open, and the name ends with a NUL.
             if unsafe { libc::fremovexattr(file.as_raw_fd(), ACCESS_LIST.as_ptr()) } != 0 {
@@ -123,7 +124,7 @@ mod extended {
         loop {
             let len = get(bytes.as_mut_ptr(), bytes.capacity());
             if let Ok(len) = usize::try_from(len) {
-                // SAFETY: so many bytes were written, and no more than there is room for.
+                // SAFETY: `get` wrote `len` bytes, and at most the capacity.
                 unsafe { bytes.set_len(len.min(bytes.capacity())) };
                 return Ok(Some(bytes));
             }

@@ -51,7 +51,7 @@ impl DerefMut for Block {
     }
 }
 
-/// Returns zeros. Fails with OUT_OF_MEMORY. Large ones are not touched here: the system provides zero pages
+/// Returns zeros. Fails with OUT_OF_MEMORY. Large blocks are not touched here: the system provides zero pages
 /// at the first touch, which may be on any thread.
 fn try_zeroed(len: usize) -> Result<Vec<u8>> {
     let failed = || AtlasError::out_of_memory(format!("allocation of {len} bytes failed"));
@@ -65,7 +65,7 @@ fn try_zeroed(len: usize) -> Result<Vec<u8>> {
     if bytes.is_null() {
         return Err(failed());
     }
-    // SAFETY: from the global allocator, with the layout of a vector of `len` bytes, all of them zero.
+    // SAFETY: from the global allocator, with the layout of a vector of `len` bytes, which are all zero.
     let zeros = unsafe { Vec::from_raw_parts(bytes, len, len) };
     if reserve::is_scarce(bytes) { Err(failed()) } else { Ok(zeros) }
 }

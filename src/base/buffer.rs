@@ -1,7 +1,7 @@
 //! Byte buffers whose size comes from outside: allocated fallibly, recycled if they are large.
 //!
-//! A buffer is initialised and has bytes of unspecified contents: its user overwrites all of them before
-//! anything else reads it. Large ones begin at a page boundary, like files.
+//! A buffer is initialised and has bytes of unspecified contents: its user overwrites all bytes before
+//! anything else reads the buffer. Large buffers begin at a page boundary, like files.
 
 use crate::base::block::{ALIGNMENT, Block};
 use crate::base::error::{AtlasError, Result};
@@ -45,7 +45,7 @@ pub(crate) fn try_filled<T: Clone>(value: T, len: usize) -> Result<Vec<T>> {
     Ok(vec)
 }
 
-/// Reserves room for `more` elements, and some for later.
+/// Reserves room for `more` elements, and for some later elements.
 pub(crate) fn try_grow<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
     grow(vec, more, Vec::try_reserve)
 }
@@ -63,7 +63,7 @@ fn grow<T>(
     Err(AtlasError::out_of_memory(format!("allocation of {bytes} bytes failed")))
 }
 
-/// Returns true if all bytes are zeros. Stops after the first 512 bytes that contain another one.
+/// Returns true if all bytes are zeros. Stops after the first 512 bytes that contain a byte other than zero.
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(512).all(|part| part.iter().fold(0, |any, byte| any | byte) == 0)
 }
@@ -197,7 +197,7 @@ mod tests {
     fn what_the_system_fills_begins_with_a_page() {
         let is_page = |buffer: &Buffer| buffer.as_ptr().addr().is_multiple_of(ALIGNMENT);
         for len in [65_536, 65_537, 100_000, 1 << 20, (1 << 20) + 1, 5 << 20, 65 << 20] {
-            // The second one has the memory of the first, and the third is a copy beside it.
+            // The second buffer has the memory of the first buffer, and the third buffer is a copy beside it.
             assert!(is_page(&Buffer::new(len).unwrap()));
             let again = Buffer::new(len).unwrap();
             assert!(is_page(&again) && is_page(&Buffer::copy_of(&again).unwrap()));

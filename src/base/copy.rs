@@ -26,10 +26,10 @@ const VISIT: usize = 2 * LINE;
 /// Prefetches the start of each chunk of `bytes`, which BLAKE3 is about to hash many at a time.
 ///
 /// BLAKE3's code for 16 chunks prefetches three lines ahead in each chunk, so that nothing prefetches a
-/// chunk's first three. Prefetching two of them was fastest while this runs during the sum of another 16
-/// KiB, because they arrive before that sum is done. Measured on 1 GiB with AVX-512 (Sapphire Rapids), sum
-/// and digest as a share of the digest alone: 0.925 without, 0.975 with two lines, 0.965 with three, 0.82
-/// with all.
+/// chunk's first three. Prefetching two of them was fastest if another 16 KiB are summed meanwhile, because
+/// the lines arrive before that sum is done. Speed of sum and digest relative to the digest alone, measured
+/// on 1 GiB with AVX-512 (Sapphire Rapids): 0.925 without, 0.975 with two lines, 0.965 with three, 0.82 with
+/// all.
 pub(crate) fn expect_chunks(bytes: &[u8]) {
     for chunk in bytes.chunks(CHUNK) {
         for line in chunk.chunks(LINE).take(2) {
@@ -41,7 +41,7 @@ pub(crate) fn expect_chunks(bytes: &[u8]) {
 #[cfg(target_arch = "x86_64")]
 fn expect(line: &[u8]) {
     use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-    // SAFETY: part of x86_64 (SSE). A hint, which reads nothing that could be seen.
+    // SAFETY: the instruction is part of x86_64 (SSE). It is a hint without a visible effect.
     unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
 }
 
@@ -59,10 +59,10 @@ pub(crate) fn copy_to_payload(from: &[u8], to: &mut [u8]) {
 /// Several pages are read in parallel, because the processor prefetches within a page only: measured 0.142
 /// ns per byte for one page at a time and 0.108 for four, with 0.07 for only reading memory.
 pub(crate) fn copy_to_both(from: &[u8], near: &mut [u8], far: &mut [u8]) {
-    // Up to a cache line of `far` the copies are plain.
+    // The bytes before the first cache line of `far` are copied plainly.
     let lead = far.as_ptr().align_offset(LINE).min(far.len());
     near[..lead].copy_from_slice(&from[..lead]);
-    // From `near`: another process may have changed `from` meanwhile.
+    // The bytes are copied from `near`, because another process may have changed `from` meanwhile.
     far[..lead].copy_from_slice(&near[..lead]);
     let (from, near, far) = (&from[lead..], &mut near[lead..], &mut far[lead..]);
     let done = copied_side_by_side(from, near, far);
@@ -79,7 +79,7 @@ pub(crate) fn copy_to_both(from: &[u8], near: &mut [u8], far: &mut [u8]) {
 fn copied_side_by_side(from: &[u8], near: &mut [u8], far: &mut [u8]) -> usize {
     use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_sfence, _mm_storeu_si128, _mm_stream_si128};
     assert!(from.len() == near.len() && from.len() == far.len());
-    // Whole blocks of four pages. The caller copies the rest.
+    // Whole blocks of four pages. The caller copies the remaining bytes.
     let whole = from.len() - from.len() % (PAGES * PAGE);
     assert!(whole == 0 || far.as_ptr().cast::<__m128i>().is_aligned());
     // A part of each page in turn, so that several prefetch streams are active.
@@ -88,9 +88,9 @@ fn copied_side_by_side(from: &[u8], near: &mut [u8], far: &mut [u8]) -> usize {
             for page in 0..PAGES {
                 let start = block + page * PAGE + visit;
                 for line in (start..start + VISIT).step_by(LINE) {
-                    // SAFETY: `line + LINE <= whole`, which no slice is shorter than, and a line is four
-                    // times 16 bytes; `far` is aligned to 16 and `line` is a multiple of it; SSE2 is part
-                    // of x86_64.
+                    // SAFETY: `line + LINE <= whole`, every slice has at least `whole` bytes, and a line is
+                    // four times 16 bytes; `far` is aligned to 16 and `line` is a multiple of it; SSE2 is
+                    // part of x86_64.
                     unsafe {
                         let (from, near) = (from.as_ptr().add(line), near.as_mut_ptr().add(line));
                         let (from, near) = (from.cast::<__m128i>(), near.cast::<__m128i>());
@@ -107,7 +107,8 @@ fn copied_side_by_side(from: &[u8], near: &mut [u8], far: &mut [u8]) -> usize {
             }
         }
     }
-    // SAFETY: SSE2. Orders the stores above before whatever hands the payload to another thread.
+    // SAFETY: SSE2 is part of x86_64. The fence orders the stores above before the payload is passed to
+    // another thread.
     unsafe { _mm_sfence() };
     whole
 }
@@ -128,14 +129,16 @@ fn streamed(from: &[u8], to: &mut [u8]) {
     for (target, bytes) in lines.iter_mut().zip(from[lead..].as_chunks::<LINE>().0) {
         let (source, target) = (bytes.as_ptr().cast::<__m128i>(), target.as_mut_ptr().cast::<__m128i>());
         for part in 0..4 {
-            // SAFETY: four times 16 bytes of two chunks of 64; the target is aligned to 16 since the
-            // first one is and all are 64 long; SSE2 is part of x86_64.
+            // SAFETY: `source` and `target` are chunks of 64 bytes, copied in four parts of 16. The targets
+            // are aligned to 16, because the first target is and all are 64 bytes long. SSE2 is part of
+            // x86_64.
             unsafe { _mm_stream_si128(target.add(part), _mm_loadu_si128(source.add(part))) };
         }
     }
     // The last incomplete line.
     rest.copy_from_slice(&from[from.len() - rest.len()..]);
-    // SAFETY: SSE2. Orders the stores above before whatever hands the payload to another thread.
+    // SAFETY: SSE2 is part of x86_64. The fence orders the stores above before the payload is passed to
+    // another thread.
     unsafe { _mm_sfence() };
 }
 
@@ -154,8 +157,8 @@ mod tests {
         (0..200_000u32).map(|i| (i % 255) as u8).collect()
     }
 
-    /// Calls `copy` with every length and many alignments, and checks the bytes that it wrote and those around
-    /// them.
+    /// Calls `copy` with every length and many alignments, and checks the bytes that `copy` wrote and the
+    /// bytes around them.
     fn each_length_and_alignment(copy: impl Fn(&[u8], &mut [u8])) {
         let from = bytes();
         for start in 0..33 {

@@ -1,5 +1,5 @@
-//! Features of the processor, besides those that BLAKE3, the transform and Layer 2 detect themselves, and the number
-//! of cores that this process may use.
+//! Features of the processor, besides the features that BLAKE3, the transform and Layer 2 detect themselves,
+//! and the number of cores that this process may use.
 
 /// Returns true if BLAKE3 hashes 16 chunks at a time here.
 pub(crate) fn hashes_16_chunks() -> bool {
@@ -15,15 +15,15 @@ pub(crate) fn cores() -> usize {
     let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     #[cfg(target_os = "linux")]
     if let Some((own, both)) = affinity::of_this_thread().zip(affinity::of_both()) {
-        // Fewer than the cores of this thread: the process has a quota of their time.
+        // A number below the cores of this thread means that a quota limits the process.
         let (own, both) = (affinity::count(&own), affinity::count(&both));
         return if available < own { available } else { both.max(1) };
     }
     available
 }
 
-/// Lets the calling thread, which has just started, use all cores that [`cores`] counts, instead of those that it
-/// inherited. No effect on failure.
+/// Lets the calling thread, which has just started, use all cores that [`cores`] counts, instead of the cores
+/// that it inherited. No effect on failure.
 #[cfg(feature = "parallel")]
 pub(crate) fn free_thread() {
     #[cfg(target_os = "linux")]
@@ -39,11 +39,11 @@ mod affinity {
 
     const SIZE: usize = size_of::<Cores>();
 
-    /// Returns the cores of a thread; 0 means the calling one. `None` if the machine has more cores than the set
-    /// has bits.
+    /// Returns the cores of a thread; 0 means the calling thread. `None` if the machine has more cores than
+    /// the set has bits.
     fn of(thread: libc::pid_t) -> Option<Cores> {
         let mut cores: Cores = [0; 16];
-        // SAFETY: there is room for so many bytes, and the struct of the call is an array of bits.
+        // SAFETY: the set has SIZE bytes, and the struct of the call is an array of bits.
         let found = unsafe { libc::sched_getaffinity(thread, SIZE, (&raw mut cores).cast()) };
         (found == 0).then_some(cores)
     }
@@ -67,7 +67,7 @@ mod affinity {
     }
 
     pub(super) fn bind(cores: &Cores) {
-        // SAFETY: as above; concerns the calling thread alone.
+        // SAFETY: as above; the call changes only the calling thread.
         unsafe { libc::sched_setaffinity(0, SIZE, std::ptr::from_ref(cores).cast()) };
     }
 }

@@ -1,4 +1,4 @@
-//! Opening files: descriptors that are not those of the standard streams, and opens that do not block.
+//! Opening files without blocking, with descriptors other than those of the standard streams.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -36,9 +36,9 @@ pub(crate) fn off_standard(file: File) -> io::Result<File> {
     if file.as_raw_fd() > 2 {
         return Ok(file);
     }
-    // SAFETY: the descriptor is open; the call makes another one.
+    // SAFETY: the descriptor is open; the call makes another descriptor.
     let copy = again(|| unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) })?;
-    // SAFETY: made above, and owned by nothing else.
+    // SAFETY: the descriptor was made above, and nothing else owns it.
     Ok(unsafe { File::from_raw_fd(copy) })
 }
 

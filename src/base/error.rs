@@ -28,7 +28,7 @@ pub enum ErrorKind {
     OutOfRange,
     /// The operating system or a callback failed.
     Io,
-    /// The sum of bytes mod 96 differs from the required or recorded one.
+    /// The sum of bytes mod 96 differs from the required or recorded sum.
     Conservation,
     /// A digest, a proof or a key does not match.
     Witness,
@@ -69,7 +69,8 @@ pub enum ErrorKind {
 #[non_exhaustive]
 pub struct AtlasError {
     kind: ErrorKind,
-    /// In a box, so that results of successful calls are small. `None` if there was no memory for it.
+    /// The details are in a box, so that results of successful calls are small. `None` if there was no memory
+    /// for the box.
     details: Option<Box<Details>>,
 }
 
@@ -126,7 +127,7 @@ impl AtlasError {
     #[inline(never)]
     fn of_text(kind: ErrorKind, message: Cow<'static, str>) -> Self {
         let (index, offset, length) = (None, None, None);
-        // Without memory the kind alone is left, which is enough to act on.
+        // If there is no memory, the error has only its kind, which is enough for the caller to act on.
         let details = try_box(Details { message, index, offset, length, os_error: 0, source: None }).ok();
         AtlasError { kind, details }
     }
@@ -137,7 +138,7 @@ impl AtlasError {
         this.change(|details| {
             details.os_error = error.raw_os_error().unwrap_or(0);
             details.source = Some(match error.raw_os_error() {
-                // An error of the system is its number, which needs no shared memory.
+                // An error of the system consists of its number, which needs no shared memory.
                 Some(_) => Source::System(error),
                 None => Source::Shared(Arc::new(error)),
             });
@@ -170,7 +171,7 @@ impl AtlasError {
         self
     }
 
-    /// Removes the index, because the failed item is not one of the caller's.
+    /// Removes the index, because the failed item is not an item of the caller's batch.
     #[cold]
     pub(crate) fn without_index(mut self) -> Self {
         self.change(|details| details.index = None);

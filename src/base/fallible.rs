@@ -60,7 +60,7 @@ impl fmt::Display for SystemError<'_> {
         #[cfg(all(unix, any(target_os = "linux", target_os = "macos", target_os = "freebsd")))]
         if let Some(code) = self.0.raw_os_error() {
             let mut text = [0_u8; 256];
-            // SAFETY: there is room for so many bytes; the call ends its output with a NUL.
+            // SAFETY: `text` has room for the given number of bytes; the call ends its output with a NUL.
             let told = unsafe { libc::strerror_r(code, text.as_mut_ptr().cast(), text.len()) };
             let end = text.iter().position(|byte| *byte == 0).unwrap_or(0);
             if let (0, Ok(text)) = (told, str::from_utf8(&text[..end])) {

@@ -27,7 +27,7 @@ mod system {
     const BYTE: i64 = 1 << 62;
 
     fn set(file: &File, kind: libc::c_int) -> io::Result<()> {
-        // SAFETY: all zeros are a value of the struct.
+        // SAFETY: all zeros are a valid value of the struct.
         let mut lock: libc::flock64 = unsafe { std::mem::zeroed() };
         lock.l_type = libc::c_short::try_from(kind).unwrap_or(0);
         lock.l_whence = libc::c_short::try_from(libc::SEEK_SET).unwrap_or(0);
@@ -40,7 +40,7 @@ mod system {
 
     #[cfg(not(all(target_pointer_width = "32", not(target_arch = "x86_64"))))]
     fn call(file: &File, lock: &libc::flock64) -> libc::c_long {
-        // SAFETY: the descriptor is open, and the struct is the one of the call.
+        // SAFETY: the descriptor is open, and `lock` is the struct that the call expects.
         let done = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, std::ptr::from_ref(lock)) };
         done.into()
     }
@@ -48,7 +48,7 @@ mod system {
     // glibc's fcntl takes the struct of 32-bit offsets on 32-bit processors, where the byte does not exist.
     #[cfg(all(target_pointer_width = "32", not(target_arch = "x86_64")))]
     fn call(file: &File, lock: &libc::flock64) -> libc::c_long {
-        // SAFETY: the descriptor is open, and the struct is the one of the kernel's call.
+        // SAFETY: the descriptor is open, and `lock` is the struct that the kernel's call expects.
         unsafe {
             libc::syscall(libc::SYS_fcntl64, file.as_raw_fd(), libc::F_OFD_SETLK, std::ptr::from_ref(lock))
         }

@@ -37,7 +37,7 @@ mod system {
 
     fn c_string(name: &OsStr) -> io::Result<CString> {
         let bytes = name.as_bytes();
-        // Allocated fallibly; `CString::new` of a name is not.
+        // Allocated fallibly, unlike the result of `CString::new`.
         let mut text = Vec::new();
         text.try_reserve_exact(bytes.len() + 1)?;
         text.extend_from_slice(bytes);
@@ -46,13 +46,14 @@ mod system {
 
     /// Opens `name`, relative to `folder`.
     fn open_at(folder: c_int, name: &OsStr, flags: c_int, mode: u32) -> io::Result<File> {
-        // Without it glibc opens files of at most 2 GiB on 32-bit processors; on others it is 0.
+        // Without O_LARGEFILE glibc opens files of at most 2 GiB on 32-bit processors. On other processors
+        // the flag is 0.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let flags = flags | libc::O_LARGEFILE;
         let (name, flags) = (c_string(name)?, flags | libc::O_CLOEXEC);
         // SAFETY: the folder is open, or means the working folder, and the name ends with a NUL.
         let file = again(|| unsafe { libc::openat(folder, name.as_ptr(), flags, mode) })?;
-        // SAFETY: made above, and owned by nothing else.
+        // SAFETY: the descriptor was made above, and nothing else owns it.
         descriptor::off_standard(unsafe { File::from_raw_fd(file) })
     }
 
@@ -82,7 +83,7 @@ mod system {
         pub(crate) fn create_nameless(&self, mode: u32) -> io::Result<Option<File>> {
             let file = match open_at(self.at(), OsStr::new("."), libc::O_RDWR | libc::O_TMPFILE, mode) {
                 Ok(file) => file,
-                // Older systems report an unknown flag by either of the two.
+                // Older systems report an unknown flag by one of these two errors.
                 Err(error)
                     if matches!(
                         error.raw_os_error(),
@@ -139,8 +140,8 @@ mod system {
                 let renamed = again(|| unsafe {
                     libc::renameat2(folder, from.as_ptr(), folder, to.as_ptr(), libc::RENAME_NOREPLACE)
                 });
-                // Without this call the file gets a second name by a link, which replaces nothing, and
-                // loses the first.
+                // If the system lacks this call, the file gets a second name by a link, which replaces
+                // nothing, and loses the first name.
                 match renamed {
                     Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {}
                     renamed => return renamed.map(drop),
@@ -180,7 +181,7 @@ mod system {
         /// Makes the names in the folder durable. A folder that may not be read, and a file system that cannot flush
         /// folders, are no failure.
         pub(crate) fn sync(&self) -> io::Result<()> {
-            // The descriptor at hand may be for names alone, which cannot be flushed.
+            // The folder may be open for names alone, and such a descriptor cannot be flushed.
             let folder = match open_at(self.at(), OsStr::new("."), libc::O_RDONLY | libc::O_DIRECTORY, 0) {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
                 folder => folder?,

@@ -3,7 +3,7 @@
 /// Returns the holes in the heap to the system.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn return_free_memory() {
-    // SAFETY: glibc's own function, for any thread.
+    // SAFETY: the function has no precondition, and any thread may call it.
     unsafe { libc::malloc_trim(0) };
 }
 
@@ -23,7 +23,7 @@ pub(crate) fn return_arena() {
     const BLOCK: usize = 96 * 1024;
     /// 64 MiB, the size of one heap of an arena.
     const MOST: usize = 64 * 1024 * 1024 / BLOCK;
-    // SAFETY: a question.
+    // SAFETY: the call only returns a number of the system.
     let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(BLOCK);
     if !page.is_power_of_two() || page > BLOCK / 4 {
         return;
@@ -32,12 +32,12 @@ pub(crate) fn return_arena() {
     let mut blocks: *mut *mut libc::c_void = ptr::null_mut();
     let mut fresh = 0;
     for _ in 0..MOST {
-        // SAFETY: a block, or NULL.
+        // SAFETY: the call has no precondition; it returns a block or NULL.
         let block = unsafe { libc::malloc(BLOCK) }.cast::<*mut libc::c_void>();
         if block.is_null() {
             break;
         }
-        // SAFETY: the block is large enough for a pointer, and malloc aligns it for one.
+        // SAFETY: the block is large enough for a pointer, and malloc aligns it for a pointer.
         unsafe { block.write(blocks.cast()) };
         blocks = block;
         // Whole pages inside the block, after the pointer.
@@ -46,7 +46,8 @@ pub(crate) fn return_arena() {
         let len = (BLOCK - size_of::<usize>()).saturating_sub(lead) / page * page;
         let pages = start.wrapping_add(lead).cast::<libc::c_void>();
         let mut there = [0_u8; BLOCK / 4096];
-        // SAFETY: whole pages inside of a block that is ours; a byte for each of them, of 4 KiB or more.
+        // SAFETY: `pages` are whole pages inside a block that only this function has. `there` has a byte for
+        // each page, because a page has 4 KiB or more.
         let known = unsafe { libc::mincore(pages, len, there.as_mut_ptr()) } == 0;
         // Two blocks in a row without memory: the arena has no free pages beyond them.
         fresh = if known && there.iter().all(|page| page & 1 == 0) { fresh + 1 } else { 0 };
@@ -60,7 +61,8 @@ pub(crate) fn return_arena() {
         }
     }
     while !blocks.is_null() {
-        // SAFETY: the list as it was made above, each block freed once.
+        // SAFETY: each block came from malloc above and begins with the pointer to the next; each is freed
+        // once.
         unsafe {
             let next = blocks.read();
             libc::free(blocks.cast());

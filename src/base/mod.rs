@@ -27,6 +27,7 @@ pub(crate) mod shrinkable;
 #[cfg(feature = "parallel")]
 pub(crate) mod slot;
 pub(crate) mod split_mix;
+pub(crate) mod stack;
 pub(crate) mod storage;
 pub(crate) mod sync;
 pub(crate) mod units;

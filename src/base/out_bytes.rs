@@ -62,7 +62,8 @@ impl<'a> OutBytes<'a> {
             // SAFETY: writable for `len` bytes.
             unsafe { self.start.write_bytes(0, self.len) };
         }
-        // SAFETY: initialised, as said or just now, and nothing else's for `'a`.
+        // SAFETY: the bytes are initialised, as known before or by the write above, and nothing else has them
+        // for `'a`.
         unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
     }
 }

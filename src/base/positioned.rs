@@ -54,7 +54,8 @@ pub(super) fn read_exact_at(file: &File, offset: u64, mut out: OutBytes<'_>) -> 
                 let (near, len) = near.place(position, len);
                 // SAFETY: there is room for `len` bytes at `near`.
                 let read = unsafe { read_once(file, position, near, len) }?;
-                // SAFETY: so many were read, not more than there is room for in `out`; nothing else has either.
+                // SAFETY: `read` bytes were read, at most the room in `out`; nothing else has the two
+                // buffers.
                 unsafe { std::ptr::copy_nonoverlapping(near, memory, read) };
                 Ok(read)
             };

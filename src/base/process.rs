@@ -24,7 +24,7 @@ pub(crate) struct Process {
 impl Process {
     /// Returns this process, which differs from its children.
     pub(crate) fn current() -> Process {
-        // Earlier forks do not matter, because no object is older.
+        // Forks before the first call do not matter, because no object existed then.
         count_forks();
         let number = match own_page() {
             Some(page) => number_in(page),
@@ -49,7 +49,8 @@ fn process_id() -> usize {
 
 /// Returns the number in a page of this process. Assigns a new one if the page has none.
 fn number_in(page: &AtomicUsize) -> usize {
-    /// Last assigned number. A child inherits it, so that its own number differs from those of inherited objects.
+    /// Last assigned number. A child inherits it, so that its own number differs from the numbers of
+    /// inherited objects.
     static LAST: AtomicUsize = AtomicUsize::new(0);
     let mut number = page.load(Ordering::Relaxed);
     while number == 0 {
@@ -81,19 +82,21 @@ fn own_page() -> Option<&'static AtomicUsize> {
         if page == libc::MAP_FAILED {
             return absent;
         }
-        // SAFETY: the whole mapping, whose contents nobody looks at in a child but through this.
+        // SAFETY: the range is the mapping made above. A child reads it only through this module, which
+        // expects zeros.
         let mut made = match unsafe { libc::madvise(page, SIZE, libc::MADV_WIPEONFORK) } {
             0 => page.cast(),
             _ => absent,
         };
-        // No lock, which a fork could leave closed: the first page stays.
+        // An atomic exchange, because a fork could leave a lock closed forever. The first published page
+        // stays.
         if let Err(other) =
             PAGE.compare_exchange(std::ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire)
         {
             made = other;
         }
         if made != page.cast() {
-            // SAFETY: the mapping made above, which nobody got.
+            // SAFETY: the mapping made above. Its address was not published, so that no other thread uses it.
             unsafe { libc::munmap(page, SIZE) };
         }
         made
@@ -103,7 +106,7 @@ fn own_page() -> Option<&'static AtomicUsize> {
     if page.is_null() {
         page = make();
     }
-    // SAFETY: a static, or a page that is never unmapped; zeros are a number.
+    // SAFETY: `page` is a static or a page that is never unmapped, and zeros are a valid `AtomicUsize`.
     (!std::ptr::eq(page, &raw const ABSENT)).then(|| unsafe { &*page })
 }
 
@@ -122,7 +125,7 @@ fn count_forks() {
         FORKS.fetch_add(1, Ordering::Relaxed);
     }
 
-    // Pairs with the release below: whoever sees the flag has the handler in place.
+    // Pairs with the release below: if the flag is seen, the handler is in place.
     if COUNTED.load(Ordering::Acquire) {
         return;
     }
@@ -141,13 +144,14 @@ fn count_forks() {}
 mod tests {
     use super::*;
 
-    /// Ends a forked child. Its exit status has a bit for each check that told the child from its parent.
+    /// Ends a forked child. Its exit status has a bit for each check that distinguished the child from its
+    /// parent.
     fn end_child(here: Process) -> ! {
         let same_number = Process { number: Process::current().number, ..here };
         let same_forks = Process { forks: Process::current().forks, ..here };
         let differs = [here, same_number, same_forks].map(|process| i32::from(!process.is_current()));
         let found = differs[0] | differs[1] << 1 | differs[2] << 2;
-        // SAFETY: ends without the handlers of the parent.
+        // SAFETY: the call ends the child without running the exit handlers of the parent.
         unsafe { libc::_exit(found) }
     }
 
@@ -172,13 +176,13 @@ mod tests {
         assert!(here.is_current() && here == Process::current());
     }
 
-    /// No handler runs in it.
+    /// A child made by the system call alone, in which no handler runs.
     #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
     #[test]
     fn a_child_that_the_c_library_does_not_know_of_is_another_one() {
         let here = Process::current();
         let signal = libc::c_long::from(libc::SIGCHLD);
-        // SAFETY: as fork, and the child compares numbers and ends.
+        // SAFETY: the call works like fork; the child only compares numbers and ends.
         let child = unsafe { libc::syscall(libc::SYS_clone, signal, 0, 0, 0, 0) };
         if child == 0 {
             end_child(here);

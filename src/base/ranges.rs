@@ -79,7 +79,7 @@ impl Ranges {
     }
 }
 
-/// Ascending disjoint ranges, each divided into steps of one length and a shorter last one, with a running
+/// Ascending disjoint ranges, each divided into steps of one length and a shorter last step, with a running
 /// number.
 pub(crate) struct Steps {
     /// Each range with the number of steps before it.

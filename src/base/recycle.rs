@@ -13,7 +13,7 @@ use std::sync::Mutex;
 
 /// Buffers smaller than this are not kept.
 pub(super) const RECYCLED_MIN: usize = 64 * 1024;
-/// The most bytes that the list of used buffers holds.
+/// Maximum number of bytes that the list of used buffers holds.
 const RECYCLED_TOTAL: usize = 64 * 1024 * 1024;
 
 /// Used buffers by length. Among equal lengths, the last one in is the first one out.
@@ -75,7 +75,7 @@ pub(super) fn put(bytes: Block) {
 
 /// Releases buffers of the list to the system, the largest first, until it holds `most` bytes.
 pub(crate) fn shrink(most: u64) {
-    // Whoever has the list has it for a moment, unless a fork has taken that thread away.
+    // Another thread holds the list only for a moment, unless a fork removed that thread.
     let mut patience = 100;
     while patience > 0 {
         match with_used(|used| used.take_above(most)) {
@@ -97,7 +97,7 @@ pub(super) fn give_back(mut bytes: Block) {
 
 #[cfg(target_os = "linux")]
 fn release_pages(bytes: &mut [u8]) {
-    // SAFETY: a question.
+    // SAFETY: the call only returns a number of the system.
     let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(usize::MAX);
     if !page.is_power_of_two() {
         return;
@@ -106,8 +106,8 @@ fn release_pages(bytes: &mut [u8]) {
     let start = bytes.as_ptr().align_offset(page);
     let len = bytes.len().saturating_sub(start) / page * page;
     if len > 0 {
-        // SAFETY: whole pages inside of memory that is ours alone. They read as zeros afterwards, which
-        // are as good as any bytes.
+        // SAFETY: whole pages inside of memory that is ours alone. The pages read as zeros afterwards, and a
+        // recycled buffer may have any contents.
         unsafe { libc::madvise(bytes[start..].as_mut_ptr().cast(), len, libc::MADV_DONTNEED) };
     }
 }
@@ -136,7 +136,8 @@ impl UsedBuffers {
     fn take(&mut self, capacity: usize) -> Option<Block> {
         self.asked = self.asked.wrapping_add(to_u64(capacity));
         let found = self.buffers.get(self.first_of(capacity))?.bytes.len();
-        // At most a quarter larger, or a small payload would keep a large buffer alive.
+        // The buffer is at most a quarter larger than requested; otherwise a small payload would keep a large
+        // buffer alive.
         if found > capacity + capacity / 4 {
             return None;
         }
@@ -171,7 +172,7 @@ impl UsedBuffers {
             (self.asked.wrapping_sub(used.since), used.bytes.len(), std::cmp::Reverse(place))
         });
         let unwanted = ages.max().filter(|(age, ..)| *age >= UNWANTED_AFTER).map(|(_, _, place)| place.0);
-        // Without a stale buffer the smallest makes room, if the new buffer is larger.
+        // If no buffer is stale, the smallest buffer is freed to make room, if the new buffer is larger.
         let smallest = || {
             let excess = self.total + len - RECYCLED_TOTAL;
             self.buffers.first().filter(|other| other.bytes.len() < len && excess < len).map(|_| 0)
@@ -248,7 +249,7 @@ mod tests {
         for _ in 0..1_024 {
             assert_eq!(put(&mut used, 1 << 16), Some(0));
         }
-        // They were asked for just now.
+        // The buffers were requested just now, so that they are not stale.
         assert_eq!(put(&mut used, 1 << 20), None);
         for _ in 0..127 {
             assert!(used.take(1 << 20).is_none());
@@ -267,7 +268,7 @@ mod tests {
     #[test]
     fn a_batch_a_little_larger_than_the_list_loses_that_little() {
         let mut used = UsedBuffers::new();
-        // Of these two will be asked for.
+        // Only two of these blocks will be requested again.
         for _ in 0..64 {
             used.put(block(1 << 20));
         }
@@ -282,7 +283,7 @@ mod tests {
                 }));
             }
             assert!(round < 4 || missed <= 2 << 20, "{missed} bytes in round {round}");
-            // The large one comes back first, or last.
+            // The large block comes back first or last, in turn.
             if round % 2 == 0 {
                 batch.reverse();
             }

@@ -2,9 +2,10 @@
 //!
 //! Rust's collections, reference counts and threads end the process if the allocator has no memory for them.
 //! The allocator of the C library (feature `reserve`) therefore serves blocks of up to 16 KiB from
-//! [`Reserve`] if the system has none: up to 4 KiB for this crate, and above for tables of the crates that it
-//! uses. Larger blocks are allocated by fallible calls alone, which report OUT_OF_MEMORY. Fallible calls get
-//! small blocks only until half of the reserve is in use, so that the rest is left for the infallible ones.
+//! [`Reserve`] if the system has none: blocks of up to 4 KiB for this crate, and larger blocks for tables of
+//! the crates that it uses. Larger blocks are allocated by fallible calls alone, which report OUT_OF_MEMORY.
+//! Fallible calls get small blocks only until half of the reserve is in use, so that the rest is left for the
+//! infallible ones.
 //!
 //! The memory is part of the library's data, and its pages are not touched before the first shortage.
 
@@ -124,14 +125,14 @@ fn class_at(offset: usize) -> &'static Class {
 unsafe impl GlobalAlloc for Reserve {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller meets this function's requirements.
         let block = unsafe { System.alloc(layout) };
         if block.is_null() { self.take(layout) } else { block }
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller meets this function's requirements.
         let block = unsafe { System.alloc_zeroed(layout) };
         if !block.is_null() {
             return block;
@@ -149,7 +150,7 @@ unsafe impl GlobalAlloc for Reserve {
         if self.holds(block) {
             self.give_back(block);
         } else {
-            // SAFETY: as the caller promises; the block is the system's.
+            // SAFETY: the caller meets this function's requirements; the block is the system's.
             unsafe { System.dealloc(block, layout) }
         }
     }
@@ -160,7 +161,7 @@ unsafe impl GlobalAlloc for Reserve {
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         let new = match self.slot_size(old) {
             None => {
-                // SAFETY: as the caller promises; the block is the system's.
+                // SAFETY: the caller meets this function's requirements; the block is the system's.
                 let new = unsafe { System.realloc(old, layout, size) };
                 if !new.is_null() {
                     return new;
@@ -172,7 +173,8 @@ unsafe impl GlobalAlloc for Reserve {
             Some(_) => unsafe { self.alloc(wanted) },
         };
         if !new.is_null() {
-            // SAFETY: both blocks have so many bytes, and the old one is no longer used after this.
+            // SAFETY: both blocks have at least the copied number of bytes, and the old block is no longer
+            // used after this.
             unsafe {
                 new.copy_from_nonoverlapping(old, layout.size().min(size));
                 self.dealloc(old, layout);

@@ -3,12 +3,14 @@
 //!
 //! Linux guarantees this in three cases:
 //!
-//! - The file is in memory and sealed against it (`F_SEAL_SHRINK`). A seal is permanent.
-//! - Its file system is mounted read-only as a whole, and is of a kind that no other machine and no other mount
-//!   writes to. A read-only mount of a file system that is otherwise writable is no such guarantee.
-//! - It is immutable, on ext4. Other file systems let a descriptor that was open for writing before shorten it.
+//! - The file is in memory and sealed against shrinking (`F_SEAL_SHRINK`). A seal is permanent.
+//! - The file system of the file is mounted read-only as a whole, and is of a kind that no other machine and
+//!   no other mount writes to. A read-only mount of a file system that is otherwise writable is no such
+//!   guarantee.
+//! - The file is immutable, on ext4. Other file systems let a descriptor that was already open for writing
+//!   shorten an immutable file.
 //!
-//! An administrator can end the last two, and must not while files are in use.
+//! An administrator can end the last two guarantees, and must not do so while files are in use.
 
 use std::fs::File;
 
@@ -34,8 +36,8 @@ mod linux {
 
     const EXT4: u64 = 0xef53;
     /// File systems on media of this machine: ext4, XFS, Btrfs, F2FS, SquashFS, EROFS, ISO 9660, UDF, cramfs,
-    /// romfs, FAT, exFAT, NTFS3, bcachefs, and those in memory. Network file systems, FUSE and overlays
-    /// change from elsewhere.
+    /// romfs, FAT, exFAT, NTFS3, bcachefs, and file systems in memory. Network file systems, FUSE and
+    /// overlays change from elsewhere.
     const LOCAL: [u64; 16] = [
         EXT4,
         0x5846_5342,
@@ -56,7 +58,7 @@ mod linux {
     ];
 
     pub(super) fn is_sealed(file: &File) -> bool {
-        // SAFETY: the descriptor is open; a question.
+        // SAFETY: the descriptor is open, and the call only returns its seals.
         let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
         seals != -1 && seals & libc::F_SEAL_SHRINK != 0
     }
@@ -68,7 +70,7 @@ mod linux {
     }
 
     pub(super) fn is_on_read_only_system(file: &File) -> bool {
-        // The mounts are read for few files.
+        // The cheaper checks come first, so that the mounts are read for few files only.
         if !is_mounted_read_only(file) || !kind_of(file).is_some_and(|kind| LOCAL.contains(&kind)) {
             return false;
         }
@@ -79,7 +81,7 @@ mod linux {
     /// Returns the kind of the file system.
     fn kind_of(file: &File) -> Option<u64> {
         let mut found = MaybeUninit::<libc::statfs>::zeroed();
-        // SAFETY: the descriptor is open, and there is room for the answer.
+        // SAFETY: the descriptor is open, and `found` has room for the struct.
         if unsafe { libc::fstatfs(file.as_raw_fd(), found.as_mut_ptr()) } != 0 {
             return None;
         }
@@ -98,8 +100,8 @@ mod linux {
     /// Returns true if the file system or the mount is read-only.
     fn is_mounted_read_only(file: &File) -> bool {
         let mut found = MaybeUninit::<libc::statvfs>::zeroed();
-        // SAFETY: the descriptor is open, and there is room for the answer, which is there if the call
-        // succeeds.
+        // SAFETY: the descriptor is open, and `found` has room for the struct, which the call has filled if
+        // it returns 0.
         unsafe {
             libc::fstatvfs(file.as_raw_fd(), found.as_mut_ptr()) == 0
                 && found.assume_init().f_flag & libc::ST_RDONLY != 0
@@ -108,11 +110,12 @@ mod linux {
 
     fn status_of(file: &File, mask: libc::c_uint) -> Option<libc::statx> {
         let mut status = MaybeUninit::<libc::statx>::zeroed();
-        // SAFETY: the descriptor is open, the path is empty, and there is room for the answer.
+        // SAFETY: the descriptor is open, the path is empty, and `status` has room for the struct.
         let told = unsafe {
             libc::statx(file.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, mask, status.as_mut_ptr())
         };
-        // SAFETY: zeros are a value of it, and the call fills some of it.
+        // SAFETY: `statx` is a struct of integers, so that zeros are a valid value; the call overwrites the
+        // fields that it knows.
         (told == 0).then(|| unsafe { status.assume_init() })
     }
 

@@ -1,9 +1,9 @@
 //! A value of the process that is made at its first use, and made again once it is no longer valid.
 //!
-//! There is no lock, because one held by another thread during a fork stays locked in the child. Threads
-//! that arrive at the same time may each make a value; all get the same one, and the others are dropped. If
-//! `make` fails, a value stored in between is used. A replaced value is never freed, because another thread
-//! may still use it.
+//! There is no lock, because one held by another thread during a fork stays locked in the child. Threads that
+//! arrive at the same time may each make a value; all threads get the same value, and the other values are
+//! dropped. If `make` fails, a value stored in between is used. A replaced value is never freed, because
+//! another thread may still use it.
 //!
 //! `make loom` runs all interleavings of its users (tests/loom).
 
@@ -29,7 +29,7 @@ impl<T: Send + Sync + 'static> Slot<T> {
         Slot { current: AtomicPtr::new(std::ptr::null_mut()) }
     }
 
-    /// Returns the value if it is `good`, or else the first one that a thread stores.
+    /// Returns the value if it is `good`, or else the first new value that a thread stores.
     pub(crate) fn get<E>(
         &self,
         good: impl Fn(&T) -> bool,
@@ -52,9 +52,10 @@ impl<T: Send + Sync + 'static> Slot<T> {
                 Err(error) => return look().1.ok_or(error),
             };
             match self.current.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
-                // SAFETY: as above; it stays for the life of the process.
+                // SAFETY: as above; `made` stays for the life of the process.
                 Ok(_) => return Ok(unsafe { &*made }),
-                // SAFETY: `made` is ours alone, as it was not stored. Another thread was faster.
+                // SAFETY: `made` was not stored, because another thread stored its value first, so that no
+                // other thread has it.
                 Err(_) => drop(unsafe { Box::from_raw(made) }),
             }
         }

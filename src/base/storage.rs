@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 /// Bytes that can be read and changed by position, from any thread.
 ///
-/// A change is on the disk only after [`sync`](Self::sync). A crash before that may keep all of it, some of
-/// it or nothing.
+/// A change is on the disk only after [`sync`](Self::sync). A crash before that may keep the whole change, a
+/// part of it or nothing.
 pub(crate) trait Storage: Send + Sync {
     /// Returns the number of bytes.
     fn len(&self) -> io::Result<u64>;
@@ -87,11 +87,11 @@ pub(crate) trait Storage: Send + Sync {
 /// Returns the size of a page of the system's memory.
 #[cfg(unix)]
 pub(crate) fn page_size() -> u64 {
-    // SAFETY: a question.
+    // SAFETY: the call only returns a number of the system.
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4_096)
 }
 
-/// A file, whatever path leads to it.
+/// Identity of a file, which does not depend on the path that leads to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct FileId {
     device: u64,
@@ -120,12 +120,12 @@ pub(crate) struct FileStorage {
     seeker: Seeker,
 }
 
-/// Descriptor that is used to find holes, which moves its position.
+/// Descriptor in which holes are searched. The search moves its position.
 enum Seeker {
     /// The descriptor of the storage itself, whose position nothing else uses.
     Same,
     Other(File),
-    /// No search: all counts as data.
+    /// No search: all bytes count as data.
     Absent,
 }
 
@@ -135,16 +135,16 @@ impl FileStorage {
         FileStorage { file, seeker: Seeker::Same }
     }
 
-    /// Wraps a file whose position has other users: it is neither used nor moved.
+    /// Wraps a file whose position has other users: the position is neither used nor moved.
     ///
-    /// Holes are looked for through a description of its own, if the system opens one.
+    /// Holes are searched through a file description of its own, if the system opens one.
     #[cfg(unix)]
     pub(crate) fn shared(file: File) -> FileStorage {
         use std::os::fd::AsRawFd;
         use std::os::unix::fs::OpenOptionsExt;
         let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
         let own = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(itself).ok();
-        // The system may have no such names, and something else there.
+        // The system may lack such names, or have another file there.
         let is_same = |other: &File| {
             let id = |file: &File| file.metadata().ok().and_then(|metadata| FileId::of(&metadata));
             id(&file).is_some_and(|file| id(other) == Some(file))
@@ -174,7 +174,7 @@ impl FileStorage {
         let Ok(offset) = libc::off_t::try_from(offset) else { return false };
         let mut byte = 0_u8;
         let place = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
-        // SAFETY: the descriptor is open, and the kernel writes at most one byte to the one that is there.
+        // SAFETY: the descriptor is open, and the kernel writes at most one byte, for which there is room.
         unsafe { libc::preadv2(self.file.as_raw_fd(), &raw const place, 1, offset, libc::RWF_NOWAIT) == 1 }
     }
 
@@ -236,7 +236,7 @@ impl Storage for FileStorage {
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     fn data_after(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
         let file = self.seeker().ok_or(io::ErrorKind::Unsupported)?;
-        // Two questions, between which the file may change.
+        // Two calls, between which the file may change.
         let Some(start) = seek(file, offset, libc::SEEK_DATA)? else { return Ok(None) };
         match seek(file, start, libc::SEEK_HOLE)? {
             Some(end) if start < end => Ok(Some(start..end)),
@@ -255,11 +255,12 @@ impl Storage for FileStorage {
         use std::os::fd::AsRawFd;
         // File systems in memory do not support the query of the cache.
         let mut found = std::mem::MaybeUninit::<libc::statfs>::uninit();
-        // SAFETY: the descriptor is open, and there is room for the answer.
+        // SAFETY: the descriptor is open, and there is room for the struct.
         let in_memory = unsafe { libc::fstatfs(self.file.as_raw_fd(), found.as_mut_ptr()) } == 0 && {
             // SAFETY: the call has succeeded.
             let kind = unsafe { found.assume_init() }.f_type;
-            // A number of 32 bits: tmpfs, ramfs. The type has the width and the sign that the system gives it.
+            // The numbers of tmpfs and ramfs have 32 bits. The width and the sign of the field differ between
+            // systems.
             [0x0102_1994, 0x8584_58f6].contains(&(kind as u64 & 0xffff_ffff))
         };
         in_memory || self.is_cached(offset)
@@ -300,7 +301,8 @@ mod page_cache {
             return Ok(false);
         }
         let len = file.metadata()?.len();
-        // The call above keeps pages that are dirty, mapped or locked by anybody, and says nothing.
+        // The call above does not report the pages that it keeps: pages that are dirty, or that any process
+        // has mapped or locked.
         match cached_pages(file, len) {
             Some(pages) => Ok(pages == 0),
             None => nothing_is_mapped_in(file, len),
@@ -312,7 +314,7 @@ mod page_cache {
         const TMPFS: u64 = 0x0102_1994;
         const RAMFS: u64 = 0x8584_58f6;
         let mut status = std::mem::MaybeUninit::<libc::statfs>::uninit();
-        // SAFETY: the descriptor is open, and there is room for the answer.
+        // SAFETY: the descriptor is open, and there is room for the struct.
         if unsafe { libc::fstatfs(file.as_raw_fd(), status.as_mut_ptr()) } != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -344,7 +346,7 @@ mod page_cache {
         const CACHESTAT: libc::c_long = 451;
         let range = Range { offset: 0, len };
         let mut pages = Pages::default();
-        // SAFETY: both structs are those of the call, and live.
+        // SAFETY: both structs are live, and have the layout that the call expects.
         let done = unsafe { libc::syscall(CACHESTAT, file.as_raw_fd(), &raw const range, &raw mut pages, 0) };
         (done == 0).then_some(pages.cached + pages.dirty + pages.writeback)
     }
@@ -353,7 +355,7 @@ mod page_cache {
     /// may not write to, because Linux then reports all pages as present.
     fn nothing_is_mapped_in(file: &File, len: u64) -> io::Result<bool> {
         const WINDOW: u64 = 64 << 20;
-        // SAFETY: a question.
+        // SAFETY: the call only returns a number of the system.
         let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4_096);
         let mut offset = 0;
         // A window at a time, so that address space and memory are bounded.
@@ -369,7 +371,7 @@ mod page_cache {
                 return Err(io::Error::last_os_error());
             }
             let mut states = vec![0_u8; window.div_ceil(page)];
-            // SAFETY: the mapping is there, and each of its pages has a byte.
+            // SAFETY: the mapping exists, and `states` has a byte for each of its pages.
             let told = unsafe { libc::mincore(start, window, states.as_mut_ptr()) };
             // SAFETY: the mapping made above, which nothing refers to.
             unsafe { libc::munmap(start, window) };
@@ -434,7 +436,8 @@ fn seek(file: &File, offset: u64, whence: libc::c_int) -> io::Result<Option<u64>
 ))]
 const ADVICE_STEP: u64 = 128 * 1024;
 
-/// `len` bytes from `offset` on in steps, each with its offset and length.
+/// Returns the parts of the range of `len` bytes at `offset`, each of at most `ADVICE_STEP` bytes, as
+/// (offset, length).
 #[cfg(any(
     target_os = "linux",
     target_os = "android",
@@ -503,7 +506,8 @@ pub(crate) mod fakes {
         }
     }
 
-    /// Zeros with some data. It reports the places of the data, or refuses to, and counts.
+    /// A storage of zeros with some data. It reports the places of the data, or refuses to, and counts the
+    /// calls.
     pub(crate) struct SparseStorage {
         pub(crate) len: u64,
         /// Ascending by offset, with gaps between them.

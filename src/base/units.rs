@@ -47,7 +47,7 @@ impl Add<u64> for ByteOffset {
 impl Sub for ByteOffset {
     type Output = u64;
 
-    /// Returns the number of bytes from `earlier` to this one.
+    /// Returns the number of bytes from the place `earlier` to this place.
     fn sub(self, earlier: ByteOffset) -> u64 {
         self.0 - earlier.0
     }

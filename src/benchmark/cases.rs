@@ -25,11 +25,11 @@ use std::sync::Mutex;
 pub(super) const CHANGE: usize = 4_096;
 /// Maximum size of the shards of a batch.
 const BATCH_SHARD: usize = 64 * 1024;
-/// Bytes per tile besides the domain's: tiles, shards, proofs.
+/// Bytes per tile besides the bytes of the domain: tiles, shards, proofs.
 const PER_TILE: u64 = 64 * 1024;
-/// Bytes of a worker's buffers: a tile, and the buffers to transform or decode one.
+/// Bytes of a worker's buffers: a tile, and the buffers to transform or decode a tile.
 const PER_WORKER: u64 = 6 * TILE_BYTES;
-/// K of the domain that is rebuilt with classes missing.
+/// K of the domain that is rebuilt with missing classes.
 const DATA_CLASSES: u8 = 64;
 
 /// Lower bound of the time of any implementation, measured alternately with a case.
@@ -37,7 +37,7 @@ const DATA_CLASSES: u8 = 64;
 pub(super) enum Limit {
     /// The case is a limit itself.
     Itself,
-    /// No byte needs to be touched.
+    /// No limit, because no byte needs to be touched.
     None,
     /// BLAKE3 of the domain, on the threads of the run.
     Digest,
@@ -50,7 +50,7 @@ pub(super) enum Limit {
 }
 
 impl Limit {
-    /// Returns the name of the limit's own row.
+    /// Returns the name of the row that measures the limit.
     pub(super) fn name(self) -> Option<&'static str> {
         match self {
             Limit::Itself | Limit::None => None,
@@ -71,7 +71,7 @@ impl Limit {
 
     pub(super) fn iteration<'d>(self, domain: &'d TestDomain<'_>) -> Option<Iteration<'d>> {
         let bytes = &domain.bytes()[..self.work(domain.size)];
-        // Copies bound cases on a single thread, and digests those on all threads of the run.
+        // Copies bound cases on a single thread, and digests bound cases on all threads of the run.
         match self {
             Limit::Itself | Limit::None => None,
             Limit::Copy | Limit::CopyOfChange => Some(copy(domain, bytes, Executor::Inline)),
@@ -206,8 +206,9 @@ pub(super) struct TestDomain<'a> {
 }
 
 impl<'a> TestDomain<'a> {
-    /// Fails with LIMIT if `operation` does not allow the memory of the cases: the domain, the destination
-    /// of copies, a shard of the whole domain, the result from it and the result from that.
+    /// Fails with LIMIT if `operation` does not allow the memory of the cases: the domain, the destination of
+    /// copies, a shard of the whole domain, the result made from the shard, and the result made from that
+    /// result.
     pub(super) fn check_memory(size: usize, operation: &Operation<'_>) -> Result<()> {
         let (size, tiles) = (to_u64(size), to_u64(size).div_ceil(TILE_BYTES));
         let whole = size.saturating_mul(5).saturating_add(tiles.saturating_mul(PER_TILE));
@@ -219,7 +220,7 @@ impl<'a> TestDomain<'a> {
         // it.
         let left = operation.memory_left(to_u64(size).saturating_mul(3));
         let mut target = Buffer::new(size)?;
-        // Its pages exist before anything is timed.
+        // The pages of the target exist before anything is timed.
         target.fill(0);
         Ok(TestDomain {
             size,
@@ -283,7 +284,7 @@ impl<'a> TestDomain<'a> {
 }
 
 /// Runs `work` on the tiles of `bytes`, on as many threads as a projection of them would use. On one thread
-/// nothing but the work is timed.
+/// only the work is timed.
 pub(super) fn each_tile(
     executor: Executor<'_>,
     len: usize,
@@ -292,7 +293,7 @@ pub(super) fn each_tile(
     let tiles = len.div_ceil(TILE_SIZE);
     // No more workers than tiles, like in a projection.
     let workers = tiles.min(executor.threads());
-    // Without the pool, whose bookkeeping would be timed too.
+    // The pool is not used for one worker, because its bookkeeping would be timed too.
     if workers <= 1 {
         return (0..tiles).try_for_each(work);
     }
@@ -301,7 +302,7 @@ pub(super) fn each_tile(
     pool::run(executor, workers, to_u64(tiles), none, |(), tile| work(to_usize(tile)), done)
 }
 
-/// Boxes an iteration, because a closure alone would not be accepted for every stopwatch.
+/// Boxes an iteration. The signature gives the closure a type that accepts every stopwatch.
 fn iteration<'d>(each: impl FnMut(&mut Stopwatch<'_>) -> Result<()> + 'd) -> Iteration<'d> {
     Box::new(each)
 }
@@ -346,7 +347,7 @@ fn linear_projection<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     Ok(iteration(|stopwatch| {
         let made = stopwatch.time(|| {
             let projection = domain.project()?;
-            // The root belongs to the result, so that its digests are made inside the time.
+            // The root belongs to the result, so that computing it is timed.
             projection.root(&mut domain.operation())?;
             Ok(projection)
         });
@@ -379,7 +380,7 @@ fn r96_inverse<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     // A shard with all classes of all tiles, from which the read decodes block by block.
     let shard = domain.project_r96(96)?.extract_shard(&domain.whole(), &mut domain.operation())?;
     Ok(iteration(move |stopwatch| {
-        // Locked outside of the time.
+        // The lock is taken outside of the timed part.
         let mut target = lock(&domain.target);
         stopwatch.time(|| shard.read(0, &mut target))
     }))
@@ -402,20 +403,20 @@ fn rebuild(
     shards: &[AtlasShard],
 ) -> Result<AtlasProjection> {
     let rebuilt = AtlasReconstruction::new(options)?;
-    // In reverse, because shards arrive in any order.
+    // The shards are added in reverse, because shards arrive in any order.
     for shard in shards.iter().rev() {
         rebuilt.add(shard, &mut domain.operation())?;
     }
-    // The end hashes all bytes again, on all threads.
+    // `finish` hashes all bytes again, on all threads.
     rebuilt.finish(&mut domain.operation())
 }
 
-/// Reads from memory like a file.
+/// A source in memory that is read like a file.
 struct ByPosition(Source);
 
 impl ReadAt for ByPosition {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
-        // A copy, like a read of a file.
+        // Each read copies, like a read of a file.
         let bytes = self.0.slice(offset, buffer.len()).ok_or(std::io::ErrorKind::UnexpectedEof)?;
         buffer.copy_from_slice(bytes);
         Ok(())
@@ -465,14 +466,14 @@ fn batch_of_shards<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
 fn verification_of_shards<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let projection = domain.project()?;
     let shard = projection.extract_shard(&domain.whole(), &mut domain.operation())?;
-    // With the root, like a reader who trusts it.
+    // The root is given, as by a reader who trusts it.
     let trust = VerifyOptions::new().with_root(projection.root(&mut domain.operation())?);
     Ok(iteration(move |stopwatch| stopwatch.time(|| shard.verify(&trust, &mut domain.operation()))))
 }
 
 fn reconstruction<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let projection = domain.project()?;
-    // Adding the shards and finishing is timed, and not their extraction.
+    // Adding the shards and finishing are timed, but not their extraction.
     let shards = domain.shards(&projection)?;
     let options = ReconstructionOptions::new().with_root(projection.root(&mut domain.operation())?);
     Ok(iteration(move |stopwatch| stopwatch.time(|| rebuild(domain, &options, &shards)).map(drop)))
@@ -509,7 +510,7 @@ fn insert<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     }))
 }
 
-/// Replaces bytes by others of the same number.
+/// Returns a delta that replaces bytes by the same number of other bytes.
 fn next_update(domain: &TestDomain<'_>, turn: &mut u64) -> ProjectionDelta {
     let (start, len) = (domain.place(turn), domain.size.min(CHANGE));
     let mut change = domain.bytes()[start..start + len].to_vec();
@@ -536,7 +537,7 @@ fn update_with_root<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
             projection.apply_incremental_update(delta)?;
             projection.root(&mut domain.operation())
         })?;
-        // With its root, so that the next iteration begins with known digests.
+        // The rollback restores the root too, so that the next iteration begins with known digests.
         projection.rollback(1)?;
         projection.root(&mut domain.operation()).map(drop)
     }))
@@ -568,7 +569,7 @@ fn compression<'d>(domain: &'d TestDomain<'_>, algorithm: CompressionAlgorithm) 
 fn decompression<'d>(domain: &'d TestDomain<'_>, algorithm: CompressionAlgorithm) -> Result<Iteration<'d>> {
     let shard = domain.project()?.extract_shard(&domain.whole(), &mut domain.operation())?;
     let compressed = shard.compress_with(&compression_config(algorithm), &mut domain.operation())?;
-    // A reader has the compressed shard alone.
+    // The shard is dropped, because a reader has only the compressed shard.
     drop(shard);
     let trust = VerifyOptions::new().with_root(domain.project()?.root(&mut domain.operation())?);
     Ok(iteration(move |stopwatch| {

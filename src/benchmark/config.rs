@@ -10,8 +10,8 @@ pub struct BenchmarkConfig {
     pub warmup_iterations: u32,
     /// Measured iterations of a case, at least 1. Default 10.
     pub iterations: u32,
-    /// Seconds for the iterations of one case. After this time no iteration begins, except the first
-    /// measured one; warm-up gets half of it. A running iteration is not interrupted, and the preparation
+    /// Seconds for the iterations of one case. After this time no iteration begins, except the first measured
+    /// iteration; warm-up gets half of this time. A running iteration is not interrupted, and the preparation
     /// of the case does not count. Greater than 0. Default 5.
     pub max_seconds: f64,
     /// Sizes of the domains in bytes, each greater than 0. Default 1, 16 and 64 MiB.
@@ -37,7 +37,7 @@ impl BenchmarkConfig {
         if self.iterations == 0 {
             return Err(AtlasError::invalid_argument("iterations is 0 and must be greater than 0"));
         }
-        // NaN is not finite, and is refused here too.
+        // NaN is not finite, so that it is refused here too.
         if !(self.max_seconds.is_finite() && self.max_seconds > 0.0) {
             return Err(AtlasError::invalid_argument(format!(
                 "max_seconds {} is not a finite number greater than 0",

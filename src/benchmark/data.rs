@@ -4,14 +4,14 @@ use crate::base::buffer::Buffer;
 use crate::base::error::Result;
 use crate::base::split_mix::SplitMix64;
 
-/// Number of bytes of one kind in a row.
+/// Number of consecutive bytes of one kind.
 const SECTION: usize = 256 * 1024;
 
 /// Returns `len` bytes: floating-point numbers, text, samples of 16 bits and noise in turn, so that some
 /// data is compressible and some is not.
 pub(super) fn generate(len: usize) -> Result<Buffer> {
     let mut buffer = Buffer::new(len)?;
-    // A fixed seed: the same bytes on every machine.
+    // The seed is fixed, so that the bytes are the same on every machine.
     let mut noise = SplitMix64(7);
     // Sections shrink with the domain, so that a small domain has all four kinds too.
     let section = (len / 4).clamp(1, SECTION);

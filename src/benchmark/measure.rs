@@ -2,7 +2,7 @@
 
 use crate::base::error::{AtlasError, Result};
 
-/// Nanoseconds since some moment, never decreasing.
+/// A clock: returns nanoseconds since a fixed moment, never decreasing.
 pub(super) type Clock<'c> = dyn Fn() -> u64 + 'c;
 
 /// One iteration of a case. The timed work runs inside [`Stopwatch::time`], its preparation and undoing
@@ -57,15 +57,15 @@ pub(super) struct Measured {
 
 impl Measured {
     /// Returns the lower quartile of the limit's times divided by that of the case's times. If two threads share a
-    /// core for a while, about half of the times are disturbed, sometimes a few more and sometimes a few less, so
-    /// that a median belongs to either half.
+    /// core for a while, about half of the times are disturbed, sometimes a few more and sometimes a few
+    /// less, so that a median may belong to either half.
     pub(super) fn of_limit(&self) -> f64 {
         self.limits.lower_quartile() / self.times.lower_quartile()
     }
 }
 
-/// Measures `case`, alternately with `limit` if there is one, because a temporary slowdown of the machine
-/// then affects both. `pause` runs after each iteration, and may end the run.
+/// Measures `case`, alternately with `limit` if the case has a limit, because a temporary slowdown of the
+/// machine then affects both. `pause` runs after each iteration, and may end the run.
 pub(super) fn measure(
     plan: Repetitions,
     clock: &Clock<'_>,
@@ -82,14 +82,14 @@ pub(super) fn measure(
         pause()?;
         Ok((bound, time))
     };
-    // Warm-up has half of the time.
+    // Warm-up gets half of the time.
     for _ in 0..plan.warmup {
         if spent() >= plan.max_nanoseconds / 2.0 {
             break;
         }
         once()?;
     }
-    // At least one measured iteration, then until the time is over.
+    // Run at least one measured iteration, and more until the time is over.
     let (mut times, mut limits) = (Samples::default(), Samples::default());
     while times.count < u64::from(plan.iterations) && (times.count == 0 || spent() < plan.max_nanoseconds) {
         let (bound, time) = once()?;
@@ -117,7 +117,7 @@ pub(super) fn float(value: u64) -> f64 {
 const KEPT: usize = 1 << 16;
 
 /// Smallest, largest, mean, deviation, median and lower quartile of any number of values, in bounded memory. Beyond
-/// 65,536 values, median and lower quartile are those of every second, fourth, eighth … value.
+/// 65,536 values, median and lower quartile are computed from every second, fourth, eighth … value.
 #[derive(Default)]
 pub(super) struct Samples {
     pub(super) count: u64,
@@ -142,7 +142,7 @@ impl Samples {
             });
             self.skip += 1;
         }
-        // Values at equal distances, so that the list is a sample of the whole run.
+        // Values are kept at equal distances, so that the list is a sample of the whole run.
         if self.count.is_multiple_of(1 << self.skip) {
             self.kept
                 .try_reserve(1)
@@ -152,7 +152,7 @@ impl Samples {
         self.min = if self.count == 0 { value } else { self.min.min(value) };
         self.max = if self.count == 0 { value } else { self.max.max(value) };
         self.count += 1;
-        // Welford's method, because no sum grows so large that small differences are lost.
+        // Welford's method, in which no sum grows so large that small differences are lost.
         let distance = value - self.mean;
         self.mean += distance / float(self.count);
         self.squares += distance * (value - self.mean);
@@ -178,13 +178,13 @@ impl Samples {
     }
 
     fn sorted(&self) -> Vec<f64> {
-        // A copy, because the order of arrival decides which values are dropped.
+        // A copy is sorted, because the order of arrival decides which values are dropped.
         let mut sorted = self.kept.clone();
         sorted.sort_unstable_by(f64::total_cmp);
         sorted
     }
 
-    /// Returns the standard deviation of the population that the values are a sample of. 0 for fewer than
+    /// Returns the standard deviation of the population from which the values are a sample. 0 for fewer than
     /// two values.
     pub(super) fn deviation(&self) -> f64 {
         // Rounding may leave a sum that is slightly negative.

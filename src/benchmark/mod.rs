@@ -6,10 +6,10 @@
 //! ```
 //!
 //! A case is measured alternately with its limit, a plain copy or bare BLAKE3 of the bytes that it has to
-//! touch: machines change their speed from one second to the next, and both then change together. BLAKE3
-//! of a domain runs on the threads of the run, a tile per task, the other limits on one thread, like the
-//! cases that they bound. The timed part is the time that a caller waits; freeing results, undoing changes
-//! and preparing the next iteration are excluded.
+//! touch: machines change their speed from one second to the next, and then both times change together.
+//! BLAKE3 of a domain runs on the threads of the run, a tile per task. The other limits run on one thread,
+//! like the cases that they bound. The timed part is the time that a caller waits; freeing results, undoing
+//! changes and preparing the next iteration are excluded.
 //!
 //! ```
 //! use atlas_manifold::{BenchmarkConfig, ManifoldBenchmark};
@@ -79,7 +79,7 @@ impl ManifoldBenchmark {
         ManifoldBenchmark { config, report: None }
     }
 
-    /// Returns its configuration.
+    /// Returns the configuration of the suite.
     pub fn config(&self) -> &BenchmarkConfig {
         &self.config
     }
@@ -96,9 +96,9 @@ impl ManifoldBenchmark {
     /// earlier run stays. The preparation of a case and an iteration run to their end, whatever
     /// `max_seconds` and the callback say.
     ///
-    /// Uses memory of five times the largest size, 64 KiB for each MiB of it and 6 MiB. Fails with
-    /// INVALID_ARGUMENT if the configuration is not valid, LIMIT if the memory limit is less than that,
-    /// OUT_OF_MEMORY, and UNSUPPORTED without the feature.
+    /// Needs memory for five times the largest size, plus 64 KiB per MiB of that size, plus 6 MiB. Fails with
+    /// INVALID_ARGUMENT if the configuration is not valid, LIMIT if the memory limit is less than this
+    /// memory, OUT_OF_MEMORY, and UNSUPPORTED without the feature.
     pub fn run_with(&mut self, operation: &mut Operation<'_>) -> Result<()> {
         self.report = Some(run(&self.config, operation)?);
         Ok(())
@@ -109,12 +109,12 @@ impl ManifoldBenchmark {
         self.report.as_ref()
     }
 
-    /// Returns the results of the last successful run. Empty before.
+    /// Returns the results of the last successful run. Empty if there was none.
     pub fn results(&self) -> &[BenchmarkResult] {
         self.report.as_ref().map_or(&[], BenchmarkReport::results)
     }
 
-    /// Returns the last successful run in a few numbers.
+    /// Returns a summary of the last successful run. `None` if there was none.
     pub fn summary(&self) -> Option<BenchmarkSummary> {
         self.report.as_ref().map(BenchmarkReport::summary)
     }
@@ -147,7 +147,7 @@ pub(crate) fn run(config: &BenchmarkConfig, operation: &mut Operation<'_>) -> Re
         max_nanoseconds: config.max_seconds * 1e9,
     };
     let start = Instant::now();
-    // A clock that never goes back.
+    // The clock never goes back.
     let clock = || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
     // Totals of progress over all sizes.
     let mut results = crate::base::buffer::try_vec(sizes.len().saturating_mul(cases.len()))?;
@@ -159,7 +159,7 @@ pub(crate) fn run(config: &BenchmarkConfig, operation: &mut Operation<'_>) -> Re
     // Size by size, and case by case.
     for (index, size) in (0..).zip(sizes) {
         let domain = TestDomain::new(size, operation).map_err(|error| error.at_index(index))?;
-        // Progress goes on from size to size.
+        // Progress continues from size to size.
         let mut tracker = operation.resume(progress, false);
         for case in &cases {
             // The preparation may take as long as many iterations.

@@ -39,13 +39,14 @@ pub struct BenchmarkResult {
     pub bytes_per_second: f64,
     /// Number of bytes that an iteration has to touch: the domain, the bytes of an update, or none.
     pub work_bytes: u64,
-    /// Name of the row whose time is a lower bound for this one. `None` if no byte needs to be touched.
+    /// Name of the row whose time is a lower bound for the time of this row. `None` if no byte needs to be
+    /// touched.
     pub limit: Option<&'static str>,
     /// Time of the `limit` row for `work_bytes` divided by the time of this case, measured alternately. Both times
     /// are lower quartiles, which other work on the machine disturbs least. 1 for a limit itself, `None` if no byte
     /// needs to be touched.
     pub of_limit: Option<f64>,
-    /// `name` for C.
+    /// `name` as a C string.
     pub(crate) c_name: &'static CStr,
 }
 
@@ -64,7 +65,7 @@ impl BenchmarkResult {
             mean_ns: times.mean,
             median_ns,
             stddev_ns: times.deviation(),
-            // Computed for every case; `line` leaves it out if the work does not follow the domain.
+            // Computed for every case; `line` omits it if the work does not depend on the size of the domain.
             bytes_per_second: super::measure::float(data_size) / (median_ns / 1e9),
             work_bytes,
             limit: limit.name(),
@@ -113,7 +114,7 @@ impl fmt::Display for BenchmarkSummary {
         let BenchmarkSummary { results, cut_short, left_out, iterations, threads, seconds } = self;
         let iterations = count(*iterations);
         write!(f, "{results} results, {iterations} iterations, {seconds:.1} s, {threads} threads")?;
-        // Zeros are left out, because they say nothing.
+        // Numbers that are 0 are left out.
         if *cut_short > 0 {
             write!(f, ", {cut_short} cut short")?;
         }
@@ -135,7 +136,7 @@ impl BenchmarkReport {
         &self.left_out
     }
 
-    /// Returns the run in a few numbers.
+    /// Returns a summary of the run.
     pub fn summary(&self) -> BenchmarkSummary {
         let asked = u64::from(self.config.iterations);
         BenchmarkSummary {
@@ -316,7 +317,7 @@ fn percent(part: f64) -> String {
 /// Formats a count in at most 4 characters.
 fn count(value: u64) -> String {
     let units = [(1_000_000_000_u64, "G"), (1_000_000, "M"), (1_000, "k")];
-    // Cut and not rounded, so that four characters suffice.
+    // The number is cut and not rounded, so that four characters suffice.
     match units.iter().find(|(unit, _)| value >= 10_000 && value >= *unit) {
         Some((unit, name)) => format!("{}{name}", value / unit),
         None => value.to_string(),

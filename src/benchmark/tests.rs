@@ -7,7 +7,7 @@ use crate::exec::progress::Progress;
 use std::cell::Cell;
 
 fn small(data_sizes: &[u64]) -> BenchmarkConfig {
-    // No limit that a slow machine could reach.
+    // The time limit is so long that no slow machine reaches it.
     BenchmarkConfig { warmup_iterations: 1, iterations: 2, max_seconds: 1e9, data_sizes: data_sizes.to_vec() }
 }
 
@@ -43,7 +43,7 @@ fn every_case_runs_on_every_size() {
     assert_eq!(summary.left_out + built_in(), CASES.len());
 }
 
-/// Programs ask for them by name.
+/// The names must not change, because programs select cases by name.
 #[test]
 fn the_names_are_these() {
     let names: Vec<_> = CASES.iter().map(|case| case.name.rust).collect();
@@ -95,7 +95,7 @@ fn names_are_safe_in_every_format() {
     }
 }
 
-/// A limit that is no limit, or of other threads, makes its column a lie.
+/// A limit with other work or other threads than its cases would make its column wrong.
 #[test]
 fn limits_are_of_what_a_case_has_to_touch() {
     let limits = |wanted: Limit| {
@@ -189,7 +189,7 @@ fn progress_counts_cases_and_cancels_anywhere() {
         true
     };
     run(&small(&[100, 5_000]), &mut Operation::sequential().with_progress(&mut record)).unwrap();
-    // Before the case, one warm-up and two that count, and the end of the case.
+    // Reports before the case, after one warm-up and two measured iterations, and at the end of the case.
     assert_eq!(seen.len(), 2 * built_in() * 5);
     // The callback is asked before the first work.
     assert_eq!((seen[0].chunks_done, seen[0].bytes_done), (0, 0));
@@ -241,7 +241,7 @@ fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Measures with a clock that only moves when a case says so.
+/// Measures with a clock that moves only when a case advances it.
 fn measured(plan: Repetitions, times: &[u64], limit: Option<u64>) -> (Measured, usize) {
     let now = Cell::new(0);
     let clock = || now.get();
@@ -278,7 +278,7 @@ fn warm_up_does_not_count_and_the_numbers_are_right() {
 #[test]
 fn iterations_stop_at_max_seconds_but_for_the_first() {
     let plan = |warmup, max_nanoseconds| Repetitions { warmup, iterations: 10, max_nanoseconds };
-    // Warm-up at 0 and 100; the next would begin at 200, which is more than half of 300.
+    // Warm-up iterations begin at 0 and 100; the next would begin at 200, which is more than half of 300.
     let (result, rounds) = measured(plan(9, 300.0), &[100], None);
     assert_eq!((rounds, result.times.count), (3, 1));
     let (result, rounds) = measured(plan(0, 250.0), &[100], None);

@@ -1,7 +1,7 @@
 //! Choice of the algorithm that suits a shard: [`CompressionAlgorithm::Auto`].
 //!
-//! Several parts of the payload, spread over it, are encoded as blocks by every candidate, and the resulting
-//! sizes decide. The choice depends on the payload and the configuration alone.
+//! Several parts, spread over the payload, are encoded as blocks by every candidate, and the resulting sizes
+//! decide. The choice depends on the payload and the configuration alone.
 //!
 //! ```text
 //! smallest:       the smallest result; of two that differ by less than a hundredth, the faster one
@@ -23,18 +23,18 @@ const PARTS: usize = 6;
 const CHOICES: [CompressionAlgorithm; 3] =
     [CompressionAlgorithm::Lz4, CompressionAlgorithm::Zstd, CompressionAlgorithm::ConservationAware];
 
-/// Returns the plans that shards may be compressed with: one, or several if the algorithm is chosen for
-/// each shard, or none if all are stored.
+/// Returns the plans by which shards may be compressed: one plan, several if the algorithm is chosen for each
+/// shard, or none if all shards are stored.
 pub(super) fn plans(config: &CompressionConfig) -> Result<Vec<Plan>> {
     let mut plans = try_vec(CHOICES.len())?;
     if !config.is_auto() {
-        // A fixed algorithm gives one plan, or none if it stores.
+        // A fixed algorithm gives one plan, or none if it only stores.
         plans.extend(config.plan());
         return Ok(plans);
     }
     // Conservation-aware chooses its filter itself.
     let any = config.filter == CompressionFilter::Auto;
-    // Only candidates whose codec is built in.
+    // Candidates whose codec is not built in are skipped.
     for algorithm in
         CHOICES.into_iter().filter(|choice| any || *choice != CompressionAlgorithm::ConservationAware)
     {
@@ -60,7 +60,7 @@ pub(super) fn choose(
     // A part is encoded like a block, so that it is not longer than a block.
     let part = PART.min(super::to_usize(config.block_size));
     let count = payload.len().div_ceil(part).clamp(1, PARTS);
-    // A place for each plan; places without a plan are not looked at.
+    // A size for each possible plan. Sizes without a plan are ignored.
     let mut sizes = [usize::MAX; CHOICES.len()];
     let mut total = 0;
     for (plan, size) in plans.iter().zip(&mut sizes) {

@@ -1,8 +1,9 @@
-//! Calls over many shards: all of them are compressed or decompressed in parallel, in their order, or none.
+//! Calls over many shards, which are compressed or decompressed in parallel, in their order. A call handles
+//! all shards or fails without a result.
 //!
 //! The blocks of all shards are grouped into runs, one task each. Compression has two passes, because only
-//! the first one shows which blocks stay as they are and which shards are stored whole. Decompression decodes
-//! all blocks first and then verifies the payloads, tile by tile, against the proofs.
+//! the first pass shows which blocks are stored uncompressed and which shards are stored as a whole.
+//! Decompression decodes all blocks first and then verifies the payloads, tile by tile, against the proofs.
 
 use super::block::{Attempt, BlockDecoder, BlockEncoder, BlockHead, Encoded};
 use super::config::{CompressionConfig, MAX_BLOCK_SIZE, Plan};
@@ -24,7 +25,7 @@ use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-/// Digest and residue of each tile of a shard, as far as they are known.
+/// Digest and residue of each tile of a shard. `None` means that they are not known yet.
 type KnownTiles = Vec<Option<(Digest, Residue)>>;
 
 /// Minimum number of bytes of a task.
@@ -42,7 +43,7 @@ const ROUNDING: usize = 16 * 1024;
 struct Run {
     shard: usize,
     blocks: Range<usize>,
-    /// Their bytes in the payload.
+    /// Range of the bytes of these blocks in the payload.
     bytes: Range<usize>,
 }
 
@@ -58,15 +59,15 @@ fn run_count(len: usize, block_size: usize) -> usize {
 /// Divides `len` bytes in blocks of `block_size` into runs, one task each.
 fn runs(shard: usize, len: usize, block_size: usize) -> impl Iterator<Item = Run> {
     let (count, each) = (len.div_ceil(block_size), blocks_a_run(block_size));
-    // Runs never cross a shard, and their blocks are whole but for the last of the shard.
+    // Runs never cross a shard, and all their blocks are whole except the last block of the shard.
     (0..count).step_by(each).map(move |first| {
         let last = (first + each).min(count);
         Run { shard, blocks: first..last, bytes: first * block_size..(last * block_size).min(len) }
     })
 }
 
-/// Returns a function that sets the index of an error to that of the shard in the batch, in place of the
-/// tile's.
+/// Returns a function that sets the index of an error to the number of the shard in the batch, instead of the
+/// number of a tile.
 fn named(batch: bool, shard: usize) -> impl Fn(AtlasError) -> AtlasError {
     move |error| if batch { error.in_batch(to_u64(shard)) } else { error }
 }
@@ -74,23 +75,23 @@ fn named(batch: bool, shard: usize) -> impl Fn(AtlasError) -> AtlasError {
 /// A shard during compression.
 struct Draft<'a> {
     shard: &'a AtlasShard,
-    /// Plan by which its blocks are encoded.
+    /// Plan by which the blocks of the shard are encoded.
     plan: Option<Plan>,
     /// Result of each block. Empty if the shard is stored.
     attempts: Vec<Attempt>,
-    /// True if its blocks go through the first pass. The second pass then counts for 1/16 of its bytes of
-    /// progress, otherwise for all of them.
+    /// True if the blocks of the shard go through the first pass. Then the second pass counts as 1/16 of the
+    /// shard's bytes of progress, otherwise as all bytes of the shard.
     tried: bool,
     settled: Vec<Settled>,
 }
 
-/// A block that stays as it is, and a copy of it unless the whole shard is stored.
+/// Head of a block that is stored uncompressed, and a copy of the block unless the whole shard is stored.
 type Settled = (BlockHead, Option<Encoded>);
 
 impl Draft<'_> {
     /// Returns true if the attempts do not make the shard small enough.
     fn is_stored(&self, config: &CompressionConfig) -> bool {
-        // The heads count, because a stored shard has far fewer of them.
+        // The heads count, because a stored shard has far fewer heads.
         let (mut saved, mut size) = (false, coding::HEAD_SIZE * self.attempts.len());
         let blocks = self.shard.payload.chunks(to_usize(config.block_size));
         for (attempt, block) in self.attempts.iter().zip(blocks) {
@@ -100,7 +101,8 @@ impl Draft<'_> {
             };
             saved |= matches!(attempt, Attempt::Done(..));
         }
-        // Without a smaller block the ratio does not matter: there is one encoding of a stored shard.
+        // If no block became smaller, the shard is stored whatever the ratio is, because a stored shard has
+        // only one encoding.
         !saved || !config.is_worth(size, self.shard.payload.len())
     }
 
@@ -113,14 +115,15 @@ impl Draft<'_> {
     }
 }
 
-/// Compresses all shards, in their order: all of them or none. If `batch` is set, an error names the shard.
+/// Compresses all shards, in their order. Returns all results, or an error and no result. If `batch` is set,
+/// an error names the shard.
 pub(super) fn compress_all(
     shards: &[&AtlasShard],
     config: &CompressionConfig,
     batch: bool,
     operation: &mut Operation<'_>,
 ) -> Result<Vec<CompressedShard>> {
-    // The configuration is refused before a shard is looked at, also for an empty batch.
+    // An invalid configuration is refused before any shard is read, also for an empty batch.
     let block_size = config.check()?;
     available()?;
     operation.executor.check()?;
@@ -160,7 +163,7 @@ pub(super) fn compress_all(
     let (mut tasks, mut drafts): (Vec<Run>, Vec<Draft<'_>>) = (try_vec(count)?, try_vec(shards.len())?);
     for (index, shard) in shards.iter().enumerate() {
         let (len, tried) = (shard.payload.len(), is_tried(shard));
-        // All lists get their memory here, so that the sinks below cannot fail for want of it.
+        // All lists get their memory here, so that the sinks below cannot fail for lack of memory.
         let attempts = try_vec(if tried { len.div_ceil(block_size) } else { 0 })?;
         if tried {
             tasks.extend(runs(index, len, block_size));
@@ -187,7 +190,7 @@ pub(super) fn compress_all(
         // The choice depends on the payload alone, so that it is the same for every number of workers.
         tried.iter_mut().zip(chosen).for_each(|(draft, plan)| draft.plan = Some(plan));
     }
-    // The tasks read the plans while their results change the drafts, so that the plans are copied.
+    // The plans are copied, because the tasks read them while the results of other tasks change the drafts.
     let mut chosen: Vec<Option<Plan>> = try_vec(drafts.len())?;
     chosen.extend(drafts.iter().map(|draft| draft.plan));
     workers.run(
@@ -222,8 +225,8 @@ pub(super) fn compress_all(
     Ok(compressed)
 }
 
-/// Runs the second pass: decides which shards are stored whole, and hashes the stored blocks. The size of
-/// their blocks is known only now.
+/// Runs the second pass: decides which shards are stored whole, and hashes the stored blocks. The block size
+/// of stored shards is known only now.
 fn settle(
     drafts: &mut [Draft<'_>],
     config: &CompressionConfig,
@@ -233,7 +236,7 @@ fn settle(
 ) -> Result<()> {
     let is_left = |attempt: &Attempt| matches!(attempt, Attempt::Stored);
     let block_size = to_usize(config.block_size);
-    // A shard that is not worth it drops its attempts; its blocks then have the largest size.
+    // A shard that did not become small enough drops its attempts. Its blocks then have the largest size.
     let (mut count, mut left) = (0, 0);
     for draft in drafts.iter_mut() {
         let len = draft.shard.payload.len();
@@ -253,7 +256,7 @@ fn settle(
         let block_size = if draft.attempts.is_empty() { MAX_BLOCK_SIZE } else { block_size };
         tasks.extend(runs(index, draft.shard.payload.len(), block_size));
     }
-    // The tasks read the drafts, so that the results are collected beside them.
+    // The results are collected in a list of their own, because the tasks read the drafts.
     let mut settled: Vec<Vec<Settled>> = try_vec(drafts.len())?;
     settled.extend(drafts.iter_mut().map(|draft| std::mem::take(&mut draft.settled)));
     threads.at_most(left / pool::TASK_BYTES).run(
@@ -264,7 +267,8 @@ fn settle(
             let run = &tasks[to_usize(task)];
             let draft = &drafts[run.shard];
             let bytes = &draft.shard.payload[run.bytes.clone()];
-            // A shard that is stored whole is only hashed; of the others only the stored blocks are copied.
+            // A shard that is stored as a whole is only hashed. Of other shards only the stored blocks are
+            // copied.
             if draft.attempts.is_empty() {
                 return Ok(vec![(BlockHead::stored(bytes), None)]);
             }
@@ -304,7 +308,7 @@ fn finish(draft: Draft<'_>, config: &CompressionConfig) -> Result<CompressedShar
         checked: Vec::new(),
     };
     let mut settled = draft.settled.into_iter();
-    // Stored whole: the heads are all there is.
+    // A shard that is stored as a whole has only heads.
     if draft.attempts.is_empty() {
         compressed.heads = try_vec(settled.len())?;
         compressed.heads.extend(settled.map(|(head, _)| head));
@@ -343,7 +347,7 @@ fn finish(draft: Draft<'_>, config: &CompressionConfig) -> Result<CompressedShar
     Ok(compressed)
 }
 
-/// Returns the residue of all bytes of the payload, from that of the shard's content.
+/// Returns the residue of all bytes of the payload, computed from the residue of the shard's content.
 fn payload_residue(shard: &AtlasShard) -> Residue {
     // The payload begins and ends at pages, and may have bytes on both sides of the content.
     let within = shard.proof.scope().content(shard.payload.len(), shard.payload_offset);
@@ -354,8 +358,8 @@ fn payload_residue(shard: &AtlasShard) -> Residue {
 /// WITNESS.
 type Held = Option<(usize, AtlasError)>;
 
-/// Decompresses and verifies all shards, in their order: all of them or none. If `batch` is set, an error
-/// names the shard.
+/// Decompresses and verifies all shards, in their order. Returns all results, or an error and no result. If
+/// `batch` is set, an error names the shard.
 pub(super) fn decompress_all(
     compressed: &[&CompressedShard],
     verify: &VerifyOptions,
@@ -365,7 +369,7 @@ pub(super) fn decompress_all(
     available()?;
     operation.executor.check()?;
     let threads = Workers::new(operation, operation.threads());
-    // Trust and memory of all shards come first.
+    // Check the trust settings and count the memory of all shards first.
     let (mut count, mut fixed, mut total, mut largest, mut footprint) = (0, 0u64, 0, 0, 0);
     for (index, shard) in compressed.iter().enumerate() {
         shard.proof.check_trust(verify).map_err(named(batch, index))?;
@@ -387,7 +391,7 @@ pub(super) fn decompress_all(
     }
     let workers = operation.workers(to_u64(count), to_u64(footprint), fixed)?;
 
-    // Layouts, payloads and tasks; a hostile layout is refused before anything is decoded.
+    // Make the layouts, payloads and tasks. A hostile layout is refused before anything is decoded.
     let mut layouts: Vec<Vec<TilePart>> = try_vec(compressed.len())?;
     let (mut payloads, mut tasks): (Vec<Buffer>, Vec<Run>) = (try_vec(compressed.len())?, try_vec(count)?);
     for (index, shard) in compressed.iter().enumerate() {
@@ -434,7 +438,7 @@ pub(super) fn decompress_all(
                     None => shard.check(block),
                 };
                 let decoded = decoded.map_err(named(batch, run.shard))?;
-                // The first block that is not conserved names the place.
+                // The first block with a wrong sum determines the place in the error.
                 first = first.or(decoded.unconserved);
                 witness = Some((decoded.digest, decoded.residue));
             }
@@ -454,7 +458,7 @@ pub(super) fn decompress_all(
     // The targets borrow the payloads, which are shared from here on.
     drop(targets);
 
-    // Stored shards share their payload, the others have a new one.
+    // Stored shards share their payload, all other shards have a new payload.
     let mut whole: Vec<Arc<Buffer>> = try_vec(compressed.len())?;
     whole.extend(compressed.iter().zip(payloads).map(|(shard, fresh)| match &shard.data {
         Body::Shared(payload) => Arc::clone(payload),
@@ -469,7 +473,7 @@ fn whole_tile(parts: &[TilePart], bytes: &Range<usize>, digests: &Digests) -> Op
     // Most blocks are smaller than a tile, and end here.
     let part = parts.binary_search_by_key(&bytes.start, |part| part.payload.start).ok()?;
     let found = &parts[part];
-    // With a key the witness is another digest than that of the block.
+    // With a key, the witness differs from the digest of the block.
     (found.payload == *bytes && found.is_whole() && !digests.keyed()).then_some(part)
 }
 
@@ -517,7 +521,7 @@ fn verify_all(
         },
     )?;
     let mut shards = try_vec(compressed.len())?;
-    // WITNESS of a later shard takes precedence over CONSERVATION of an earlier one.
+    // WITNESS of a later shard takes precedence over CONSERVATION of an earlier shard.
     let mut first_unconserved = None;
     for (index, (shard, payload)) in compressed.iter().zip(payloads).enumerate() {
         // A wrong sum of a block counts only if the proof of its shard holds.

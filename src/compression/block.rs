@@ -9,8 +9,8 @@ use crate::base::error::{AtlasError, ErrorKind, Result};
 use crate::hash::digest::{Digest, digest256, digest256_in_steps};
 use crate::layer2::Residue;
 
-/// Bytes of the digest of a block. It detects accidental damage. It is short, so that its size does not
-/// matter even in a block that is compressed to a tenth.
+/// Bytes of the digest of a block. It detects accidental damage. It is short, so that it does not enlarge
+/// even a block that is compressed to a tenth noticeably.
 pub(crate) const CHECK_SIZE: usize = 8;
 
 const PLANE_ENTRY: usize = 4;
@@ -29,7 +29,7 @@ pub(crate) struct BlockHead {
 }
 
 impl BlockHead {
-    /// Returns the head of a block that is stored as it is.
+    /// Returns the head of a block that is stored uncompressed.
     pub(crate) fn stored(block: &[u8]) -> BlockHead {
         // The sum brings the bytes into the cache for the digest.
         let residue = Residue::of(block);
@@ -74,7 +74,7 @@ impl std::ops::Deref for Encoded {
 
 /// Result of the attempt to make a block smaller.
 pub(crate) enum Attempt {
-    /// The block stays as it is, and is not hashed yet.
+    /// The block is stored uncompressed, and is not hashed yet.
     Stored,
     Done(BlockHead, Encoded),
 }
@@ -112,7 +112,7 @@ impl BlockEncoder {
     /// Returns the size of the memory of an encoder for blocks of this size, with any of these plans.
     pub(crate) fn footprint(config: &CompressionConfig, plans: &[Plan], block_size: usize) -> Result<usize> {
         let (mut states, mut room, mut decoder) = (0, 0, 0);
-        // Only the states of one plan exist at a time, so that the largest counts.
+        // Only the states of one plan exist at a time, so that the memory is that of the largest plan.
         for plan in plans {
             let (codec, level) = (plan.codec().get()?, plan.own_level);
             let quick_level = codec.quick_level(level);
@@ -147,13 +147,13 @@ impl BlockEncoder {
         })
     }
 
-    /// Makes the encoders of `plan`. Those of another plan are dropped first, because the footprint covers
-    /// one plan.
+    /// Makes the encoders of `plan`. The encoders of another plan are dropped first, because the footprint
+    /// covers one plan.
     fn prepare(&mut self, plan: &Plan) -> Result<()> {
         if self.states.as_ref().is_some_and(|states| states.plan == *plan) {
             return Ok(());
         }
-        // Dropped before the new encoders are made, because the footprint has room for one plan.
+        // The old encoders are dropped before the new encoders are made.
         self.states = None;
         let (codec, level) = (plan.codec().get()?, plan.own_level);
         let (full, quick_level) = (codec.encoder(level)?, codec.quick_level(level));
@@ -162,20 +162,20 @@ impl BlockEncoder {
         Ok(())
     }
 
-    /// Makes a block smaller, or reports that it stays as it is.
+    /// Makes a block smaller, or reports that it is stored uncompressed.
     pub(crate) fn encode(&mut self, plan: &Plan, block: &[u8]) -> Result<Attempt> {
         let Some((head, encoded)) = self.encode_in_place(plan, block)? else { return Ok(Attempt::Stored) };
         Ok(Attempt::Done(head, Encoded::copy_of(encoded)?))
     }
 
-    /// Returns the length of the encoded block, or of the block if it stays as it is.
+    /// Returns the length of the encoded block, or of the block if it is stored uncompressed.
     pub(crate) fn encoded_len(&mut self, plan: &Plan, block: &[u8]) -> Result<usize> {
         Ok(self.encode_in_place(plan, block)?.map_or(block.len(), |(head, _)| head.len))
     }
 
-    /// Makes a block smaller. `None` if it stays as it is.
+    /// Makes a block smaller. `None` means that it is stored uncompressed.
     fn encode_in_place(&mut self, plan: &Plan, block: &[u8]) -> Result<Option<(BlockHead, &[u8])>> {
-        // Noise is not worth an attempt, unless its differences may be small.
+        // A block of noise is not encoded, unless the differences of its bytes may be small.
         let histogram = Histogram::of(block);
         let may_differ = plan.method.filters.has_differences() && plan.filter != CompressionFilter::None;
         if histogram.is_noise(block) && !(may_differ && filter::is_smooth(block)) {
@@ -217,18 +217,18 @@ impl BlockEncoder {
         // A block that does not become smaller is stored.
         let Some(len) = len.filter(|len| *len < block.len()) else { return Ok(None) };
         let encoded = &self.encoded[..len];
-        // The digest is that of the original bytes, which the reader gets in the end.
+        // The digest covers the original bytes, which the reader gets in the end.
         let head = BlockHead { len, filter, residue, check: check_of(&digest256(block)) };
         // Verify: decode the result and compare it.
         if let Some((decoded, decoder)) = &mut self.decoded {
             let decoded = &mut decoded[..block.len()];
             // An error at this point is a defect of the library, not of the caller's bytes.
             let wrong = |why: &str| {
-                AtlasError::internal(format!("a compressed block does not give back its bytes: {why}"))
+                AtlasError::internal(format!("a block does not survive compression and decompression: {why}"))
             };
             match decoder.decode(plan.method, &head, encoded, decoded) {
                 Ok(Decoded { unconserved: None, .. }) if decoded == block => {}
-                Ok(Decoded { unconserved: None, .. }) => return Err(wrong("other bytes result")),
+                Ok(Decoded { unconserved: None, .. }) => return Err(wrong("the decoded bytes differ")),
                 Err(error) if error.kind() == ErrorKind::OutOfMemory => return Err(error),
                 Ok(Decoded { unconserved: Some(error), .. }) | Err(error) => {
                     return Err(wrong(error.message()));
@@ -258,7 +258,8 @@ impl Trial<'_> {
         }
         let candidate = candidate.filter;
         let split = self.split(candidate, part, false)?;
-        // A long block has repeats that a part does not show, and planes lose them.
+        // A long block may have repeats that the part does not show and that planes would lose, so that a
+        // clear gain is required.
         Ok(if split + split / 32 < plain { candidate } else { Filter::NONE })
     }
 
@@ -278,7 +279,7 @@ impl Trial<'_> {
             return Ok(Filter::NONE);
         }
         match filter::repeats(block) {
-            // Repeats are lost in planes, so that a small saving does not pay.
+            // Planes lose repeats, so that a small saving is not enough.
             true if !always && !numbers.saves_much() => return Ok(Filter::NONE),
             false if numbers.surely_pays() => return Ok(numbers.filter),
             _ => {}
@@ -291,7 +292,7 @@ impl Trial<'_> {
             plain += self.plain(part)?;
             tried += part.len();
         }
-        // Encoded as it is, the part may already be smaller than planes could make it.
+        // Encoded without planes, the part may already be smaller than planes could make it.
         if !always && numbers.is_hopeless(plain, tried) {
             return Ok(Filter::NONE);
         }
@@ -303,7 +304,7 @@ impl Trial<'_> {
         Ok(if pays { numbers.filter } else { Filter::NONE })
     }
 
-    /// Returns the length of a part encoded as it is.
+    /// Returns the length of a part that is encoded without planes.
     fn plain(&mut self, part: &[u8]) -> Result<usize> {
         // A part that does not fit the output counts as stored.
         Ok(self.quick.encode(part, self.out)?.unwrap_or(part.len()))
@@ -311,7 +312,7 @@ impl Trial<'_> {
 
     /// Returns the length of the encoded planes of a part.
     fn split(&mut self, filter: Filter, part: &[u8], differences: bool) -> Result<usize> {
-        // The same steps as in `encode_planes`, at the quick level.
+        // These are the steps of `encode_planes`, at the quick level.
         let filtered = &mut self.filtered[..part.len()];
         filter.split(part, filtered);
         let mut split = 0;
@@ -332,7 +333,7 @@ impl Trial<'_> {
 
 /// Returns at most `len` bytes around the middle of `block`, from a multiple of `unit` on.
 fn middle(block: &[u8], len: usize, unit: usize) -> &[u8] {
-    // The part begins with a whole number, so that its planes are those of the block.
+    // The part begins with a whole number, so that its planes are parts of the planes of the block.
     let start = (block.len().saturating_sub(len) / 2) / unit * unit;
     &block[start..][..block.len().min(len)]
 }
@@ -358,7 +359,7 @@ fn encode_planes(
         let mut encoded = None;
         let mut mark = 0;
         let is_noise = if may_differ {
-            // Differences come first, because those of noisy bytes may be small.
+            // Differences are tried first, because the differences of noisy bytes may be small.
             let look = Look::at(plane);
             if look.prefers_differences && becomes_differences(states, plane, rest)? {
                 filter::to_differences(plane);
@@ -417,10 +418,11 @@ fn becomes_differences(states: &mut States, plane: &mut [u8], out: &mut [u8]) ->
 
 /// Findings about a decoded block.
 pub(crate) struct Decoded {
-    /// Digest of its bytes. The head has the beginning of it.
+    /// Digest of the block's bytes. The head has the first bytes of the digest.
     pub(crate) digest: Digest,
     pub(crate) residue: Residue,
-    /// CONSERVATION error if the residue differs from the head's. Reported only if no block fails with WITNESS.
+    /// CONSERVATION error if the residue differs from the residue in the head. Reported only if no block
+    /// fails with WITNESS.
     pub(crate) unconserved: Option<AtlasError>,
 }
 
@@ -530,7 +532,7 @@ impl BlockDecoder {
     }
 }
 
-/// Reader of streams of any codec. The state of the last codec is kept until another one is needed.
+/// Reader of streams of any codec. The state of the last codec is kept until another codec is needed.
 struct Streams(Option<(Codec, Box<dyn Decode>)>);
 
 impl Streams {
@@ -544,7 +546,7 @@ impl Streams {
         let decoder = match &mut self.0 {
             Some((last, decoder)) if *last == codec => decoder,
             last => {
-                // The other state is dropped first, because the footprint covers one state.
+                // The state of the other codec is dropped first, because the footprint covers one state.
                 *last = None;
                 &mut last.insert((codec, codec.get()?.decoder()?)).1
             }
@@ -559,7 +561,7 @@ impl Decoded {
         if check_of(&digest) != head.check {
             return Err(AtlasError::witness("the bytes of a block do not match the digest in its head"));
         }
-        // CONSERVATION is kept as a value: a later block may be WITNESS, which comes first.
+        // CONSERVATION is kept as a value: a later block may fail with WITNESS, which has precedence.
         let differs = || {
             AtlasError::conservation(format!(
                 "a block sums to {residue} mod 96 instead of the {} in its head",
@@ -571,8 +573,8 @@ impl Decoded {
     }
 }
 
-/// Sums and hashes a block, part by part, because the sum brings a part into the cache for the digest.
-/// Fails with WITNESS if the digest differs.
+/// Sums and hashes a block, part by part, because the sum brings a part into the cache for the digest. Fails
+/// with WITNESS if the digest differs.
 pub(crate) fn check(head: &BlockHead, block: &[u8]) -> Result<Decoded> {
     // A part fits the cache, so that memory is read once for both passes.
     const PART: usize = 64 * 1024;
@@ -585,7 +587,8 @@ pub(crate) fn check(head: &BlockHead, block: &[u8]) -> Result<Decoded> {
     Decoded::new(head, digest, residue)
 }
 
-/// Returns the size of the memory of a buffer of `len` bytes. The buffer may be a used one that is somewhat longer.
+/// Returns the size of the memory of a buffer of `len` bytes. The buffer may be a recycled buffer that is
+/// somewhat longer.
 fn footprint(len: usize) -> usize {
     len + len / 4 + 16 * 1024
 }

@@ -26,7 +26,7 @@ pub(super) struct Coding {
     /// Residue of the content.
     pub(super) residue: Residue,
     pub(super) block_size: usize,
-    /// Number of bytes that the blocks decode to.
+    /// Number of bytes to which the blocks decode.
     pub(super) len: usize,
 }
 
@@ -76,7 +76,7 @@ impl Coding {
                 "level {level} of algorithm {code} is invalid, or the reserved byte {reserved} is not 0"
             ));
         }
-        // Sizes within their bounds, and as many heads as the sizes require.
+        // The sizes must be within their bounds, and there must be as many heads as the sizes require.
         let residue = residue_of(u32::from(residue))?;
         let block_size = usize::try_from(block_size).unwrap_or(usize::MAX);
         let least = if stored { MAX_BLOCK_SIZE } else { MIN_BLOCK_SIZE };
@@ -97,13 +97,13 @@ impl Coding {
             ));
         }
         let coding = Coding { algorithm, level, residue, block_size, len };
-        // Each head against its block; together they must use all of DATA.
+        // Each head is checked against the size of its block, and all blocks together must fill DATA.
         let mut heads = try_vec(list.len())?;
         let mut left = data_len;
         for (index, head) in list.iter().enumerate() {
             let head = read_head(head, coding.block_len(index), method, max_expansion)
                 .map_err(|error| error.at_index(to_u64(index)))?;
-            // DATA has no lengths of its own: the heads divide it.
+            // DATA does not state lengths: the lengths in the heads divide it.
             let Some(later) = left.checked_sub(head.len) else {
                 return malformed(format!(
                     "block {index} claims {} bytes, and only {left} are left in DATA",
@@ -116,7 +116,7 @@ impl Coding {
         if left > 0 {
             return malformed(format!("DATA has {left} bytes after the last block"));
         }
-        // A shard without a smaller block must be stored instead: there is one encoding.
+        // A shard in which no block is smaller must be stored, so that there is only one encoding.
         if !stored && data_len == len {
             return malformed(format!(
                 "algorithm {code} is named although no block is compressed, which requires algorithm 0"
@@ -128,7 +128,7 @@ impl Coding {
 
 /// Returns the block size and the bytes of the payload that COMPRESSION claims.
 pub(super) fn sizes(fixed: &[u8; FIXED_SIZE]) -> (u32, u64) {
-    // The limits of the caller are compared with these before the value is read.
+    // The caller's limits are compared with these sizes before the rest of the value is read.
     let [_, _, _, _, b0, b1, b2, b3, size @ ..] = *fixed;
     (u32::from_le_bytes([b0, b1, b2, b3]), u64::from_le_bytes(size))
 }
@@ -168,7 +168,8 @@ fn read_head(
 /// Returns the length that the head of a block claims.
 pub(super) fn claimed_len(head: &[u8]) -> usize {
     let word = head.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
-    // Unchecked: only sums of it are compared with the bytes that are there.
+    // The length is not checked here, because only sums of these lengths are compared with the number of
+    // available bytes.
     usize::try_from(word & ((1 << LEN_BITS) - 1)).unwrap_or(usize::MAX)
 }
 
@@ -176,7 +177,7 @@ pub(super) fn claimed_len(head: &[u8]) -> usize {
 fn residue_of(value: u32) -> Result<Residue> {
     match u8::try_from(value).ok().and_then(Residue::new) {
         Some(residue) => Ok(residue),
-        None => malformed(format!("a residue of {value} is outside 0..=95")),
+        None => malformed(format!("the head of a block has the residue {value}, outside 0..=95")),
     }
 }
 

@@ -124,7 +124,7 @@ impl CompressionConfig {
             (Some(_), _) => {}
             (None, _) => {
                 let level = self.level.value();
-                // Algorithms without a codec ignore the level, which must be valid all the same.
+                // Algorithms without a codec ignore the level, but an invalid level is still refused.
                 let most = method.map_or(MAX_UNUSED_LEVEL, |method| *method.codec.levels().end());
                 if level > most {
                     return invalid(format!("level {level} is outside 0..={most}"));
@@ -142,7 +142,7 @@ impl CompressionConfig {
                 self.algorithm.code()
             ));
         }
-        // Ratio and block size in their ranges.
+        // Ratio and block size must be in their ranges.
         let ratio = self.max_compression_ratio;
         if !ratio.is_finite() || ratio < 0.0 {
             return invalid(format!("max_compression_ratio {ratio} is not a finite number of at least 0"));
@@ -153,17 +153,17 @@ impl CompressionConfig {
             return invalid(format!("block_size {} is outside {least}..={most}", self.block_size));
         };
         if let Some(method) = method {
-            // A wrong value is reported before a codec that is not built in.
+            // Invalid values are reported first, then a codec that is not built in.
             method.codec.get()?;
         }
         Ok(size)
     }
 
-    /// Returns the plan of the blocks of a shard. `None` if they are stored, as at level 0, or if the plan
-    /// is yet to be chosen for each shard ([`is_auto`](Self::is_auto)).
+    /// Returns the plan of the blocks of a shard. `None` if the blocks are stored, as at level 0, or if the
+    /// plan is chosen later for each shard ([`is_auto`](Self::is_auto)).
     pub(crate) fn plan(&self) -> Option<Plan> {
         let method = self.algorithm.method()?;
-        // The format knows nine levels only; a level of the codec is recorded as the nearest.
+        // The format knows nine levels only; a level of the codec is recorded as the nearest of them.
         let (level, own_level) = match self.codec_level {
             Some(own) => (method.codec.nearest_level(own), own),
             None => (self.level.value(), method.codec.own_level(self.level.value())),

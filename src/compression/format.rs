@@ -16,7 +16,7 @@ const DATA: u16 = 17;
 impl CompressedShard {
     fn lengths(&self) -> [usize; PROOF_RECORDS + 2] {
         let [root, domain, region, tiles, parts, tree] = proof_lengths(&self.proof);
-        // The records of the proof are those of an uncompressed shard.
+        // The records of the proof are the same as in an uncompressed shard.
         let heads = FIXED_SIZE + HEAD_SIZE * self.heads.len();
         [root, domain, region, tiles, parts, tree, heads, self.data_len()]
     }
@@ -40,7 +40,7 @@ impl CompressedShard {
         writer.record(COMPRESSION, heads)?;
         self.how().write(&self.heads, |bytes| writer.put(bytes))?;
         writer.record(DATA, data)?;
-        // A stored shard writes its payload, any other its blocks.
+        // A stored shard writes its payload, any other shard its blocks.
         match &self.data {
             Body::Shared(payload) => writer.put(payload)?,
             Body::Blocks(blocks) => blocks.iter().try_for_each(|block| writer.put(block))?,
@@ -53,7 +53,7 @@ impl CompressedShard {
     pub fn deserialize(bytes: &[u8], limits: &Limits) -> Result<CompressedShard> {
         available()?;
         let mut reader = Reader::new(bytes, Kind::CompressedShard)?;
-        // Accidental damage is found first; against an attacker the digest proves nothing.
+        // Accidental damage is found first. The digest does not protect against an attacker.
         reader.check_digest(|_| Ok(()))?;
         // Limits are checked as soon as the sizes are known, before the lists are read.
         let records = [(COMPRESSION, "COMPRESSION"), (DATA, "DATA")];
@@ -74,7 +74,7 @@ impl CompressedShard {
             }
             Ok(())
         })?;
-        // The blocks must add up to DATA, so that the splits below cannot fail.
+        // The lengths of the blocks must add up to the length of DATA, so that the splits below cannot fail.
         let (how, heads) = Coding::read(how, data.len())?;
         // The layout is refused here if the payload cannot have the claimed length.
         let (_, payload_offset) = proof.layout(how.len)?;

@@ -23,14 +23,14 @@ pub struct CompressionStats {
     pub shards_stored: u64,
     /// Bytes of the regions passed to compression.
     pub original_bytes: u64,
-    /// Bytes of their payloads after it.
+    /// Bytes of the payloads of these regions after compression.
     pub compressed_bytes: u64,
-    /// Difference of both, at least 0.
+    /// original_bytes minus compressed_bytes, at least 0.
     pub saved_bytes: u64,
 }
 
 impl CompressionStats {
-    /// Returns compressed by original bytes, 1.0 if there are none.
+    /// Returns compressed_bytes divided by original_bytes. 1.0 if there are no original bytes.
     pub fn average_ratio(&self) -> f64 {
         // Nothing was compressed yet.
         if self.original_bytes == 0 {
@@ -86,18 +86,18 @@ impl CompressionManager {
         Ok(CompressionManager { config, stats: Mutex::default() })
     }
 
-    /// Returns its configuration.
+    /// Returns the configuration of the manager.
     pub fn config(&self) -> &CompressionConfig {
         &self.config
     }
 
-    /// Returns its statistics so far.
+    /// Returns the statistics of the manager so far.
     pub fn stats(&self) -> CompressionStats {
         *self.lock()
     }
 
-    /// Compresses all shards in parallel, in their order: all of them or none. The index of an error is
-    /// that of the shard.
+    /// Compresses all shards in parallel, in their order. Returns all results, or an error and no result. The
+    /// index of an error is the number of the shard.
     pub fn compress_batch(
         &self,
         shards: &[&AtlasShard],
@@ -107,13 +107,13 @@ impl CompressionManager {
         let compressed = compress_all(shards, &self.config, true, operation)?;
         let mut stats = self.lock();
         compressed.iter().for_each(|shard| stats.add(&shard.info()));
-        // The lock is held for the sums alone.
+        // The lock is held only while the sums are updated.
         drop(stats);
         Ok(compressed)
     }
 
-    /// Decompresses and verifies all shards in parallel, in their order: all of them or none. The index of
-    /// an error is that of the shard.
+    /// Decompresses and verifies all shards in parallel, in their order. Returns all results, or an error and
+    /// no result. The index of an error is the number of the shard.
     pub fn decompress_batch(
         &self,
         compressed: &[&CompressedShard],

@@ -20,9 +20,9 @@ pub enum CompressionAlgorithm {
     /// LZ4, after byte planes if they help.
     Lz4,
     /// The algorithm that suits a shard and the [`CompressionTarget`], found by samples of the shard. A
-    /// compressed shard names the chosen algorithm, never this one.
+    /// compressed shard names the chosen algorithm, never `Auto`.
     Auto,
-    /// A codec that only tests have.
+    /// A codec that exists only in tests.
     #[cfg(test)]
     RunLength,
     /// `RunLength` after a split into byte planes.
@@ -47,12 +47,12 @@ pub enum CompressionFilter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CompressionTarget {
-    /// The smallest size, unless LZ4 comes close to it.
+    /// The same as [`Smallest`](Self::Smallest), unless the result of LZ4 is at most a tenth larger.
     #[default]
     Balanced,
     /// The shortest decompression time among the algorithms that save enough.
     FastestRead,
-    /// The smallest size.
+    /// The smallest size. Of results that differ by less than a hundredth, the one that is faster to decompress.
     Smallest,
 }
 
@@ -112,8 +112,8 @@ const ALGORITHMS: &[CompressionAlgorithm] = &[
 ];
 
 impl CompressionAlgorithm {
-    /// Returns its number in the C API and in the format, and its method. `None` means stored. Algorithms are
-    /// defined only here.
+    /// Returns the number of the algorithm in the C API and in the format, and its method. `None` means
+    /// stored. Algorithms are defined only here.
     const fn definition(self) -> (u8, Option<Method>) {
         const fn method(filters: Filters, codec: Codec) -> Option<Method> {
             Some(Method { filters, codec })
@@ -132,15 +132,15 @@ impl CompressionAlgorithm {
         }
     }
 
-    /// Returns its number in the C API and in the format. The format does not have that of
-    /// [`Auto`](Self::Auto).
+    /// Returns the number of the algorithm in the C API and in the format. The format does not have the
+    /// number of [`Auto`](Self::Auto).
     pub(crate) fn code(self) -> u8 {
         self.definition().0
     }
 
     /// Returns the algorithm with this number in the format. Fails with UNSUPPORTED if there is none.
     pub(crate) fn from_format(code: u8) -> Result<Self> {
-        // AUTO is a choice of the caller and never a property of bytes.
+        // AUTO is a choice of the caller and never occurs in encoded bytes.
         let mut known = ALGORITHMS.iter().copied().filter(|algorithm| *algorithm != Self::Auto);
         let known = known.find(|algorithm| algorithm.code() == code);
         known.ok_or_else(|| {
@@ -148,8 +148,8 @@ impl CompressionAlgorithm {
         })
     }
 
-    /// Returns the method that encodes its blocks. `None` if it stores them, and for [`Auto`](Self::Auto),
-    /// which becomes another algorithm for each shard.
+    /// Returns the method that encodes blocks. `None` if the algorithm stores them, and for
+    /// [`Auto`](Self::Auto), for which an algorithm is chosen for each shard.
     pub(crate) fn method(self) -> Option<Method> {
         self.definition().1
     }

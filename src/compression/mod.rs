@@ -1,9 +1,9 @@
 //! Compressed shards: lossless, bounded, verified.
 //!
-//! The payload of a shard is divided into independent blocks. A block is encoded by a codec (`codec/`), as it
-//! is or split into byte planes (`filter/`), or is stored. The head of a block has its digest and residue, so
-//! that a part can be read and verified alone. A payload that does not become smaller is not copied: a stored
-//! shard shares the payload of the shard that it was made from.
+//! The payload of a shard is divided into independent blocks. A block is encoded by a codec (`codec/`),
+//! either directly or split into byte planes (`filter/`), or it is stored. The head of a block has its digest
+//! and residue, so that a part can be read and verified alone. A payload that does not become smaller is not
+//! copied: a stored shard shares the payload of the shard from which it was made.
 //!
 //! ```text
 //! compress:    each block: looks like noise? store it : filter, residue, codec, and back again to compare
@@ -47,10 +47,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Shard with a compressed payload, or with a stored one if compression would not make it smaller.
+/// Shard with a compressed payload, or with a stored payload if compression would not make it smaller.
 ///
-/// In contrast to [`AtlasShard`], it is verified against its root only when it is decompressed. Its blocks
-/// have digests of their own, which detect accidental damage.
+/// In contrast to an [`AtlasShard`], a compressed shard is verified against its root only when it is
+/// decompressed. Its blocks have digests of their own, which detect accidental damage.
 ///
 /// ```
 /// use atlas_manifold::{
@@ -108,15 +108,15 @@ pub struct CompressedInfo {
     pub residue: Residue,
     /// Number of bytes of the shard that can be read.
     pub original_size: u64,
-    /// Number of bytes of the payload's blocks and their heads. The payload of a region that does not end
-    /// at pages is up to 8,190 bytes more than the region.
+    /// Number of bytes of the payload's blocks and their heads. The payload consists of whole pages, so that
+    /// it may have up to 8,190 bytes more than the region.
     pub compressed_size: u64,
     /// Filters of its blocks by their numbers in docs/format.md: bit f is set if a block has filter f, and
     /// bit 0 if a block has none. 0 if there is no block.
     pub filters: u32,
 }
 
-/// Fails with UNSUPPORTED if DEFLATE is not built in. All of compression needs it, stored shards too.
+/// Fails with UNSUPPORTED if DEFLATE is not built in. All compressed shards need it, even stored ones.
 pub(crate) fn available() -> Result<()> {
     Codec::Deflate.get().map(|_| ())
 }
@@ -173,8 +173,8 @@ impl AtlasShard {
 
 /// Restores the original shard exactly, or fails.
 ///
-/// For shards without a key, and for self-consistency; [`CompressedShard::decompress`] accepts trust
-/// settings. Everything is checked whatever the values of `config`, which only must be valid.
+/// For shards without a key, checked for self-consistency only; [`CompressedShard::decompress`] accepts trust
+/// settings. `config` must be valid, but does not influence the checks.
 pub fn decompress_shard(compressed: &CompressedShard, config: &CompressionConfig) -> Result<AtlasShard> {
     config.check()?;
     compressed.decompress(&VerifyOptions::new(), &mut Operation::new())
@@ -196,7 +196,7 @@ impl CompressedShard {
             level: self.level,
             residue: self.residue,
             original_size: to_u64(self.content().len()),
-            // The heads are a part of the cost.
+            // The heads count as part of the compressed size.
             compressed_size: to_u64(self.data_len() + self.heads.len() * coding::HEAD_SIZE),
             filters: self.heads.iter().fold(0, |filters, head| filters | 1 << head.filter.code()),
         }
@@ -232,7 +232,7 @@ impl CompressedShard {
             let bytes = self.block_bytes(block);
             let wanted = start.max(bytes.start) - bytes.start..end.min(bytes.end) - bytes.start;
             if self.heads[block].len == bytes.len() {
-                // Written only once, because the flags of many blocks share a cache line.
+                // The flag is written only once, because the flags of many blocks share a cache line.
                 if !self.checked[block].load(Ordering::Relaxed) {
                     match self.check(block)?.unconserved {
                         None => self.checked[block].store(true, Ordering::Relaxed),
@@ -254,7 +254,7 @@ impl CompressedShard {
             unconserved = unconserved.or(self.decode(decoder, block, buffer)?.unconserved);
             then(&buffer[wanted]);
         }
-        // CONSERVATION is reported after all blocks had their digest.
+        // CONSERVATION is reported after the digests of all blocks were checked.
         unconserved.map_or(Ok(()), Err)
     }
 
@@ -263,12 +263,12 @@ impl CompressedShard {
         self.proof.scope().content(self.payload_len, self.payload_offset)
     }
 
-    /// Returns true if it has encoded blocks instead of the payload.
+    /// Returns true if the shard has encoded blocks instead of the payload.
     fn is_packed(&self) -> bool {
         matches!(self.data, Body::Blocks(_))
     }
 
-    /// Returns the method of its blocks. Fails if they are the payload.
+    /// Returns the method of the blocks. Fails if the shard is stored.
     fn method(&self) -> Result<Method> {
         self.algorithm.method().ok_or_else(no_method)
     }
@@ -316,7 +316,7 @@ impl CompressedShard {
     ) -> Result<AtlasShard> {
         let (proof, payload_offset) = (Arc::clone(&self.proof), self.payload_offset);
         let residue = proof.conclude(digests, layout, payload_offset, payload, hashed);
-        // A wrong block explains a wrong sum of the shard, so that its error is the one to report.
+        // A wrong block explains a wrong sum of the shard, so that the error of the block is reported.
         let residue = match (residue, unconserved) {
             (Err(error), Some(unconserved)) if error.kind() == ErrorKind::Conservation => Err(unconserved),
             (Ok(_), Some(unconserved)) => Err(unconserved),
@@ -335,7 +335,7 @@ impl CompressedShard {
 
     fn placed(&self, block: usize, checked: Result<Decoded>) -> Result<Decoded> {
         match checked {
-            // An error of either kind names the block's place in the domain.
+            // Errors of both kinds get the block's place in the domain.
             Ok(Decoded { digest, residue, unconserved }) => {
                 Ok(Decoded { digest, residue, unconserved: unconserved.map(self.place(block)) })
             }

@@ -14,7 +14,7 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::{to_u64, to_usize};
 use crate::layer2::Residue;
 
-/// Maximum number of bytes that a record decodes to.
+/// Maximum number of bytes to which a record decodes.
 pub(crate) const MAX_RECORD_SIZE: usize = MAX_BLOCK_SIZE;
 
 /// Features that a reader of a record needs.
@@ -29,7 +29,7 @@ pub(crate) struct Needs {
     pub(crate) differences: bool,
 }
 
-/// Encoder of records. One serves many, because its state may be large.
+/// Encoder of records. One encoder makes many records, because its state may be large.
 pub(crate) struct RecordEncoder {
     config: CompressionConfig,
     plans: Vec<Plan>,
@@ -53,13 +53,13 @@ impl RecordEncoder {
     }
 
     /// Encodes at most [`MAX_RECORD_SIZE`] bytes. `None` if no block becomes smaller, as at level 0. The
-    /// caller decides whether the record is worth it.
+    /// caller decides whether to use the record.
     pub(crate) fn encode(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
         // The caller cuts its runs to the limit.
         if bytes.len() > MAX_RECORD_SIZE {
             return Err(AtlasError::internal(format!("a record of {} bytes is too long", bytes.len())));
         }
-        // One plan, or the choice among several.
+        // Use the only plan, or choose among several plans.
         let plan = match self.plans[..] {
             _ if bytes.is_empty() => return Ok(None),
             [] => return Ok(None),
@@ -84,7 +84,7 @@ impl RecordEncoder {
             heads.push(head);
             blocks.push(encoded);
         }
-        // Without a smaller block there is no record.
+        // If no block became smaller, there is no record.
         if !saved {
             return Ok(None);
         }
@@ -105,7 +105,7 @@ impl RecordEncoder {
     }
 }
 
-/// A record that was read, of which nothing is decoded yet.
+/// A record whose heads were read, and whose blocks are not decoded yet.
 pub(crate) struct Record<'a> {
     coding: Coding,
     heads: Vec<BlockHead>,
@@ -116,7 +116,7 @@ impl<'a> Record<'a> {
     /// Reads the record at the beginning of `bytes`. Returns it and the bytes after it. All input is
     /// hostile. Fails with FORMAT or UNSUPPORTED.
     pub(crate) fn read(bytes: &'a [u8]) -> Result<(Record<'a>, &'a [u8])> {
-        // Without codecs a record cannot be decoded, and is UNSUPPORTED and not damaged.
+        // Without codecs a record cannot be decoded, so that UNSUPPORTED is reported instead of damage.
         super::available()?;
         let Some(fixed) = bytes.first_chunk() else {
             return malformed(format!("an encoded record of {} bytes is truncated", bytes.len()));
@@ -144,7 +144,7 @@ impl<'a> Record<'a> {
         };
         // The lengths were only claimed so far; each head is checked now.
         let (coding, heads) = Coding::read(value, data_len)?;
-        // A stored record would have a second encoding: the bytes themselves.
+        // A stored record is refused, because the bytes themselves would be a second encoding of it.
         if coding.algorithm.method().is_none() {
             return malformed(
                 "an encoded record has no compressed block, so that its bytes must be stored instead"
@@ -154,7 +154,7 @@ impl<'a> Record<'a> {
         Ok((Record { coding, heads, data }, behind))
     }
 
-    /// Returns the number of bytes that it decodes to.
+    /// Returns the number of bytes to which the record decodes.
     pub(crate) fn len(&self) -> usize {
         self.coding.len
     }
@@ -164,7 +164,7 @@ impl<'a> Record<'a> {
         self.coding.block_size.min(self.coding.len)
     }
 
-    /// Returns the features that a reader needs to decode it.
+    /// Returns the features that a reader needs to decode the record.
     pub(crate) fn needs(&self) -> Needs {
         // The algorithm alone decides about codec and permutations.
         let method = self.coding.algorithm.method();
@@ -278,7 +278,7 @@ mod tests {
                     let Ok((read, _)) = Record::read(&wrong) else { continue };
                     let mut back = vec![0; read.len()];
                     let mut decoder = BlockDecoder::new(read.block_size());
-                    // The level is told by nothing else.
+                    // Only this byte states the level, so that another level changes nothing else.
                     assert!(read.decode(&mut decoder, &mut back).is_err() || back == bytes, "byte {at}");
                 }
             }

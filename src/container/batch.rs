@@ -27,7 +27,7 @@ pub(super) struct Kept {
     pub(super) history: Digest,
 }
 
-/// Why a batch did not become a generation.
+/// Reason why a batch did not become a generation.
 pub(super) struct Unwritten {
     pub(super) error: AtlasError,
     /// True if the contents of the file are unknown now.
@@ -42,7 +42,8 @@ impl From<AtlasError> for Unwritten {
 
 /// Fails with STATE if another program wrote without the lock.
 pub(super) fn check_fence(file: &ContainerFile, located: &Located) -> Result<()> {
-    // A writer under the lock leaves the file exactly at the end of the tip, and names no later generation.
+    // A writer with the lock leaves a file that ends exactly with the tip, and slots that name no later
+    // generation.
     let (len, end) = (file.len()?, located.end(file));
     let tip = located.tip.as_ref().map_or(0, |tip| tip.generation);
     let newer = [file.slot(0)?, file.slot(1)?].into_iter().flatten().any(|slot| slot.generation > tip);
@@ -50,17 +51,18 @@ pub(super) fn check_fence(file: &ContainerFile, located: &Located) -> Result<()>
         return Ok(());
     }
     Err(AtlasError::state(format!(
-        "{}: another writer changed the file without its lock, after generation {tip}: {}; open it again",
+        "{}: another writer changed the file without its lock, after generation {tip}: {}; open the \
+         container again",
         file.path.display(),
         match len == end {
-            true => "it names a later generation".to_owned(),
-            false => format!("it has {len} bytes, and that generation ends at {end}"),
+            true => "a slot names a later generation".to_owned(),
+            false => format!("the file has {len} bytes, and generation {tip} ends at {end}"),
         }
     )))
 }
 
-/// Lays out a body with `lay`: as a small batch, and again as a large one if it does not fit. The commit record has
-/// `record` bytes.
+/// Lays out a body with `lay`: as a small batch, and again as a large batch if it does not fit. The commit
+/// record has `record` bytes.
 pub(super) fn lay_out<'f, T>(
     file: &'f ContainerFile,
     located: &Located,
@@ -88,7 +90,8 @@ pub(super) fn undo(file: &ContainerFile, located: &Located, error: AtlasError) -
     let end = located.end(file);
     // The cut must be durable too, or a later opening could find a part of the attempt.
     let cut = file.storage.set_len(end).and_then(|()| file.storage.sync());
-    // A sync that failed earlier may have dropped pages, so that even a cut that succeeds promises nothing.
+    // A sync that failed earlier may have dropped pages, so that the contents are unknown even if the cut
+    // succeeds.
     Unwritten { error, outcome_is_open: cut.is_err() || file.sync_failed.load(Ordering::Relaxed) }
 }
 
@@ -111,7 +114,7 @@ pub(super) fn commit(
         return Err(match error {
             Written::Not(error) => undo(file, located, error),
             Written::Perhaps(error) => {
-                // Nothing is known of a file whose sync failed: the cut is no promise.
+                // After a failed sync the contents of the file are unknown, even after the cut.
                 let _ = file.storage.set_len(located.end(file));
                 Unwritten { error, outcome_is_open: true }
             }
@@ -147,8 +150,8 @@ fn write(
     // A failed sync leaves the outcome open, in contrast to a failed write, which can be cut off.
     let sync = |error| {
         let text = format!(
-            "flushing generation {} failed, and whether it is durable is unknown until the container is \
-             opened again:",
+            "flushing generation {} failed; open the container again to learn if the generation is \
+             durable:",
             commit.generation
         );
         Written::Perhaps(failed(&text, error))
@@ -167,7 +170,7 @@ fn write(
     // The commit record makes the generation visible.
     let write = file.storage.write_at(offset, &bytes);
     write.map_err(|error| Written::Not(failed("writing a commit to", error)))?;
-    // Only the crash simulation does this: a slot that is durable before its commit.
+    // Only the crash simulation plants this fault: a slot that is durable before its commit.
     if planted(Planted::SlotBeforeSync) {
         let slot = Slot { generation: commit.generation, commit: commit.offset, seal: commit.seal };
         let _ = write_slot(file, next_slot, &slot);
@@ -190,7 +193,8 @@ fn record_of(
         Some(tip) => log::jump_after(file, tip)?,
         None => (0, 0),
     };
-    // Compaction keeps old numbers; other commits count on, past a number that was lost.
+    // Compaction keeps old numbers. Other commits get the next number, which is above the number of a lost
+    // generation.
     let generation = match &kept {
         Some(kept) => kept.generation,
         None => located.next_generation()?,
@@ -213,7 +217,7 @@ fn record_of(
         jump_generation,
         time: new.time,
         base_size: new.base_size,
-        // Size and tiles are those of the top node, with which `check_form` compares them.
+        // Size and tiles are taken from the top node, with which `check_form` compares them.
         size: new.top.as_ref().map_or(0, |top| top.bytes),
         tiles: new.top.as_ref().map_or(0, |top| top.tiles),
         root: new.root,
@@ -222,14 +226,15 @@ fn record_of(
         top: new.top.map(|top| NodeRef { limit: body.end, ..top }),
         note: new.note,
     };
-    // A kept generation has its old history; a new one extends that of the tip.
+    // A kept generation keeps its old history. The history of a new generation extends the history of the
+    // tip.
     commit.history = match kept {
         Some(kept) => kept.history,
         None => history_of(&file.seals, &file.ident, tip.map(|tip| &tip.history), &commit),
     };
     // The seal covers the finished contents.
     let contents = commit.contents(&file.ident);
-    // The full seal is kept in memory: slots and later commits name this record by it.
+    // The full seal is kept in memory, because slots and later commits name this record by it.
     let mut record = Vec::new();
     let (kind, offset) = (RecordKind::Commit, commit.offset);
     commit.seal = frame(&file.seals, &file.ident, kind, offset, &contents, contents.len(), &mut record);
@@ -239,7 +244,7 @@ fn record_of(
 /// Writes a slot. It is durable after the next sync.
 pub(super) fn write_slot(file: &ContainerFile, number: u8, slot: &Slot) -> std::io::Result<()> {
     let (offset, contents) = (file.slot_offset(number), slot.contents());
-    // The record alone is written; bytes after it in its block have no meaning and are never checked.
+    // Only the record is written; the bytes after it in its block have no meaning and are never checked.
     let mut bytes = Vec::with_capacity(SLOT_SIZE as usize);
     frame(&file.seals, &file.ident, RecordKind::Slot, offset, &contents, contents.len(), &mut bytes);
     debug_assert_eq!(to_u64(bytes.len()), u64::from(SLOT_SIZE));

@@ -1,9 +1,9 @@
 //! The body of a batch: payload and records, laid out one after the other (docs/container.md, "Batch").
 //!
 //! A small batch, of at most 1 MiB, is laid out in memory and written in one piece with its commit record. A
-//! batch of unknown size is first laid out as a small one. If it becomes too long, the layout ends with
-//! [`Stop::Large`] and is repeated as a large one: the commit record gets a block of its own, and the body is
-//! written to the file in pieces.
+//! batch of unknown size is first laid out as a small batch. If it becomes too long, the layout ends with
+//! [`Stop::Large`] and is repeated as a large batch: the commit record gets a block of its own, and the body
+//! is written to the file in pieces.
 
 use super::file::ContainerFile;
 use super::planted::{Planted, planted, small_batch};
@@ -23,7 +23,7 @@ const ALIGNED_RUN: usize = 64 * 1024;
 /// Interval between the syncs of a large batch's body, as a multiple of the size of a small batch.
 const SYNC_STEP: u64 = 256;
 
-/// Why a layout ended early.
+/// Reason why a layout ended early.
 pub(super) enum Stop {
     /// The body is longer than a small batch can be.
     Large,
@@ -58,7 +58,7 @@ pub(super) struct Body<'f> {
 pub(super) struct Finished {
     pub(super) end: u64,
     pub(super) digest: Digest,
-    /// The bytes of a small body; those of a large one are in the file.
+    /// The bytes of a small body. `None` for a large body, whose bytes are in the file.
     pub(super) bytes: Option<Vec<u8>>,
     pub(super) features: u32,
 }
@@ -134,14 +134,14 @@ impl<'f> Body<'f> {
         Ok(())
     }
 
-    /// Lays out a run of payload as it is, and returns its offset.
+    /// Lays out a run of payload without encoding it, and returns its offset.
     pub(super) fn run(&mut self, bytes: &[u8]) -> Laid<u64> {
         // Long runs begin at a multiple of B, short runs at a multiple of 8 ("Batch").
         let to = if bytes.len() >= ALIGNED_RUN { self.file.block() } else { 8 };
         let offset = self.place(to, bytes.len())?;
         // A long run goes to the file from the caller's buffer, without a copy into the pending bytes.
         if self.is_large && bytes.len() >= ALIGNED_RUN {
-            // Bytes before the run must be in the file first, because writes are appended.
+            // The pending bytes are written before the run, because the file is written in order.
             self.flush()?;
             self.write(bytes)?;
         } else {
@@ -171,13 +171,13 @@ impl<'f> Body<'f> {
         Ok((offset, u32::try_from(size).unwrap_or(u32::MAX)))
     }
 
-    /// Ends the body at a multiple of B. A large one is in the file then, and not yet synced.
+    /// Ends the body at a multiple of B. A large body is in the file then, but not yet synced.
     pub(super) fn finish(mut self) -> Laid<Finished> {
         // Zeros up to the next multiple of B belong to the body and to its digest.
         let end = self.place(self.file.block(), 0)?;
         let (file, start) = (self.file, self.start);
         if !self.is_large {
-            // A small body has at most 1 MiB, so that its digest covers all of it.
+            // A small body has at most 1 MiB, so that its digest covers the whole body.
             let digest = file.seals.digest(Tag::Batch, &file.ident, &[&self.pending]);
             return Ok(Finished { end, digest, bytes: Some(self.pending), features: self.features });
         }
@@ -223,9 +223,9 @@ pub(super) struct PlacedTile {
 }
 
 pub(super) enum Placed {
-    /// Place in an earlier batch.
+    /// The tile has a place in an earlier batch.
     Before(TilePlace),
-    /// Spans, and chaining values if they are kept.
+    /// The spans of the tile in this batch, and its chaining values if they are kept.
     Now(Vec<Span>, Vec<Digest>),
 }
 
@@ -252,14 +252,14 @@ impl LeafLayout {
         for tile in self.tiles {
             // A tile that is stored already keeps its place.
             let place = match tile.place {
-                // Its features are those of the tip, which the new commit names as well.
+                // Its features are among the features of the tip, which the new commit names as well.
                 Placed::Before(place) => place,
                 Placed::Now(spans, chaining_values) => {
                     // The commit must name each feature that its tree uses.
                     if spans.iter().any(|span| span.kind == SpanKind::Base) {
                         body.features |= features::BASE;
                     }
-                    // A single span fits into the leaf; more need a record.
+                    // A single span fits into the leaf; several spans need a record.
                     match &spans[..] {
                         [only] if chaining_values.is_empty() => {
                             TilePlace::Span(only.kind, only.place, only.start)
@@ -279,7 +279,7 @@ impl LeafLayout {
         // The leaf itself, after the records of its tiles.
         let contents = leaf_contents(&entries);
         let (offset, size) = body.record(RecordKind::Leaf, &contents, contents.len())?;
-        // Its top is the commitment over all tiles.
+        // The top of the leaf is the commitment over all its tiles.
         let mut hasher = TreeHasher::new(digests);
         let items = entries.iter().map(|tile| {
             let leaf = Leaf { len: tile.len, residue: tile.residue, witness: tile.witness };

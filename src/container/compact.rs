@@ -40,19 +40,19 @@ use std::sync::Arc;
 impl Container {
     /// Writes the generations from `keep_from` on, and only the bytes that they need, to a new file.
     ///
-    /// Numbers, times, notes, histories and roots stay. Commits may continue during the call; later ones are
-    /// not in the new file. `keep_from` before the oldest keeps all; after the newest it fails with
-    /// OUT_OF_RANGE. Fails with IO (EEXIST) if a file of that name exists.
+    /// Numbers, times, notes, histories and roots stay. Commits may continue during the call; generations of
+    /// later commits are not in the new file. A `keep_from` before the oldest generation keeps all; one after
+    /// the newest fails with OUT_OF_RANGE. Fails with IO (EEXIST) if a file of that name exists.
     pub fn compact_to(
         &self,
         path: impl AsRef<Path>,
         keep_from: u64,
         operation: &mut Operation<'_>,
     ) -> Result<()> {
-        // The tip of this moment; a reader may compact as well, and commits go on.
+        // The call uses the tip of this moment. Handles for reading may compact too, and commits continue.
         let log = self.usable()?;
         let path = path.as_ref();
-        // A file of that name could be removed by the next compaction in place.
+        // This name is refused, because the next compaction in place would remove the file.
         if self.path.as_ref().is_some_and(|own| is_beside(own, path)) {
             return Err(AtlasError::invalid_argument(format!(
                 "{}: compaction in place uses this name for its temporary file; choose another name",
@@ -102,7 +102,7 @@ impl Container {
             file_lock::unlock(writer.file());
             drop(std::fs::remove_file(&new_path));
         })?;
-        // The name is the new file's from here on, whatever follows.
+        // From here on the name leads to the new file, even if a later step fails.
         file.path.clone_from(path);
         // The handle changes to the new file before the old lock is released.
         let old = log.writer.replace(writer);
@@ -125,7 +125,7 @@ impl Container {
         keep_from: u64,
         operation: &mut Operation<'_>,
     ) -> Result<(ContainerFile, Located)> {
-        // `keep_from` before the oldest keeps all, after the newest it is a mistake.
+        // A `keep_from` before the oldest generation keeps all; after the newest it is an error.
         let tip = log.located.tip.as_ref();
         let newest = tip.map_or(0, |tip| tip.generation);
         if keep_from > newest {
@@ -133,7 +133,7 @@ impl Container {
                 "generation {keep_from} is after the newest, which is {newest}"
             )));
         }
-        // Collect the commits to keep, from the newest one back.
+        // Collect the commits to keep, from the newest backwards.
         let mut kept = Vec::new();
         let mut at = tip.cloned();
         while let Some(commit) = at.filter(|commit| commit.generation >= keep_from) {
@@ -142,7 +142,7 @@ impl Container {
             try_grow(&mut kept, 1)?;
             kept.push(commit);
         }
-        // Batches are written from the oldest on, since each commit names its predecessor.
+        // Batches are written from the oldest on, because each commit names its predecessor.
         kept.reverse();
         // The new file has the same header except for its salt.
         let old = &log.file.ident;
@@ -187,7 +187,7 @@ impl Container {
             let written = NewCommit {
                 time: commit.time,
                 note: commit.note,
-                // The base is not copied; its address space stays that of the generation.
+                // The base is not copied; the size of its address space stays.
                 base_size: commit.base_size,
                 root: commit.root,
                 top,
@@ -210,7 +210,7 @@ fn as_storage(file: &Arc<FileStorage>) -> Arc<dyn Storage> {
 
 /// Returns the temporary name of a compaction in place.
 fn beside(path: &Path) -> PathBuf {
-    // The whole name with a suffix, so that two containers never share a temporary name.
+    // The suffix is appended to the whole name, so that two containers never share a temporary name.
     let mut name = path.as_os_str().to_owned();
     name.push(".compact");
     PathBuf::from(name)
@@ -219,7 +219,7 @@ fn beside(path: &Path) -> PathBuf {
 /// Returns true if `path` leads to the temporary name of `own`, whatever links are on the way.
 fn is_beside(own: &Path, path: &Path) -> bool {
     let target = std::fs::canonicalize(own).unwrap_or_else(|_| own.to_owned());
-    // An empty folder is the current one.
+    // An empty path of the folder means the current folder.
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -239,12 +239,12 @@ fn create_locked(path: &Path, like: Option<&std::fs::Metadata>) -> Result<Arc<Fi
     let file = descriptor::open(File::options().read(true).write(true).create_new(true), path);
     let file = file.map_err(|error| failed("creating", error))?;
     let made = (|| {
-        // In place the new file must be readable by exactly those who could read the old file.
+        // In place the new file must be readable by exactly the users who could read the old file.
         if let Some(like) = like {
             #[cfg(unix)]
             {
                 use std::os::unix::fs::{MetadataExt, fchown};
-                // Owner first: a change of owner may clear bits of the mode.
+                // The owner is set first, because a change of owner may clear bits of the mode.
                 let own = file.metadata().map_err(|error| failed("looking at", error))?;
                 if (own.uid(), own.gid()) != (like.uid(), like.gid())
                     && fchown(&file, Some(like.uid()), Some(like.gid())).is_err()
@@ -282,9 +282,9 @@ fn check_links(metadata: &std::fs::Metadata, path: &Path) -> Result<()> {
 /// Removes the file of an earlier, interrupted compaction. Fails with IO (EEXIST) for any other file of that
 /// name.
 fn remove_left_over(path: &Path, own: &ContainerFile) -> Result<()> {
-    // A link is another file, wherever it leads.
+    // A symbolic link is never a left-over, wherever it leads.
     let is_file = std::fs::symlink_metadata(path).is_ok_and(|file| file.is_file());
-    // An entry that cannot be opened is not there, or fails the creation that follows.
+    // If an entry cannot be opened, it does not exist, or the creation that follows fails.
     let Ok(file) = descriptor::open_now(File::options().read(true), path) else { return Ok(()) };
     let storage: Arc<dyn Storage> = Arc::new(FileStorage::new(file));
     // Only a header of this container, or no bytes but zeros, proves that the file is a left-over.
@@ -296,15 +296,15 @@ fn remove_left_over(path: &Path, own: &ContainerFile) -> Result<()> {
     Err(AtlasError::io(format_args!("creating {}", path.display()), exists))
 }
 
-/// Places of parts of the old file in the new one.
+/// Places of parts of the old file in the new file.
 struct Compaction<'c> {
     container: &'c Container,
     old: &'c Arc<ContainerFile>,
-    /// Bytes of the old file that are referred to.
+    /// Live bytes of the old file.
     live: Ranges,
-    /// For each encoded record, the number of bytes that it decodes to and the live parts.
+    /// For each encoded record, the number of bytes to which it decodes, and its live parts.
     encoded: BTreeMap<u64, (u64, Ranges)>,
-    /// The new node of each old one.
+    /// The new node of each old node.
     nodes: HashMap<(u64, Digest), NodeRef>,
     /// New place of each run, by its old start.
     runs: BTreeMap<u64, u64>,
@@ -326,7 +326,7 @@ struct Moved {
 /// Progress within a generation, which may be laid out a second time.
 struct Steps<'s, 't, 'a> {
     tracker: &'s mut Tracker<'t, 'a>,
-    /// Bytes of the tiles that were laid out this time, and those that were reported.
+    /// Bytes of the tiles that were laid out in this attempt, and bytes that were reported.
     laid: u64,
     reported: u64,
 }
@@ -347,11 +347,11 @@ impl Compaction<'_> {
         Ok(Arc::new(GenerationStore::new(self.old, commit, None, context, cache)?))
     }
 
-    /// Finds the bytes that the kept generations refer to.
+    /// Finds the live bytes.
     fn look(&mut self, kept: &[Commit], tracker: &mut Tracker<'_, '_>) -> Result<()> {
         let mut seen = HashSet::new();
         let mut live = Ranges::default();
-        // Nodes are shared, so that the work is that of all distinct nodes.
+        // Nodes are shared, so that each is visited once.
         for commit in kept {
             let store = self.store(commit)?;
             if let Some(top) = &commit.top {
@@ -384,12 +384,13 @@ impl Compaction<'_> {
                 for raw in tiles {
                     let as_store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
                     let tile = StoredTile::new(as_store, raw.entry, node.offset, raw.first);
-                    // Bytes in this file are in use; an encoded record is in use in parts.
+                    // Plain bytes in this file are live; of an encoded record, the parts in the spans are
+                    // live.
                     for span in &tile.spans()?.spans {
                         match span.kind {
                             SpanKind::Raw => live.add(span.place..span.place + u64::from(span.len)),
                             SpanKind::Encoded => {
-                                // The decoded size says later if all parts of the record are live.
+                                // The decoded size shows later if all parts of the record are live.
                                 if !self.encoded.contains_key(&span.place) {
                                     let size = encoded::decoded_size(self.old, span.place)?;
                                     self.encoded.insert(span.place, (size, Ranges::default()));
@@ -399,7 +400,7 @@ impl Compaction<'_> {
                                     parts.add(start..start + u64::from(span.len));
                                 }
                             }
-                            // Neither has bytes in this file.
+                            // Spans of the base and of zeros have no bytes in this file.
                             SpanKind::Base | SpanKind::Zeros => {}
                         }
                     }
@@ -409,7 +410,7 @@ impl Compaction<'_> {
         }
     }
 
-    /// Lays out a node and everything below it, unless they are in the new file already.
+    /// Lays out a node and everything below it, unless they were laid out before.
     fn node(
         &self,
         store: &Arc<GenerationStore>,
@@ -463,7 +464,8 @@ impl Compaction<'_> {
         Ok(place)
     }
 
-    /// Returns the place of a span in the new file. Copies its bytes there if they are not there yet.
+    /// Returns the place of a span in the new file. Copies its bytes to the new file if they were not copied
+    /// before.
     fn span(
         &self,
         store: &Arc<GenerationStore>,
@@ -472,7 +474,7 @@ impl Compaction<'_> {
         moved: &mut Moved,
     ) -> Laid<Span> {
         match span.kind {
-            // Neither has bytes in the old file that could move.
+            // Spans of the base and of zeros have no bytes in the old file that could move.
             SpanKind::Base | SpanKind::Zeros => Ok(*span),
             SpanKind::Raw => {
                 // Runs of several tiles that touch move as a whole, so that they stay contiguous.
@@ -508,7 +510,7 @@ impl Compaction<'_> {
             ))
             .into());
         };
-        // Without a dead part the record is copied as it is, without decoding.
+        // If all parts are live, the record is copied without decoding.
         if parts.gaps(0..*size).is_empty() {
             let place = match self.records.get(&span.place).or_else(|| moved.records.get(&span.place)) {
                 Some(place) => *place,
@@ -561,7 +563,7 @@ impl Compaction<'_> {
     fn move_run(&self, start: u64, end: u64, body: &mut Body<'_>) -> Laid<u64> {
         let mut first = None;
         let mut at = start;
-        // A run may have many tiles; a single tile of memory is enough.
+        // A run may be long, so that it is copied through a buffer of one tile.
         let mut buffer = Buffer::new(TILE_SIZE)?;
         while at < end {
             let len = to_usize((end - at).min(to_u64(TILE_SIZE)));
@@ -570,7 +572,7 @@ impl Compaction<'_> {
             read.map_err(|error| self.old.failed(&format!("reading {len} bytes at offset {at} of"), error))?;
             let place = match first {
                 None => body.run(bytes)?,
-                // Later pieces follow without alignment, because the run is a single place.
+                // Later pieces follow without alignment, because a run must stay contiguous.
                 Some(_) => body.continued(bytes)?,
             };
             first.get_or_insert(place);
@@ -581,7 +583,7 @@ impl Compaction<'_> {
 
     /// Records the objects that a batch moved, which ends at `end`.
     fn keep(&mut self, moved: Moved, end: u64) {
-        // The nodes end at or before the end of their batch, which is their limit from now on.
+        // The nodes end at or before `end`, which is their limit from now on.
         let limited = |(key, node)| (key, NodeRef { limit: end, ..node });
         self.nodes.extend(moved.nodes.into_iter().map(limited));
         self.runs.extend(moved.runs);

@@ -1,7 +1,8 @@
 //! Search for damage: every record, every tile, and the zeros between records.
 //!
 //! Objects shared by several generations are examined once, with the oldest. The outcome is the first fault in
-//! the order header, chain, generations from the oldest, zero bytes between records; all of them are reported.
+//! the order header, chain, generations from the oldest, zero bytes between records; every fault is reported
+//! to the callback.
 
 use super::Container;
 use super::encoded;
@@ -37,8 +38,8 @@ impl Container {
     ///
     /// `damage` is called for each damaged range: records by their offset, then tiles, generation by
     /// generation. Fails with the status of the first fault in the order header, chain, generations from the
-    /// oldest, zero bytes; with INCOMPLETE if the file is intact and the base with other bytes is missing or
-    /// too short; with CANCELLED if `damage` or the progress returned false.
+    /// oldest, zero bytes; with INCOMPLETE if the file is intact and the base, which has the other bytes, is
+    /// missing or too short; with CANCELLED if `damage` or the progress returned false.
     pub fn find_damage(
         &self,
         from: u64,
@@ -52,7 +53,7 @@ impl Container {
         let per_worker = TILE_BYTES + self.context.scheme.workspace();
         // Tiles of a leaf are checked in parallel, so that more workers than tiles of a leaf are of no use.
         let workers = operation.workers(count.min(to_u64(MAX_CHILDREN)), per_worker, 0)?;
-        // Records and tiles are collected apart, because they are reported in two orders.
+        // Records and tiles are collected in two lists, because they are reported in two orders.
         let mut search = Search {
             container: self,
             file: &log.file,
@@ -87,7 +88,7 @@ impl Container {
     }
 }
 
-/// Order of the faults. The call fails with the first one.
+/// Order of the faults. The call fails with the first fault in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Order {
     Header,
@@ -107,9 +108,9 @@ struct Search<'s> {
     tiles: Vec<Damage>,
     /// Bytes of the file that belong to a record or a run.
     used: Ranges,
-    /// Visited nodes, by offset, digest and size of the base. True if everything below is whole.
+    /// Visited nodes, by offset, digest and size of the base. True if everything below the node is intact.
     nodes: HashMap<(u64, Digest, u64), bool>,
-    /// Checked tiles. True if the tile is whole.
+    /// Tiles that were checked, and true if the tile is intact.
     checked: HashMap<TileKey, bool>,
     is_incomplete: bool,
     holes: Holes,
@@ -117,12 +118,13 @@ struct Search<'s> {
 
 impl Search<'_> {
     fn run(&mut self, tip: Option<&Commit>, from: u64, tracker: &mut Tracker<'_, '_>) -> Result<()> {
-        // Read again, because it may have been damaged since, or have ended early only when the container was opened.
+        // The header is read again, because it may have been damaged meanwhile, or the file may have been
+        // shorter when the container was opened.
         if self.file.is_header_damaged()? {
             let error = AtlasError::witness("the header is damaged").at_range(0, to_u64(HEADER_SIZE));
             self.record(Order::Header, 0, to_u64(HEADER_SIZE), 0, error);
         }
-        // The chain is newest first, the generations are checked oldest first.
+        // The chain is read from the newest commit on, and the generations are checked from the oldest on.
         let chain = self.chain(tip)?;
         let is_whole_chain = chain.last().is_none_or(|oldest| oldest.ordinal == 0);
         for (index, commit) in chain.iter().enumerate().rev() {
@@ -130,7 +132,7 @@ impl Search<'_> {
                 self.generation(commit, chain.get(index + 1), tracker)?;
             }
         }
-        // Without all generations the unused places are unknown.
+        // Unless all generations were checked, the unused places are unknown.
         if is_whole_chain
             && from <= chain.last().map_or(0, |oldest| oldest.generation)
             && self.first.is_none()
@@ -140,14 +142,14 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Returns the commits, newest first, down to the first one that is damaged.
+    /// Returns the commits, newest first, down to the first damaged commit.
     fn chain(&mut self, tip: Option<&Commit>) -> Result<Vec<Commit>> {
         let mut chain = Vec::new();
         let mut at = tip.cloned();
         while let Some(commit) = at {
             at = match log::before(self.file, &commit) {
                 Ok(before) => before,
-                // A failing system is no damage, and ends the search.
+                // An error of the system other than an unreadable record is no damage, and ends the search.
                 Err(error) if is_io(&error) => return Err(error),
                 // The links end at a damaged commit, so that older generations cannot be reached.
                 Err(error) => {
@@ -181,7 +183,7 @@ impl Search<'_> {
     }
 
     fn fault(&mut self, order: Order, error: AtlasError) {
-        // If two faults have the same order, the first found counts.
+        // If two faults are equal in the order, the fault that was found first counts.
         if self.first.as_ref().is_none_or(|(first, _)| order < *first) {
             self.first = Some((order, error));
         }
@@ -196,10 +198,10 @@ impl Search<'_> {
         let (file, generation) = (self.file, commit.generation);
         let order = Order::Generation(generation);
         let size = commit.record_size();
-        // The record counts as used, and a commit that cannot be read further ends here.
+        // The record counts as used. If the commit cannot be parsed, its check ends here.
         self.used.add(commit.offset..commit.offset + size);
         if let Err(error) = self.container.check_commit(file, commit) {
-            // A limit of the caller is no damage.
+            // Exceeding a limit of the caller is no damage.
             if error.kind() == ErrorKind::Limit {
                 return Err(error);
             }
@@ -209,22 +211,29 @@ impl Search<'_> {
         let wrong = |what: &str| {
             AtlasError::witness(format!("generation {generation}: {what}")).at_range(commit.offset, size)
         };
-        // The tree, then its agreement with the record and the chain.
+        // Check the tree, then its agreement with the record and the chain.
         let container = self.container;
-        // The base of the moment; without it BASE tiles are not checked.
+        // The base that is attached now. Without a base, tiles in it are not checked.
         let base = lock(&container.base).clone();
         let store = GenerationStore::new(file, commit, base, &container.context, &container.cache)?;
         let store = Arc::new(store);
         let mut whole = true;
         if let Some(top) = &commit.top {
-            // The place in the domain advances with the walk.
+            // Place in the domain, which advances with the walk.
             let mut place = Place { offset: 0, index: 0 };
             whole = self.node(&store, top, order, &mut place, tracker)?;
         }
         if whole && !self.leads_to_root(&store, commit)? {
-            self.record(order, commit.offset, size, generation, wrong("its tiles do not have its root"));
+            self.record(
+                order,
+                commit.offset,
+                size,
+                generation,
+                wrong("the tiles do not have the generation's root"),
+            );
         }
-        // The history follows from the one before. The oldest kept generation has nothing to compare with.
+        // The history must follow from the history before. For the oldest kept generation that history is
+        // unknown.
         if before.is_some() || (commit.ordinal == 0 && generation == 1) {
             let previous = before.map(|before| &before.history);
             let found = records::history_of(&file.seals, &file.ident, previous, commit);
@@ -234,11 +243,11 @@ impl Search<'_> {
                     commit.offset,
                     size,
                     generation,
-                    wrong("its history does not follow from the previous generation and its own record"),
+                    wrong("the history does not follow from the previous generation and the commit record"),
                 );
             }
         }
-        // Features are never taken back, and the jump follows from the commit before.
+        // Features never disappear in later commits, and the jump follows from the commit before.
         if let Some(before) = before {
             let malformed = |what: &str| {
                 AtlasError::format(format!("generation {generation}: {what}")).at_range(commit.offset, size)
@@ -251,7 +260,7 @@ impl Search<'_> {
                     commit.offset,
                     size,
                     generation,
-                    malformed("it names fewer features than the generation before"),
+                    malformed("the commit record lacks features of the previous generation"),
                 );
             }
             match log::jump_after(file, before) {
@@ -261,13 +270,13 @@ impl Search<'_> {
                     commit.offset,
                     size,
                     generation,
-                    malformed("its jump does not lead to the generation that the format requires"),
+                    malformed("the jump does not lead to the commit that the format requires"),
                 ),
                 Err(error) if is_io(&error) => return Err(error),
                 Err(error) => self.record(order, commit.offset, size, generation, error),
             }
         }
-        // The digest of the batch covers its body.
+        // Compare the digest of the batch, which covers its body.
         let start = body_start(commit.offset, commit.end, size, file.block());
         match file.batch_digest(start, commit.end)? {
             Some(found) if same(&found, &commit.batch) => {}
@@ -276,7 +285,7 @@ impl Search<'_> {
                 commit.offset,
                 size,
                 generation,
-                wrong("the bytes of its batch do not match their digest"),
+                wrong("the bytes of the batch do not match their digest"),
             ),
         }
         Ok(())
@@ -289,7 +298,7 @@ impl Search<'_> {
         if self.container.leads_to_root(commit) && commit.top.is_some() {
             return Ok(true);
         }
-        // A tree of another shape is proved by all of its leaves.
+        // For an irregular tree the root is computed from all of its leaves.
         let mut folder = RootFolder::new(scheme.digests());
         if let Some(top) = &commit.top {
             fold(store, top, &mut folder)?;
@@ -342,7 +351,7 @@ impl Search<'_> {
                 for (raw, found) in tiles.iter().zip(found) {
                     whole &= self.tile(store, node.offset, raw, found, order, place)?;
                     let len = u64::from(raw.entry.len);
-                    // The place in the domain is counted along, because a tile does not state its own.
+                    // The place in the domain is counted here, because a tile does not state its place.
                     (place.offset, place.index) = (place.offset + len, place.index + 1);
                 }
             }
@@ -377,15 +386,15 @@ impl Search<'_> {
                 let raw = new[to_usize(task)];
                 let as_store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
                 let tile = StoredTile::new(as_store, raw.entry, leaf, raw.first);
-                // A fault is a value here, so that the remaining tasks still run.
+                // A fault is returned as a value, so that the remaining tasks still run.
                 let found = self.check(store, &tile, scratch, workspace);
                 Ok(ReadTile { tile, found })
             },
             |_, read: ReadTile| {
                 let len = u64::from(read.tile.entry.len);
                 found.push(read);
-                // The total is that of the newest generation; all generations together may have more, which
-                // is not counted.
+                // The total of progress is the size of the newest generation. All generations together may
+                // have more tiles, which are not counted.
                 tracker.advance_towards(len, 1)
             },
         )?;
@@ -413,7 +422,7 @@ impl Search<'_> {
             (Residue::ZERO, scheme.witness_of_zeros(len, workspace)?)
         } else {
             let bytes = scratch.bytes(len)?;
-            // The bytes are hashed as they are returned, without a cache in between.
+            // The bytes are read from the file without a cache.
             store.read(spans, 0, OutBytes::new(bytes))?;
             let (residues, witness) = scheme.sum_and_witness(bytes, workspace)?;
             (residues.total(), witness)
@@ -434,7 +443,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Records the result of checking a tile. True if the tile is whole.
+    /// Records the result of checking a tile. Returns true if the tile is intact.
     fn tile(
         &mut self,
         store: &Arc<GenerationStore>,
@@ -446,7 +455,7 @@ impl Search<'_> {
     ) -> Result<bool> {
         let entry = &raw.entry;
         let key = key_of(store, entry);
-        // A tile that an earlier generation shares was checked with it.
+        // A tile that an earlier generation shares was checked with that generation.
         if let Some(known) = self.checked.get(&key) {
             return Ok(*known);
         }
@@ -464,10 +473,11 @@ impl Search<'_> {
                 if store.base.is_some() {
                     self.tile_damage(DamageKind::Missing, generation, place, len, 0);
                 }
-                // Not looked at, and not known to be broken.
+                // The tile was not checked, and is not known to be damaged.
                 true
             }
-            // A call that ran out of memory knows nothing of the tile.
+            // An error of the system, such as a lack of memory, ends the search, because the state of the
+            // tile is unknown.
             Err(error) if is_io(&error) && error.kind() != ErrorKind::Io => return Err(error),
             // A record that cannot be read leaves the state of the bytes unknown.
             Err(error) => {
@@ -529,14 +539,14 @@ impl Search<'_> {
         }
     }
 
-    /// Checks that the bytes that belong to no record and no run are zeros.
+    /// Checks that all bytes outside of records and runs are zeros.
     fn zeros(&mut self, tip: Option<&Commit>) -> Result<()> {
         let block = self.file.block();
         self.used.add(0..to_u64(HEADER_SIZE));
-        // A torn slot may leave anything in its block.
+        // An interrupted write of a slot may leave any bytes in its block.
         self.used.add(block..3 * block);
         let end = tip.map_or(self.file.start(), |tip| tip.end);
-        // Bytes after the last batch have no meaning and are not looked at.
+        // Bytes after the last batch have no meaning and are not checked.
         for gap in self.used.gaps(0..end) {
             let mut at = gap.start;
             while at < gap.end {
@@ -562,7 +572,8 @@ impl Search<'_> {
 type TileKey = (TilePlace, Digest, u64);
 
 fn key_of(store: &GenerationStore, entry: &TileEntry) -> TileKey {
-    // The size of the base is part of the key, because a place in it may be valid in one generation alone.
+    // The size of the base is part of the key, because a place in the base may be valid in one generation
+    // only.
     (entry.place, entry.witness, store.base_size)
 }
 

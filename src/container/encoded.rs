@@ -11,7 +11,7 @@ use crate::base::units::{TILE_SIZE, to_u64};
 use crate::compression::CompressionConfig;
 use crate::compression::record::{BlockDecoder, MAX_RECORD_SIZE, Needs, Record, RecordEncoder};
 
-/// Runs of fewer bytes stay as they are.
+/// Runs of fewer bytes are not encoded.
 const LEAST_RUN: usize = 4_096;
 /// Sizes in bytes: the part of COMPRESSION before the heads of the blocks, and the head of a block.
 const FIXED: usize = 16;
@@ -55,17 +55,18 @@ impl Encoder {
             return Ok(None);
         }
         let features = features_of(&Record::read(&contents)?.0.needs());
-        // The seal ends after the block table; the encoded blocks are proved by the witness of the tile.
+        // The seal covers the contents up to the end of the block table; the encoded blocks are proved by the
+        // witness of the tile.
         let sealed = value_size(&contents).map_or(contents.len(), |(value, _)| value);
         contents.resize(contents.len().next_multiple_of(8), 0);
         Ok(Some(EncodedRun { contents, sealed, features }))
     }
 }
 
-/// Returns the size of the value at the start of `bytes`, and the number of bytes that it decodes to. `None` if no
-/// run has such a value.
+/// Returns the size of the value at the start of `bytes`, and the number of bytes to which it decodes. `None`
+/// if an encoder never writes such a value.
 fn value_size(bytes: &[u8]) -> Option<(usize, usize)> {
-    // Both numbers are unproved here, and bound the size of the block table that is read next.
+    // Both numbers are not verified yet. They bound the size of the block table that is read next.
     let block_size = usize::try_from(u32_at(bytes, 4)).ok()?;
     let size = usize::try_from(u64_at(bytes, 8)).ok().filter(|size| (1..=MAX_RECORD_SIZE).contains(size))?;
     if !(LEAST_RUN..=MAX_RECORD_SIZE).contains(&block_size) {
@@ -98,17 +99,17 @@ fn features_of_algorithm(algorithm: u8) -> Option<u32> {
 impl EncodedRun {
     /// Lays out the record, and returns its offset.
     pub(super) fn lay_out(&self, body: &mut Body<'_>) -> Laid<u64> {
-        // The place is an offset alone, because the record states its own size.
+        // The place consists of the offset alone, because the record states its own size.
         let (offset, _) = body.record(RecordKind::Encoded, &self.contents, self.sealed)?;
         body.features |= self.features;
         Ok(offset)
     }
 }
 
-/// Reads the sealed part of the record at `offset`. Returns the size of the record, the number of bytes that
-/// it decodes to, and the sealed part.
+/// Reads the sealed part of the record at `offset`. Returns the size of the record, the number of bytes to
+/// which it decodes, and the sealed part.
 fn head(file: &ContainerFile, offset: u64) -> Result<(u64, usize, Vec<u8>)> {
-    // Every fault up to the seal is WITNESS, because the record may be anything.
+    // Every fault up to the seal is reported as WITNESS, because the record may be anything.
     let absent = || damaged(file, RecordKind::Encoded, offset, to_u64(RECORD_HEAD));
     // The first read has the fixed part, from which the size of the block table follows.
     let fixed = RECORD_HEAD + FIXED;
@@ -127,13 +128,13 @@ fn head(file: &ContainerFile, offset: u64) -> Result<(u64, usize, Vec<u8>)> {
     let Some((head, decoded)) = value.filter(|(head, _)| to_u64(RECORD_HEAD + head) <= size) else {
         return Err(absent());
     };
-    // The second read has the rest of the sealed part.
+    // The second read has the remaining bytes of the sealed part.
     bytes.extend_from_slice(&file.read(offset + to_u64(fixed), head - FIXED)?.ok_or_else(absent)?);
     let seal = file.seals.digest(Tag::Seal, &file.ident, &[&bytes[..16], &bytes[RECORD_HEAD..]]);
     if seal[..16] == bytes[16..32] { Ok((size, decoded, bytes)) } else { Err(absent()) }
 }
 
-/// Returns the number of bytes that the record at `offset` decodes to.
+/// Returns the number of bytes to which the record at `offset` decodes.
 pub(super) fn decoded_size(file: &ContainerFile, offset: u64) -> Result<u64> {
     head(file, offset).map(|(_, decoded, _)| to_u64(decoded))
 }
@@ -150,7 +151,7 @@ pub(super) fn copy(file: &ContainerFile, offset: u64, body: &mut Body<'_>) -> La
     let absent = || damaged(file, RecordKind::Encoded, offset, size);
     let bytes = file.read(offset, usize::try_from(size).unwrap_or(usize::MAX))?.ok_or_else(absent)?;
     let contents = bytes.get(RECORD_HEAD..).map(<[u8]>::to_vec).unwrap_or_default();
-    // Features are computed anew, because the compacted file names only those that it uses.
+    // Features are computed again, because the compacted file names only the features that it uses.
     let features = features_of(&Record::read(&contents)?.0.needs());
     EncodedRun { contents, sealed: sealed.len() - RECORD_HEAD, features }.lay_out(body)
 }
@@ -160,19 +161,22 @@ pub(super) fn read(file: &ContainerFile, known: u32, offset: u64, limit: u64) ->
     // The sealed part comes first: it names the algorithm and bounds the memory.
     let (size, _, sealed) = head(file, offset)?;
     let len = usize::try_from(size).unwrap_or(usize::MAX);
-    let wrong = |what: &str| Err(malformed(offset, len, what));
+    let wrong = |what: String| Err(malformed(offset, len, what));
     // The order in the file rules out cycles and records of later batches.
     if offset.checked_add(size).is_none_or(|end| end > limit) {
-        return wrong("an encoded record does not end before the record that names it");
+        return wrong(format!("an encoded record of {size} bytes must end at or before byte {limit}"));
     }
-    // Before anything is read with an algorithm that the generation does not name.
-    let unnamed = "the record needs a feature that its generation does not name";
-    match features_of_algorithm(sealed[RECORD_HEAD]) {
+    // The feature is checked before anything is decoded with an algorithm that the generation does not name.
+    let unnamed = |needed: u32| {
+        format!("the record needs the feature bits {needed:#x}, and its generation names only {known:#x}")
+    };
+    let algorithm = sealed[RECORD_HEAD];
+    match features_of_algorithm(algorithm) {
         Some(needed) if needed & !known == 0 => {}
-        Some(_) => return wrong(unnamed),
-        None => return wrong("the algorithm of an encoded record is not known"),
+        Some(needed) => return wrong(unnamed(needed)),
+        None => return wrong(format!("the algorithm {algorithm} of an encoded record is not known")),
     }
-    // The rest of the record, blocks and padding.
+    // Read the remaining bytes of the record: blocks and padding.
     let mut bytes = try_vec(len)?;
     bytes.extend_from_slice(&sealed);
     let rest = file.read(offset + to_u64(sealed.len()), len - sealed.len())?;
@@ -182,11 +186,12 @@ pub(super) fn read(file: &ContainerFile, known: u32, offset: u64, limit: u64) ->
     // Only padding to a multiple of 8 may follow the blocks.
     let (record, behind) = Record::read(&bytes[RECORD_HEAD..]).map_err(place)?;
     if behind.len() > 7 || behind.iter().any(|byte| *byte != 0) {
-        return wrong("bytes after the blocks of an encoded record are not zero");
+        return wrong("an encoded record may have only up to 7 zeros after its blocks".to_owned());
     }
     // Filters of single blocks are known only now.
-    if features_of(&record.needs()) & !known != 0 {
-        return wrong(unnamed);
+    let needed = features_of(&record.needs());
+    if needed & !known != 0 {
+        return wrong(unnamed(needed));
     }
     let mut out = Buffer::new(record.len())?;
     record.decode(&mut BlockDecoder::new(record.block_size()), &mut out).map_err(place)?;

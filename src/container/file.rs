@@ -37,13 +37,14 @@ pub(super) struct Record {
     pub(super) seal: Digest,
 }
 
-/// Returns `len` bytes from `offset` on, or `None` if the bytes end before.
+/// Returns `len` bytes from `offset` on, or `None` if the file ends before.
 fn read_at(storage: &dyn Storage, path: &Path, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
     let mut bytes = try_vec(len)?;
     bytes.resize(len, 0);
     match storage.read_at(offset, OutBytes::new(&mut bytes)) {
         Ok(()) => Ok(Some(bytes)),
-        // A file that ends early is no error of the system: the caller decides if something durable is missing.
+        // An early end of the file is returned as `None`, because the caller decides if durable bytes are
+        // missing.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => {
             let what = format_args!("reading {len} bytes at offset {offset} of {}", path.display());
@@ -69,7 +70,7 @@ impl ContainerFile {
         let seals = Seals::new(key);
         // A file shorter than a header reads as no header, and fails below with the matching status.
         let header = read_at(&*storage, path, 0, HEADER_SIZE)?.unwrap_or_default();
-        // A header whose digest holds is the normal case; its fields are checked then.
+        // In the normal case the digest of the header matches, and its fields are checked.
         if let Some(ident) = header_ident(&seals, &header) {
             // The digest covers the magic, so that a wrong magic here was written on purpose.
             if header[..8] != MAGIC {
@@ -108,32 +109,33 @@ impl ContainerFile {
                 header_damaged: true,
                 sync_failed: AtomicBool::default(),
             };
-            // Such a file opens for reading alone, because a damaged header is never written again.
+            // Such a file opens only for reading, because a damaged header is never rewritten.
             if file.sealed_commit(start)?.is_some() {
                 ident.check(file.seals.is_keyed())?;
                 return Ok(file);
             }
         }
-        // Without the magic it is no container (FORMAT); zeros alone are the remains of a creation.
+        // A file without the magic is no container (FORMAT). A file of zeros is left over from an interrupted
+        // creation.
         if header.get(..8) != Some(&MAGIC) {
             if is_blank(&*storage) {
                 return Err(AtlasError::format(format!(
-                    "not an atlas container: {} has no bytes but zeros: a creation that was interrupted leaves such a \
-                     file; remove it and create the container again",
+                    "not an atlas container: {} has no bytes but zeros: a creation that was interrupted \
+                     leaves such a file; remove it and create the container again",
                     path.display()
                 ))
                 .at_range(0, to_u64(header.len())));
             }
             return Err(foreign(path, &header));
         }
-        // A newer version may compute its digest in another way, so that its number decides first.
+        // A newer version may compute the digest in another way, so that the version is checked first.
         let ident = ident_at(&header[8..48]);
         if !ident.is_known() {
             ident.check(seals.is_keyed())?;
         }
-        // Damage and a wrong key cannot be distinguished: both are WITNESS.
+        // Damage and a wrong key cannot be distinguished: both fail with WITNESS.
         Err(AtlasError::witness(format!(
-            "{}: the digest of the header is wrong: it is damaged, or the key is wrong",
+            "{}: the digest of the header is wrong: the header is damaged, or the key is wrong",
             path.display()
         ))
         .at_range(0, to_u64(HEADER_SIZE)))
@@ -213,7 +215,7 @@ impl ContainerFile {
         offset: u64,
         sizes: std::ops::RangeInclusive<u32>,
     ) -> Result<Option<Record>> {
-        // One read if the size is known.
+        // A known size is read at once, an unknown size is guessed.
         let guess = if sizes.start() == sizes.end() { *sizes.start() } else { (*sizes.start()).max(512) };
         let first = guess.min(*sizes.end()) as usize;
         // A record near the end of the file may be shorter than the guess.
@@ -221,13 +223,13 @@ impl ContainerFile {
         if bytes.len() < RECORD_HEAD || bytes[..4] != kind.magic() || u64_at(&bytes, 8) != offset {
             return Ok(None);
         }
-        // The size is not proved yet; it is bounded by the kind before anything is allocated.
+        // The size is not verified yet; the kind of the record bounds it before anything is allocated.
         let size = u32_at(&bytes, 4);
         if !sizes.contains(&size) || !size.is_multiple_of(8) {
             return Ok(None);
         }
         let size = size as usize;
-        // A second read gets the rest of a record that is longer than the guess.
+        // If the record is longer than the guess, a second read gets its remaining bytes.
         if size > bytes.len() {
             let Some(rest) = self.read(offset + to_u64(bytes.len()), size - bytes.len())? else {
                 return Ok(None);
@@ -245,7 +247,7 @@ impl ContainerFile {
         if let Some(bytes) = self.read(offset, len)? {
             return Ok(Some(bytes));
         }
-        // The file ends within the range: only then its length is asked for.
+        // The length of the file is requested only if the file ends within the range.
         let rest = self.len()?.saturating_sub(offset);
         let len = usize::try_from(rest).unwrap_or(usize::MAX).min(len);
         if len == 0 { Ok(None) } else { self.read(offset, len) }
@@ -254,7 +256,8 @@ impl ContainerFile {
     /// Reads the commit record of this file at `offset`. `None` if there is none with a valid seal.
     fn sealed_commit(&self, offset: u64) -> Result<Option<Record>> {
         let most = u32::try_from(commit_size(MAX_NOTE)).unwrap_or(u32::MAX);
-        // A record that was copied from another container has another id or salt, and does not count.
+        // A record that was copied from another container has another id or salt, so that its seal is not
+        // valid here.
         let record = self.sealed(RecordKind::Commit, offset, COMMIT_SIZE..=most)?;
         Ok(record.filter(|record| ident_at(&record.bytes[32..72]) == self.ident))
     }
@@ -281,8 +284,8 @@ impl ContainerFile {
         self.block() * (1 + u64::from(number))
     }
 
-    /// Returns the digest of the body of a batch, of its last MiB if it is longer. `None` if the file ends
-    /// before `end`.
+    /// Returns the digest of the body of a batch, or of its last 1 MiB if the body is longer. `None` if the
+    /// file ends before `end`.
     pub(super) fn batch_digest(&self, start: u64, end: u64) -> Result<Option<Digest>> {
         // The digest covers the last 1 MiB at most, so that checking a batch costs one bounded read.
         let first = start.max(end.saturating_sub(small_batch()));

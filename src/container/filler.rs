@@ -1,6 +1,6 @@
 //! Nodes filled from the left, tile by tile: the tree of an import and of a merge.
 //!
-//! Its top leads to the root, since all nodes but those on the right edge have 32 children.
+//! The top of this tree leads to the root, because all nodes except those on the right edge have 32 children.
 
 use super::body::{Body, Laid, LeafLayout, Placed, PlacedTile};
 use super::records::MAX_CHILDREN;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// A tree under construction.
 pub(super) struct Filler<'t, 'f> {
-    /// The newest generation of the file, whose nodes are taken over if they have the same children.
+    /// The newest generation of the file. Its nodes are reused if they have the same children.
     old: &'t Tree,
     pub(super) body: Body<'f>,
     leaf: LeafLayout,
@@ -50,14 +50,14 @@ impl<'t, 'f> Filler<'t, 'f> {
         if self.leaf.len() == MAX_CHILDREN { self.end_leaf(digests) } else { Ok(()) }
     }
 
-    /// Adds the node of the newest generation that begins at the next tile, with all below, if it is full, lies
-    /// at its place in a tree filled from the left and ends at or before tile `end`. Loads nothing below it.
-    /// Returns false if there is none.
+    /// Adds the node of the newest generation that begins at the next tile, with everything below it, if the
+    /// node is full, lies at the same place as in a tree filled from the left, and ends at or before tile
+    /// `end`. Loads nothing below the node. Returns false if there is no such node.
     pub(super) fn push_old(&mut self, digests: &Digests, end: u64) -> Laid<bool> {
         // Only a full node at its place keeps the shape of a tree that is filled from the left.
         let Some(node) = full_node_at(self.old, self.tiles..end)? else { return Ok(false) };
         self.tiles += node.tiles;
-        // The node may complete its parent, and that the next level.
+        // The node may complete its parent, and the parent may complete the next level.
         self.add(usize::from(node.height), (node, true));
         self.end_full_nodes(digests)?;
         Ok(true)
@@ -73,7 +73,7 @@ impl<'t, 'f> Filler<'t, 'f> {
         let leaf = std::mem::take(&mut self.leaf);
         // An empty leaf counts as old until a new tile comes.
         let is_old = std::mem::replace(&mut self.leaf_is_old, true);
-        // The indices of the tiles, by which the old leaf is found.
+        // The old leaf is found by the indices of the tiles.
         let range = self.tiles - to_u64(leaf.len())..self.tiles;
         let old = if is_old { node_over(self.old, &range, 0)? } else { None };
         let node = match old {
@@ -87,7 +87,7 @@ impl<'t, 'f> Filler<'t, 'f> {
     }
 
     fn end_full_nodes(&mut self, digests: &Digests) -> Laid<()> {
-        // From the lowest level up, because each ended node may fill the level above.
+        // The levels are ended from the lowest up, because each ended node may fill the level above.
         for level in 0..self.levels.len() {
             if self.levels[level].len() == MAX_CHILDREN {
                 self.end_node(level, digests)?;
@@ -106,14 +106,14 @@ impl<'t, 'f> Filler<'t, 'f> {
 
     /// Ends the node whose children are the waiting nodes of `level`.
     fn end_node(&mut self, level: usize, digests: &Digests) -> Laid<()> {
-        // The waiting nodes of the level, all at once, are the children.
+        // All waiting nodes of the level become the children.
         let children = std::mem::take(&mut self.levels[level]);
         let nodes: Vec<NodeRef> = children.iter().map(|(node, _)| *node).collect();
         let tiles: u64 = nodes.iter().map(|node| node.tiles).sum();
-        // All tiles so far lie before the end of this node, since it is the last of its level.
+        // All tiles so far lie before the end of this node, because it is the last node of its level.
         let end = self.tiles;
         let height = u8::try_from(level + 1).unwrap_or(u8::MAX);
-        // An old node is used only if every child is old and nothing else is under it.
+        // An old node is used only if every child is old and the old node has no other children.
         let old = if children.iter().all(|(_, is_old)| *is_old) {
             node_over(self.old, &(end - tiles..end), height)?
         } else {
@@ -167,7 +167,7 @@ fn node_over(tree: &Tree, tiles: &Range<u64>, height: u8) -> Result<Option<NodeR
         if place.height == height {
             return Ok((start == tiles.start && start + place.tiles == tiles.end).then_some(*place));
         }
-        // The tree is too low, or the range crosses the end of this node.
+        // There is no such node if the tree is too low or the range crosses the end of this node.
         if place.height < height || tiles.end > start + place.tiles {
             return Ok(None);
         }
@@ -199,8 +199,8 @@ fn child_with(node: &Arc<Node>, tile: u64) -> Result<Option<(Arc<Node>, u64)>> {
 /// Returns the highest stored node of `tree` that begins at the first of `tiles`, ends within them, is full,
 /// and lies at the place of such a node in a tree filled from the left.
 ///
-/// Only in a tree that leads to its root, and only below nodes that are full themselves except on the right
-/// edge: there the number of tiles under a node is proved before it is loaded.
+/// Searches only in a tree that leads to its root, and only below nodes that are full themselves, except on
+/// the right edge. There the number of tiles under a node is verified before the node is loaded.
 fn full_node_at(tree: &Tree, tiles: Range<u64>) -> Result<Option<NodeRef>> {
     let Some(top) = tree.top_node().filter(|_| tree.is_regular()) else { return Ok(None) };
     // The walk goes down from the top, so that the first match is the highest.
@@ -213,12 +213,12 @@ fn full_node_at(tree: &Tree, tiles: Range<u64>) -> Result<Option<NodeRef>> {
         if is_there && place.tiles == full && full <= tiles.end - tiles.start {
             return Ok(Some(*place));
         }
-        // The node itself may be on the right edge, the children before its last one may not.
+        // The node itself may be on the right edge, but its children before the last child may not.
         if place.tiles > full || place.height == 0 || tiles.start >= start + place.tiles {
             return Ok(None);
         }
         let Some((below, before)) = child_with(&node, tiles.start - start)? else { return Ok(None) };
-        // A child off this grid shows that a node before it is not full.
+        // A child that does not begin at such a multiple shows that a node before it is not full.
         if !before.is_multiple_of(tiles_of_full(place.height - 1)) {
             return Ok(None);
         }

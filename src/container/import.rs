@@ -47,14 +47,14 @@ struct Imported {
 }
 
 enum Payload {
-    /// Stored already, at this place of the newest generation.
+    /// The tile is stored already, at this place of the newest generation.
     Before(TilePlace),
-    /// Not stored, because they lie at this offset of the base.
+    /// The bytes are not stored, because they lie at this offset of the base.
     Base(u64),
     Zeros,
     Bytes(Buffer),
     Encoded(EncodedRun),
-    /// At this offset of the source, which is memory that does not change.
+    /// The bytes lie at this offset of the source, which is memory that does not change.
     InPlace(u64),
 }
 
@@ -74,11 +74,11 @@ impl Container {
         self.import_some(source, None, options, operation)
     }
 
-    /// Imports like [`import`](Self::import) a `source` that differs from the newest generation in `regions`
-    /// alone, and after the end of the shorter one if it has another size.
+    /// Imports like [`import`](Self::import) a `source` that differs from the newest generation only in
+    /// `regions` and, if the sizes differ, after the end of the shorter domain.
     ///
-    /// Only tiles that a region touches are read, and the tail if the size differs; the others are taken from
-    /// the newest generation, unchecked. The regions may overlap and come in any order. Fails with
+    /// Only tiles that a region touches are read, and the tail if the size differs; all other tiles are taken
+    /// from the newest generation, unchecked. The regions may overlap and come in any order. Fails with
     /// INVALID_ARGUMENT if the newest generation has other tiles than an import makes, because an edit
     /// changed its length; with OUT_OF_RANGE for a region outside the source.
     pub fn import_regions(
@@ -99,7 +99,7 @@ impl Container {
         operation: &mut Operation<'_>,
     ) -> Result<u64> {
         self.change(options, |log| {
-            // Limits of the format, before anything is read.
+            // The limits of the format are checked before anything is read.
             let size = source.size();
             if size >= 1 << 63 || size.div_ceil(TILE_BYTES) > MAX_TILES {
                 return Err(AtlasError::limit(format!(
@@ -111,19 +111,21 @@ impl Container {
             let file = Arc::clone(&log.file);
             let tip = log.located.tip.as_ref();
             let base = lock(&self.base).clone();
-            // A source of the same file as the base stays there, and only digests are stored.
+            // If the source reads the same file as the base, its bytes stay there, and only digests are
+            // stored.
             let of_base = base.as_ref().is_some_and(|base| base.is_same(source));
             let old = match tip {
-                // Tiles that are not read are taken from it, so that it must exist.
+                // Tiles that are not read are taken from the newest generation, so that it must be readable.
                 Some(tip) if regions.is_some() => {
                     self.check_commit(&file, tip)?;
                     self.state(&file, tip)?.tree.clone()
                 }
-                // A generation that cannot be read is no obstacle for a whole import: nothing is taken from it.
+                // If the newest generation cannot be read, a whole import still works, because it takes
+                // nothing from it.
                 Some(tip) if self.check_commit(&file, tip).is_ok() => self.state(&file, tip)?.tree.clone(),
                 Some(_) | None => Tree::default(),
             };
-            // The tiles that are those of the source.
+            // The tiles that are taken from the source.
             let taken = match regions {
                 None => std::iter::once(0..size.div_ceil(TILE_BYTES)).collect(),
                 Some(regions) => touched(&old, size, regions)?,
@@ -149,7 +151,7 @@ impl Container {
                 Ok(done) => done,
                 Err(error) => return Err(batch::undo(&file, &log.located, error)),
             };
-            // The sum is known only after the pass over the source.
+            // The policy is checked now, because the sum is known only after the pass over the source.
             if let Err(error) = self.check_sum(imported.residue) {
                 return Err(batch::undo(&file, &log.located, error));
             }
@@ -171,10 +173,10 @@ impl Container {
     }
 }
 
-/// Returns the tiles that an import of regions reads: those that a region touches, and the tail if the size
-/// differs.
+/// Returns the tiles that an import of regions reads: the tiles that a region touches, and the tail if the
+/// size differs.
 fn touched(old: &Tree, size: u64, regions: &[AtlasBoundaryRegion]) -> Result<Vec<Range<u64>>> {
-    // Indices of the source are those of the old tree only if both are cut at each MiB.
+    // Tiles of the source and of the old tree have the same indices only if both are cut at each MiB.
     if !has_imported_tiles(old)? {
         return Err(AtlasError::invalid_argument(
             "regions can be imported only if all tiles of the newest generation but the last have 1 MiB, \
@@ -182,7 +184,7 @@ fn touched(old: &Tree, size: u64, regions: &[AtlasBoundaryRegion]) -> Result<Vec
         ));
     }
     let mut touched = Ranges::default();
-    // The regions are united, so that they may overlap and come in any order.
+    // The regions are merged, because they may overlap and come in any order.
     for (index, region) in (0..).zip(regions) {
         check_range(region.offset, region.length, size, "region").map_err(|error| error.at_index(index))?;
         if region.length > 0 {
@@ -213,7 +215,7 @@ fn has_imported_tiles(tree: &Tree) -> Result<bool> {
                 if !full.iter().all(has_full_tiles) {
                     return Ok(false);
                 }
-                // Below a full last node everything is full.
+                // If the last node is full, all tiles below it are full, and the walk ends.
                 next = (!has_full_tiles(last)).then(|| Arc::clone(last));
             }
         }
@@ -235,9 +237,9 @@ struct Import<'i> {
     /// The newest generation.
     old: &'i Tree,
     keeps_chains: bool,
-    /// Tiles that are taken from the source, ascending. The others are taken from the newest generation.
+    /// Tiles that are taken from the source, ascending. The other tiles are taken from the newest generation.
     taken: Vec<Range<u64>>,
-    /// Tiles that are read. The others lie in holes.
+    /// Tiles that are read. The other tiles lie in holes.
     read: Steps,
     /// Witness and chaining values of a full tile of zeros.
     zeros: OnceLock<(Digest, Vec<Digest>)>,
@@ -267,7 +269,7 @@ impl Import<'_> {
         let count = self.read.len();
         // Memory that does not change is hashed and written without a copy.
         let in_place = self.source.is_fixed() && self.source.in_memory();
-        // Buffer of a read tile, and its encoder.
+        // Memory of a worker: the buffer of a tile, and an encoder.
         let encoding = match &self.container.options.compression {
             Some(config) => Encoder::footprint(config)?,
             None => 0,
@@ -286,7 +288,7 @@ impl Import<'_> {
         let workers = operation.workers(count, per_worker, fixed)?.within(WINDOW).in_runs(&runs.ends);
         let (bytes, tiles) = self.taken_in_all();
         let mut tracker = operation.tracker(bytes, tiles);
-        // Tiles laid out again in a large batch count once.
+        // Tiles that are laid out again in a large batch are reported once.
         let mut next = 0;
         let mut done = |index: u64, len: u32| {
             if index < next {
@@ -301,7 +303,7 @@ impl Import<'_> {
         let mut filler = new_filler(false);
         // Tiles of a small batch so far, until it turns out to be too large.
         let mut retained: Option<Vec<(u64, Imported)>> = Some(Vec::new());
-        // Workers read, hash and encode; this thread lays out in order.
+        // Workers read, hash and encode; this thread lays out the tiles in order.
         workers.run(
             count,
             || {
@@ -340,7 +342,7 @@ impl Import<'_> {
                 Ok(())
             },
         )?;
-        // The last nodes alone may make the batch too large.
+        // The last nodes too may make the batch too large.
         let finished = match self.finish(filler, &mut done) {
             Ok(finished) => finished,
             Err(Stop::Failed(error)) => return Err(error),
@@ -388,11 +390,12 @@ impl Import<'_> {
         filler.push(self.digests(), PlacedTile { len, residue, witness, place })
     }
 
-    /// Adds the tiles up to tile `end`, none of which is read: zeros, or those of the newest generation.
+    /// Adds the tiles up to tile `end`, none of which is read: tiles of zeros, or tiles of the newest
+    /// generation.
     fn fill_until(&self, filler: &mut Filler<'_, '_>, end: u64, done: &mut TileDone<'_>) -> Laid<()> {
         while filler.tiles() < end {
             let at = filler.tiles();
-            // The next range of the source that is not passed yet, or nothing up to `end`.
+            // The next range of tiles that are taken from the source, or an empty range at `end`.
             let taken = self.taken.partition_point(|tiles| tiles.end <= at);
             let taken =
                 self.taken.get(taken).map_or(end..end, |tiles| tiles.start.min(end)..tiles.end.min(end));
@@ -430,7 +433,7 @@ impl Import<'_> {
         };
         // A tile has at most 1 MiB.
         let len = u32::try_from(len).unwrap_or(u32::MAX);
-        // A hole of the base refers to the base like any other tile of it.
+        // A tile in a hole of the base refers to the base like any other tile of the base.
         let payload = match self.place_before(index, offset, (len, Residue::ZERO, &witness))? {
             Some(place) => Payload::Before(place),
             None if self.of_base => Payload::Base(offset),
@@ -448,11 +451,11 @@ impl Import<'_> {
     /// Adds tiles of the newest generation up to tile `end`.
     fn keep_until(&self, filler: &mut Filler<'_, '_>, end: u64) -> Laid<()> {
         while filler.tiles() < end {
-            // Whole nodes first, so that the cost is that of the changes.
+            // Whole nodes are added first, so that the cost depends on the changes.
             if filler.push_old(self.digests(), end)? {
                 continue;
             }
-            // At the edges of a change the tiles are taken over singly, and their leaf is written anew.
+            // At the edges of a change the tiles are taken over singly, and their leaf is written again.
             let index = TileIndex(filler.tiles());
             let old = self.old.tile(index)?;
             let entry = old.as_ref().and_then(|old| old.tile.stored());
@@ -560,15 +563,15 @@ impl Import<'_> {
         {
             return Ok(done(Payload::Encoded(run)));
         }
-        // Bytes that do not compress go to the file as they are.
+        // Bytes that do not compress are written unencoded.
         Ok(done(match buffer {
             Some(buffer) => Payload::Bytes(buffer),
             None => Payload::InPlace(offset),
         }))
     }
 
-    /// Returns the place of the tile in the newest generation if it has the same contents there, and its
-    /// bytes do not lie at another place of the base.
+    /// Returns the place of the tile in the newest generation if the contents are equal, and the bytes do not
+    /// lie at another place of the base.
     fn place_before(
         &self,
         index: u64,

@@ -18,7 +18,7 @@ const SEARCHED: u64 = 64 << 20;
 /// Bytes that a search reads at a time.
 const SEARCH_STEP: u64 = 1 << 20;
 
-/// State of the end of the log.
+/// End of the log, as one search found it.
 #[derive(Clone, Default)]
 pub(super) struct Located {
     /// The newest generation. `None` if there is none.
@@ -41,7 +41,7 @@ impl Located {
         match &self.slots {
             // The first slot is overwritten only if the second is better.
             [Some(first), Some(second)] if first.generation < second.generation => 0,
-            // The first is the better or the only valid slot; of two equal slots the first counts.
+            // The first slot is better or the only valid slot. Of two equal slots the first counts.
             [Some(_), _] => 1,
             _ => 0,
         }
@@ -49,7 +49,7 @@ impl Located {
 
     /// Returns the number of the next generation.
     pub(super) fn next_generation(&self) -> Result<u64> {
-        // The number of a lost generation is not used again, since readers may have seen it.
+        // The number of a lost generation is not used again, because readers may have seen it.
         let last = self.tip.as_ref().map_or(0, |tip| tip.generation).max(self.lost);
         last.checked_add(1).ok_or_else(|| {
             AtlasError::limit("no generation can follow number 2^64 - 1: commit to a new container")
@@ -64,7 +64,7 @@ pub(super) enum Until {
     Tip,
     /// The commit that a slot confirms.
     Confirmed,
-    /// The last commit found, whatever is missing.
+    /// The last commit that is found, even if durable commits are missing.
     Recovered,
 }
 
@@ -72,28 +72,30 @@ pub(super) enum Until {
 pub(super) fn locate(file: &ContainerFile, until: Until) -> Result<Located> {
     let mut before = None;
     loop {
-        // Most calls end after the first look.
+        // Most calls end after the first search.
         let (located, found) = look(file, until)?;
         let Some(found) = found.filter(|_| until == Until::Tip) else { return Ok(located) };
-        // A writer may have committed between the two looks. Only a second one that finds the same is one.
+        // A writer may have committed during the search. The finding counts only if a second search has the
+        // same result.
         let tip = located.tip.as_ref().map(|tip| tip.ordinal);
         if before == Some((tip, found.ordinal)) || planted(Planted::NoSecondLook) {
             let generation = found.previous_generation;
             return Err(AtlasError::witness(format!(
-                "{}: generation {generation} was durable and is damaged: generation {} at byte {} follows it; \
-                 open with recover to go on without it",
+                "{}: generation {generation} was durable and is damaged: generation {} at byte {} follows \
+                 it; open with recover to use the generations before it",
                 file.path.display(),
                 found.generation,
                 found.offset
             ))
             .at_range(located.end(file), found.offset - located.end(file)));
         }
-        // The finding is remembered: it counts only if the next look makes the same.
+        // The finding is remembered, because it counts only if the next search has the same result.
         before = Some((tip, found.ordinal));
     }
 }
 
-/// Searches once. Returns the end of the log, and a later commit, which proves that a durable one is missing.
+/// Searches once. Returns the end of the log and, if there is one, a later commit, which proves that a
+/// durable commit is missing.
 fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)> {
     let len = file.len()?;
     // A file without room for header and slots was truncated.
@@ -104,9 +106,9 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
         ))
         .at_range(0, len));
     }
-    // The slots are read before the commits: whatever they name was durable before.
+    // The slots are read before the commits, because every commit that they name was durable before.
     let slots = [file.slot(0)?, file.slot(1)?];
-    // After the slots, because the commits that they name were written before them.
+    // The length is read after the slots, because the commits that they name were written before them.
     let len = file.len()?;
     let mut located = Located { slots, is_confirmed: true, ..Located::default() };
     // The slot of the greatest generation first; the sort keeps the first of two equal slots ahead.
@@ -117,18 +119,18 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
         let commit = file.commit_at(slot.commit)?.filter(|commit| same(&commit.seal, &slot.seal));
         let Some(commit) = commit.filter(|commit| commit.end <= len) else {
             if until == Until::Recovered {
-                // Recovery notes the loss and tries the slot that is left.
+                // Recovery records the loss and tries the other slot.
                 located.lost = located.lost.max(slot.generation);
                 continue;
             }
             return Err(AtlasError::witness(format!(
-                "{}: generation {} was durable and is damaged; open with recover to go on with an older one",
+                "{}: generation {} was durable and is damaged; open with recover to use an older generation",
                 file.path.display(),
                 slot.generation
             ))
             .at_range(slot.commit, u64::from(super::records::COMMIT_SIZE)));
         };
-        // Both seals are right and disagree: no library writes that.
+        // Both seals are right, but slot and commit disagree, which no library writes.
         if commit.generation != slot.generation {
             let (named, found) = (slot.generation, commit.generation);
             return Err(AtlasError::format(format!(
@@ -141,7 +143,7 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
         located.tip = Some(commit);
         break;
     }
-    // The medium cannot be seen, so that later commits are not trusted.
+    // The bytes on the disk cannot be read directly, so that later commits are not trusted.
     if until == Until::Confirmed {
         return Ok((located, None));
     }
@@ -153,14 +155,14 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
     // A later commit proves that a missing commit before it was durable ("Open", 4).
     let found = search(file, &located, len)?;
     if until == Until::Recovered {
-        // Commits after a lost one are lost with it.
+        // Commits after a lost commit are lost with it.
         let tip = located.tip.as_ref().map_or(0, |tip| tip.generation);
         let durable = found.map_or(0, |found| found.generation);
         located.lost = located.lost.max(durable);
         located.lost = if located.lost > tip { located.lost } else { 0 };
         return Ok((located, None));
     }
-    // A slot that changed in between is the work of a writer.
+    // If a slot changed meanwhile, a writer is at work, and the search is repeated.
     if found.is_some() && !planted(Planted::NoSecondLook) && [file.slot(0)?, file.slot(1)?] != slots {
         return Ok((located, None));
     }
@@ -199,16 +201,17 @@ fn search(file: &ContainerFile, located: &Located, len: u64) -> Result<Option<Co
     if planted(Planted::NoSearch) {
         return Ok(None);
     }
-    // An unfinished successor has the ordinal tip + 1 and proves nothing; tip + 2 does.
+    // An unfinished successor has the ordinal of the tip + 1 and proves nothing; a commit with the ordinal +
+    // 2 proves it.
     let least = located.tip.as_ref().map_or(1, |tip| tip.ordinal.saturating_add(2));
-    // Only 64 MiB on each side, so that opening a large file stays cheap.
+    // Only 64 MiB at each end are searched, so that opening a large file stays cheap.
     let near = end..len.min(end.saturating_add(SEARCHED));
     // The ranges do not overlap; commit records lie at multiples of B.
     let far = near.end.max(len.saturating_sub(SEARCHED)).next_multiple_of(block)..len;
     for part in [near, far] {
         let mut at = part.start;
         while at < part.end {
-            // One read of 1 MiB has many candidates.
+            // One read of 1 MiB covers many candidates.
             let step = SEARCH_STEP.min(part.end - at);
             let bytes = file.read_up_to(at, to_usize(step))?.unwrap_or_default();
             for (index, start) in bytes.chunks(to_usize(block)).enumerate() {
@@ -216,7 +219,7 @@ fn search(file: &ContainerFile, located: &Located, len: u64) -> Result<Option<Co
                 if start.get(..4) != Some(&RecordKind::Commit.magic()) {
                     continue;
                 }
-                // A record that breaks a rule is no commit of this library.
+                // A record that breaks a rule of the format does not count as a commit.
                 let found = file.commit_at(at + to_u64(index) * block).ok().flatten();
                 if let Some(found) = found.filter(|found| found.ordinal >= least) {
                     return Ok(Some(found));
@@ -230,14 +233,14 @@ fn search(file: &ContainerFile, located: &Located, len: u64) -> Result<Option<Co
 
 /// Returns the commit before `commit`. `None` if `commit` is the oldest.
 pub(super) fn before(file: &ContainerFile, commit: &Commit) -> Result<Option<Commit>> {
-    // The first commit of the file, also if compaction dropped earlier commits.
+    // Ordinal 0 is the first commit of the file, also if compaction dropped earlier commits.
     if commit.ordinal == 0 {
         return Ok(None);
     }
     // The commit proves the previous commit by its full seal.
     let found = file.commit_at(commit.previous)?.filter(|found| same(&found.seal, &commit.previous_seal));
     let Some(found) = found else { return Err(damaged(file, commit.previous_generation, commit.previous)) };
-    // The seals are right, so that a mismatch is FORMAT and not damage.
+    // The seals are right, so that a mismatch is reported as FORMAT and not as damage.
     let fits = found.generation == commit.previous_generation
         && found.end == commit.offset
         && found.ordinal + 1 == commit.ordinal;

@@ -35,13 +35,13 @@ use std::sync::Arc;
 impl Container {
     /// Writes the newest generations of `parts`, one after the other, as generation 1 of a new container.
     ///
-    /// All parts but the last have full tiles of 1 MiB, or none. Bytes in a part's base stay there: the base
-    /// of the merged container is [`Source::concat`] of the parts' bases, and `create.handle.base` is that or
-    /// `None`. Other payload is decoded and copied. With the same id, block size, time and note the merged
-    /// outline is byte for byte the one of a single import. Chaining values are kept if the parts have them.
-    /// Fails with INVALID_ARGUMENT if type, K, key, policy or chaining values of the parts differ, for a part
-    /// in the middle that is not full, or a base of another size; with WITNESS or FORMAT for a part that is
-    /// damaged. The error's index is the part.
+    /// All parts but the last must consist of full tiles of 1 MiB, or be empty. Bytes in a part's base stay
+    /// there: the base of the merged container is [`Source::concat`] of the parts' bases, and
+    /// `create.handle.base` must be this base or `None`. Other payload is decoded and copied. With the same
+    /// id, block size, time and note the merged outline equals the outline of a single import byte for byte.
+    /// Chaining values are kept if the parts have them. Fails with INVALID_ARGUMENT if type, K, key, policy
+    /// or chaining values of the parts differ, for a part in the middle that is not full, or a base of
+    /// another size; with WITNESS or FORMAT for a part that is damaged. The error's index is the part.
     pub fn merge(
         parts: &[&Container],
         path: impl AsRef<Path>,
@@ -59,7 +59,7 @@ impl Container {
         // The context of the first part is shared, with caches of the new handle.
         let (cache, outboards) = open::caches(create.handle.cache_size);
         let context = first.container.context.beside(outboards)?;
-        // Type, K and flags are those of the parts; id, salt and block are new.
+        // Type, K and flags are taken from the parts; id, salt and block size are new.
         let mut log = open::new_log(path, create, &first.file.ident, first.file.seals.clone())?;
         // A merge that fails leaves no file.
         if let Err(error) = merge.write(&mut log, options, operation) {
@@ -74,13 +74,13 @@ impl Container {
     }
 }
 
-/// Newest generation of a container, and its offset in the merged one.
+/// Newest generation of a container, and the place of its base in the merged base.
 struct Part<'c> {
     container: &'c Container,
     file: Arc<ContainerFile>,
     /// `None` if there is no generation: an empty domain.
     tip: Option<Commit>,
-    /// Offset of its base in the merged base.
+    /// Offset of the base of the part in the merged base.
     base: u64,
 }
 
@@ -113,10 +113,10 @@ impl<'c> Merge<'c> {
         create: &ContainerCreateOptions,
         options: &CommitOptions,
     ) -> Result<Merge<'c>> {
-        // The options are refused before any part is looked at.
+        // Invalid options are refused before any part is read.
         check_options(options)?;
         let mut merge = Merge { parts: try_vec(containers.len())?, bytes: 0, tiles: 0, base_size: 0 };
-        // The parts of a STRICT domain need not sum to 0 each; only their sum must.
+        // In a STRICT domain only the sum over all parts must be 0 mod 96, and not the sum of each part.
         let mut residue = Residue::ZERO;
         // Each part must continue the one before it.
         for (index, container) in containers.iter().enumerate() {
@@ -126,7 +126,7 @@ impl<'c> Merge<'c> {
             merge.parts.push(part);
         }
         let Some(first) = merge.parts.first() else { return Ok(merge) };
-        // The sum of all parts, which a STRICT container checks.
+        // Check the sum of all parts against the policy.
         first.container.check_sum(residue)?;
         // Chaining values cannot be added: the payload in a base is not read.
         if create.keep_chains && !first.file.ident.has(CHAINS) {
@@ -153,9 +153,9 @@ impl<'c> Merge<'c> {
         if let Some(tip) = &tip {
             container.check_commit(&file, tip)?;
         }
-        // Its places in the base move by the sizes of all bases before it.
+        // The places of the part in the base move by the sizes of all bases before it.
         let part = Part { container, file, tip, base: self.base_size };
-        // All parts are of one kind.
+        // All parts must be of one kind.
         if let Some(first) = self.parts.first() {
             check_kind(first, &part)?;
         }
@@ -168,7 +168,7 @@ impl<'c> Merge<'c> {
                 part.file.path.display()
             )));
         }
-        // The sums of bytes, tiles and bases, without overflow.
+        // Add up bytes, tiles and bases with checks for overflow.
         let base = part.tip.as_ref().map_or(0, |tip| tip.base_size);
         let sum = |so_far: u64, more: u64, limit: u64| so_far.checked_add(more).filter(|sum| *sum <= limit);
         let sums = (
@@ -198,24 +198,24 @@ impl<'c> Merge<'c> {
         // The new file has no generation from which nodes could be taken over.
         let none = Tree::default();
         let (body, filled) = batch::lay_out(&file, &log.located, options.note.len(), |body, is_large| {
-            // Tiles of a small batch are laid out again in a large one.
+            // The tiles of a small batch that becomes too large are laid out again in a large batch.
             let mut quiet = |_| Ok(());
             let mut reported = |bytes| tracker.advance(bytes, 1);
             let progress: &mut dyn FnMut(u64) -> Result<()> =
                 if is_large { &mut reported } else { &mut quiet };
-            // Each layout begins anew with the first part.
+            // Each layout starts again with the first part.
             let mut writer = PartWriter { filler: Filler::new(&none, body), scratch: None, progress };
             let mut kind = None;
             for (index, part) in self.parts.iter().enumerate() {
                 writer.part(part).map_err(|stop| at_part(stop, index))?;
-                // All parts have the same scheme, so that the first part stands for all.
+                // All parts have the same scheme, so that the scheme of the first part is used.
                 kind.get_or_insert(&part.container.context.scheme);
             }
             let scheme = kind.ok_or_else(|| AtlasError::internal("a merge has no parts"))?;
             writer.filler.finish(scheme.digests(), scheme.root_kind())
         })?;
         tracker.finish()?;
-        // The address space of the base is that of all parts, also of bases that are not attached.
+        // The address space of the base covers the bases of all parts, even bases that are not attached.
         let new = NewCommit {
             time: options.time,
             note: options.note.clone(),
@@ -237,7 +237,7 @@ fn check_options(options: &CommitOptions) -> Result<()> {
             options.note.len()
         )));
     }
-    // A new file has no newest generation that could be expected.
+    // A new file has no generation, so that no number can be expected.
     if options.expected != 0 {
         return Err(AtlasError::conflict(format!(
             "`expected` is generation {}, and must be 0 for a new file",
@@ -247,7 +247,7 @@ fn check_options(options: &CommitOptions) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a part of another kind than the first one.
+/// Refuses a part of another kind than the first part.
 fn check_kind(first: &Part<'_>, part: &Part<'_>) -> Result<()> {
     // Type, K and flags are in the headers; the key is compared by the digests that it makes.
     let (a, b) = (&first.file.ident, &part.file.ident);
@@ -265,7 +265,7 @@ fn check_kind(first: &Part<'_>, part: &Part<'_>) -> Result<()> {
     if a.data_classes() != b.data_classes() {
         return refused("K");
     }
-    // A tile has another witness under another key.
+    // Under another key a tile has another witness.
     if !first.container.context.scheme.digests().is_same(part.container.context.scheme.digests()) {
         return refused("key");
     }
@@ -289,7 +289,7 @@ fn at_part(stop: Stop, index: usize) -> Stop {
 /// Lays parts out one after the other.
 struct PartWriter<'w, 'f> {
     filler: Filler<'w, 'f>,
-    /// The payload of a tile.
+    /// Buffer for the payload of a tile.
     scratch: Option<Buffer>,
     /// Called with the bytes of each tile; may cancel.
     progress: &'w mut dyn FnMut(u64) -> Result<()>,
@@ -301,9 +301,9 @@ impl PartWriter<'_, '_> {
         let Some(tip) = &part.tip else { return Ok(()) };
         let Some(top) = &tip.top else { return Ok(()) };
         let Container { context, cache, .. } = part.container;
-        // No base: its bytes are not read, and only their places move.
+        // The store gets no base, because the bytes of the base are not read; only their places move.
         let store = Arc::new(GenerationStore::new(&part.file, tip, None, context, cache)?);
-        // A top that does not lead to the root says nothing of it: all leaves do.
+        // If the top does not lead to the root, the root is computed from all leaves.
         let folder = RootFolder::new(context.scheme.digests());
         let mut folder = (!part.container.leads_to_root(tip)).then_some(folder);
         // The leaves are laid out in order, and folded in the same walk if the root needs it.
@@ -347,8 +347,8 @@ impl PartWriter<'_, '_> {
         }
     }
 
-    /// Returns the place of a tile in the merged file. Shifts its places in the base, and copies the rest of its
-    /// payload.
+    /// Returns the place of a tile in the merged file. Shifts its places in the base, and copies its payload
+    /// that is not in the base.
     fn place(&mut self, store: &Arc<GenerationStore>, leaf: u64, raw: &RawTile, base: u64) -> Laid<Placed> {
         // The spans of the tile as its part stores them.
         let as_store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
@@ -361,10 +361,10 @@ impl PartWriter<'_, '_> {
         for span in &old.spans {
             let len = to_usize(u64::from(span.len));
             let moved = match (span.kind, &self.scratch) {
-                // Both are within the merged base.
+                // The place and its new value are within the merged base.
                 (SpanKind::Base, _) => Span { place: span.place + base, ..*span },
                 (SpanKind::Zeros, _) => *span,
-                // Both kinds become plain runs of the new file.
+                // Plain and encoded bytes become plain runs of the new file.
                 (SpanKind::Raw | SpanKind::Encoded, Some(bytes)) => {
                     let place = self.filler.body.run(&bytes[start..start + len])?;
                     Span { kind: SpanKind::Raw, place, start: 0, len: span.len }
@@ -384,7 +384,7 @@ impl PartWriter<'_, '_> {
     /// Reads the bytes of a tile in the part's file into the scratch buffer, each byte at its place in the
     /// tile.
     fn load_payload(&mut self, store: &GenerationStore, spans: &TileSpans, len: u32) -> Result<()> {
-        // An outline has nothing to read, and needs no buffer.
+        // If no span has bytes in the file, nothing is read, and no buffer is needed.
         let is_outside = |span: &Span| matches!(span.kind, SpanKind::Base | SpanKind::Zeros);
         if spans.spans.iter().all(is_outside) {
             return Ok(());

@@ -6,11 +6,11 @@
 //! ```
 //!
 //! A batch never changes. The commit record that begins it names the top node of a stored tile tree, whose
-//! other nodes lie in this batch or in earlier ones, so that the cost of a commit depends on the changes and
-//! on one path from the top. The chain of commit records is the log ([`log`]); a slot is a hint to its end. A
-//! generation that is read ([`store`]) is a tree without loaded nodes, and each node is checked against its
-//! parent when it is loaded. The payload of a tile lies in the file, or in a *base*, a source of the
-//! caller's.
+//! other nodes lie in this batch or in earlier batches, so that the cost of a commit depends on the changes
+//! and on one path from the top. The chain of commit records is the log ([`log`]); a slot is a hint to its
+//! end. A generation that is read ([`store`]) is a tree without loaded nodes, and each node is checked
+//! against its parent when it is loaded. The payload of a tile lies in the file, or in a *base*, which is a
+//! source of the caller.
 //!
 //! docs/container.md has every byte, the order of writes and syncs, and the consequences of each failure.
 
@@ -77,8 +77,8 @@ pub enum ContainerMode {
 /// Options of a new container.
 #[derive(Clone, Default)]
 pub struct ContainerCreateOptions {
-    /// Base-2 logarithm of the block size, 12 to 16; a batch is a multiple of the block size. `None` means chosen
-    /// for the file system.
+    /// Base-2 logarithm of the block size, 12 to 16; a batch is a multiple of the block size. `None` means
+    /// the block size that the file system reports, at least the page size and at most 64 KiB.
     pub block_log2: Option<u32>,
     /// Stores the chaining values of the groups of 16 KiB of each tile, 0.2 % of the domain, so that nothing
     /// more than 16 KiB is read to verify a byte. LINEAR only.
@@ -94,17 +94,20 @@ pub struct ContainerCreateOptions {
 pub struct ContainerOptions {
     /// Source whose bytes are not stored.
     pub base: Option<Source>,
-    /// Compression of runs of payload that this handle stores. `None` means that they are stored as they are.
+    /// Compression of runs of payload that this handle stores. `None` means that they are stored
+    /// uncompressed.
     pub compression: Option<CompressionConfig>,
     /// Bytes of memory for loaded nodes. Default 64 MiB.
     pub cache_size: u64,
-    /// Opens the newest whole generation if a newer one is damaged. In mode `Write`, the newer ones are cut off.
+    /// Opens the newest complete generation if a newer generation is damaged. In mode `Write`, the newer
+    /// generations are cut off.
     pub recover: bool,
-    /// Expected history: that of the newest generation, or of an earlier one. Opening fails with WITNESS if
-    /// no generation has it, or if it is that of the oldest generation of a compacted container and neither a
-    /// root nor a key proves that generation.
+    /// Expected history of the newest generation or of an earlier generation. Opening fails with WITNESS if
+    /// no generation has this history, or if only the oldest generation of a compacted container has it and
+    /// neither a root nor a key proves that generation.
     pub expected_history: Option<Digest>,
-    /// Maximum number of bytes of a generation. A larger one fails with LIMIT. `None` means no maximum.
+    /// Maximum number of bytes of a generation. A larger generation fails with LIMIT. `None` means no
+    /// maximum.
     pub max_domain_size: Option<u64>,
 }
 
@@ -127,11 +130,11 @@ impl Default for ContainerOptions {
 /// Contents of a commit besides the tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommitOptions {
-    /// Required number of the newest generation. Any other fails with CONFLICT. 0 means any.
+    /// Required number of the newest generation. Another number fails with CONFLICT. 0 allows every number.
     pub expected: u64,
-    /// Nanoseconds since 1970. 0 means none. Readers do not interpret it.
+    /// Time of the commit, in nanoseconds since 1970. 0 means no time. Readers do not interpret the time.
     pub time: i64,
-    /// At most 1,024 bytes.
+    /// The note of the generation, at most 1,024 bytes.
     pub note: Vec<u8>,
 }
 
@@ -177,11 +180,11 @@ pub struct GenerationInfo {
     pub generation: u64,
     /// Number of the previous kept generation. 0 means none.
     pub previous: u64,
-    /// Nanoseconds since 1970, set by the committer. 0 means none.
+    /// Time of the commit, in nanoseconds since 1970, as the committer set it. 0 means no time.
     pub time: i64,
     /// Bytes of the domain.
     pub domain_size: u64,
-    /// Tiles of at most 1 MiB.
+    /// Number of tiles, each of at most 1 MiB.
     pub tile_count: u64,
     /// Sum of all bytes mod 96, as the file claims until all leaves are loaded.
     pub residue: Residue,
@@ -195,7 +198,7 @@ pub struct GenerationInfo {
 
 /// One file with the generations of one projection.
 ///
-/// All methods take `&self` and may run at the same time; those that change the file wait for one another.
+/// All methods take `&self` and may run at the same time; methods that change the file wait for one another.
 /// After a fork the child may only drop its handle: other calls fail with STATE. Snapshots can still read
 /// there.
 ///
@@ -243,13 +246,13 @@ struct Log {
     writer: Option<Arc<FileStorage>>,
     /// True if the slot that was written last is not durable yet.
     slot_is_unsynced: bool,
-    /// True after a sync that failed.
+    /// True after a failed sync.
     is_broken: bool,
 }
 
 impl Container {
     fn log(&self) -> Log {
-        // A copy, so that no lock is held during the call; two calls may see different tips.
+        // Returns a copy, so that no lock is held during the call; two calls may see different tips.
         lock(&self.log).clone()
     }
 
@@ -267,10 +270,10 @@ impl Container {
     fn usable(&self) -> Result<Log> {
         self.check_process()?;
         let log = self.log();
-        // After a failed sync the page cache is not trusted; opening again looks at the medium.
+        // After a failed sync the page cache is not trusted. Opening the container again reads the disk.
         if log.is_broken {
             return Err(AtlasError::state(format!(
-                "{}: a flush failed before; open the container again",
+                "{}: an earlier flush failed; open the container again",
                 log.file.path.display()
             )));
         }
@@ -285,7 +288,7 @@ impl Container {
         if log.writer.is_none() {
             return Err(AtlasError::state(format!("{path}: the handle only reads; open it with WRITE")));
         }
-        // A new commit keeps the features of the tip, so that all of them must be understood.
+        // A new commit keeps the features of the tip, so that this library must know all these features.
         if let Some(tip) = &log.located.tip
             && (tip.read_only_features != 0 || tip.features & !features::KNOWN != 0)
         {
@@ -348,7 +351,7 @@ impl Container {
         Ok(log::find(&log.file, log.located.tip.as_ref(), generation)?.note)
     }
 
-    /// Returns a projection on a generation, in O(1). 0 means the newest, or the empty domain if there is
+    /// Returns a projection of a generation, in O(1). 0 means the newest, or the empty domain if there is
     /// none. Nodes are loaded on demand.
     ///
     /// With `verify_reads`, bytes of [`AtlasProjection::read`] are checked against their witnesses. The
@@ -426,7 +429,7 @@ impl Container {
                 commit.size
             )));
         }
-        // STRICT holds for every generation.
+        // The policy STRICT applies to every generation.
         let residue = commit.top.as_ref().map_or(Residue::ZERO, |top| top.residue);
         if file.ident.has(STRICT) && residue != Residue::ZERO {
             return Err(AtlasError::conservation(format!(
@@ -441,7 +444,8 @@ impl Container {
     pub fn set_base(&self, base: Option<&Source>) -> Result<()> {
         self.usable()?;
         let before = std::mem::replace(&mut *lock(&self.base), base.cloned());
-        // The old source is dropped outside of the lock, because dropping may run the caller's code.
+        // The old source is dropped after the lock is released, because dropping it may run the caller's
+        // code.
         drop(before);
         Ok(())
     }
@@ -450,10 +454,10 @@ impl Container {
     /// return.
     ///
     /// Returns the generation's number. The projection may be edited during the call. Fails with
-    /// INVALID_ARGUMENT if type, K, key or policy differ, CONFLICT if `options.expected` is not the newest,
-    /// CONSERVATION if STRICT and the sum is not 0 mod 96, WITNESS if a source changed, IO; nothing is
-    /// committed then. After a failed flush, calls on the handle fail with STATE until the container is
-    /// opened again, and the outcome is unknown until then.
+    /// INVALID_ARGUMENT if type, K, key or policy differ, CONFLICT if `options.expected` is not the newest
+    /// generation, CONSERVATION if the policy is STRICT and the sum is not 0 mod 96, WITNESS if a source
+    /// changed, IO; nothing is committed then. After a failed flush, calls on the handle fail with STATE
+    /// until the container is opened again, and the outcome is unknown until then.
     pub fn commit(
         &self,
         projection: &AtlasProjection,
@@ -484,15 +488,15 @@ impl Container {
             } else {
                 state.tree.clone()
             };
-            // The base of the moment stays that of the whole commit.
+            // The base that is attached now is used for the whole commit.
             let base = lock(&self.base).clone();
             let mut encoder = self.encoder()?;
             let file = Arc::clone(&log.file);
-            // Parts that a commit in the chain stored keep their places ("Places").
+            // Parts that an earlier commit in the chain stored keep their places ("Places").
             let chain = Chain::new(&file, log.located.tip.as_ref());
             let mut tracker = operation.tracker(bytes, state.tree.tiles());
             let laid = batch::lay_out(&file, &log.located, options.note.len(), |body, is_large| {
-                // Records of a small batch are laid out again in a large one.
+                // The records of a small batch that becomes too large are laid out again in a large batch.
                 let mut quiet = |_| Ok(());
                 let mut reported = |bytes| tracker.advance(bytes, 1);
                 let progress: &mut dyn FnMut(u64) -> Result<()> =
@@ -506,7 +510,7 @@ impl Container {
             let (body, (top, places, base_size)) =
                 // A large body was written to the file, and is cut off after an error.
                 laid.map_err(|error| batch::undo(&file, &log.located, error))?;
-            // The chain borrows the tip, which the commit replaces.
+            // The chain is dropped now, because it borrows the tip, which the commit replaces.
             drop(chain);
             tracker.finish().map_err(|error| batch::undo(&file, &log.located, error))?;
             // The address space covers the attached base and the bases of all parts that were taken over.
@@ -534,7 +538,7 @@ impl Container {
                 options.note.len()
             )));
         }
-        // The caller's view must be current.
+        // The newest generation must be the expected generation.
         let newest = log.located.tip.as_ref().map_or(0, |tip| tip.generation);
         if options.expected != 0 && options.expected != newest {
             return Err(AtlasError::conflict(format!(
@@ -568,7 +572,7 @@ impl Container {
         let refused = |what: &str| {
             Err(AtlasError::invalid_argument(format!("the projection has another {what} than the container")))
         };
-        // Each of these enters the witnesses or the root.
+        // Type, K and key determine the witnesses and the root.
         if own.kind() != other_scheme.kind() {
             return refused("type");
         }
@@ -578,7 +582,7 @@ impl Container {
         if !own.digests().is_same(other_scheme.digests()) {
             return refused("key");
         }
-        // The policy is a property of the file and would be lost.
+        // The policy must agree, because the file has only one policy.
         if self.context.policy != other.policy {
             return refused("conservation policy");
         }
@@ -603,7 +607,7 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        // A forked child touches no lock and closes only.
+        // A forked child only closes the file and touches no lock.
         if !self.process.is_current() {
             return;
         }
@@ -611,7 +615,7 @@ impl Drop for Container {
         // Only a handle that writes has a lock and a slot to sync.
         if let Some(writer) = &log.writer {
             if log.slot_is_unsynced && !log.is_broken {
-                // The generation is durable in any case: this saves the next opening a look.
+                // The generation is durable in any case. A durable slot only saves the next opening a search.
                 let _ = log.file.storage.sync_data();
             }
             // Snapshots share the open file, which would keep the lock.

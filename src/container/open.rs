@@ -51,7 +51,7 @@ pub(super) fn new_log(
     // An existing file is never opened for creation, because it may hold data.
     let file = descriptor::open(File::options().read(true).write(true).create_new(true), path);
     let file = file.map_err(|error| {
-        // The hint names the usual cause, but the file is removed by its owner alone.
+        // The hint names the usual cause. The file is not removed here, because only its owner may do that.
         let is_left_over = error.kind() == std::io::ErrorKind::AlreadyExists && is_blank_file(path);
         let hint = if is_left_over {
             " (the file has no bytes but zeros, as an interrupted creation leaves it; remove it)"
@@ -60,7 +60,7 @@ pub(super) fn new_log(
         };
         AtlasError::io(format_args!("creating {}{hint}", path.display()), error)
     })?;
-    // Whatever fails from here on leaves no file.
+    // If a later step fails, the file is removed.
     let made = (|| {
         let block_code = match block_code {
             Some(code) => code,
@@ -138,7 +138,7 @@ impl Container {
             | flag(options.policy == ConservationPolicy::Strict, STRICT)
             | flag(create.keep_chains, CHAINS);
         let classes = context.scheme.data_classes();
-        // Id, salt and block are zero here and chosen with the file.
+        // Id, salt and block size are zero here; they are chosen when the file is made.
         let like = Ident::new([0; 16], [0; 16], 0, projection_type, classes, flags);
         let log = new_log(path, create, &like, Seals::new(options.key.as_deref()))?;
         let path = Some(path.to_owned());
@@ -147,9 +147,9 @@ impl Container {
 
     /// Opens a container. `verify` has the key, and the root of the newest generation if it is known.
     ///
-    /// Reads three records, whatever the size. Fails with FORMAT if it is no container, WITNESS if the key
-    /// differs or durable data is missing, STATE if another handle writes (`os_error` EAGAIN), UNSUPPORTED for
-    /// a newer version or a file system that keeps no lock, LIMIT, IO.
+    /// Reads three records, whatever the size of the file. Fails with FORMAT if the file is no container,
+    /// WITNESS if the key differs or durable data is missing, STATE if another handle writes (`os_error`
+    /// EAGAIN), UNSUPPORTED for a newer version or a file system that keeps no lock, LIMIT, IO.
     pub fn open(
         path: impl AsRef<Path>,
         mode: ContainerMode,
@@ -172,7 +172,8 @@ impl Container {
             };
             Ok((file, located))
         })();
-        // Closing alone may not release the lock, because the file may be open elsewhere.
+        // The lock is released explicitly, because it stays after a close if another handle has the file
+        // open.
         let unlock = |_: &AtlasError| {
             if let Some(writer) = &writer {
                 file_lock::unlock(writer.file());
@@ -186,11 +187,11 @@ impl Container {
             slot_is_unsynced: false,
             is_broken: false,
         };
-        // Type, K and key are those of the header.
+        // Type, K and flags come from the header.
         let (context, cache) = context_of(&log.file, key, options.cache_size)?;
         let is_proved = verify.expected_root.is_some() || options.expected_history.is_some();
         let container = Container::of(log, context, cache, Some(path.to_owned()), options.clone(), is_proved);
-        // Dropping the handle unlocks.
+        // If the check fails, dropping the handle releases the lock.
         container.check_expected(verify, options, operation)?;
         Ok(container)
     }
@@ -282,7 +283,7 @@ impl Container {
                 tip.generation, tip.size
             )));
         }
-        // The root is compared with the commit, without a walk.
+        // The root is compared with the root in the commit, without reading the tree.
         if let Some(expected) = &verify.expected_root {
             let found = match tip {
                 Some(tip) => tip.root,
@@ -308,8 +309,8 @@ impl Container {
                 at = log::before(&log.file, commit)?;
             }
             return Err(AtlasError::witness(format!(
-                "{}: none of its generations has the expected history {}: another container, or a \
-                 compaction removed it",
+                "{}: no generation has the expected history {}: this is another container, or a \
+                 compaction removed that generation",
                 log.file.path.display(),
                 hex(expected)
             )));
@@ -320,8 +321,8 @@ impl Container {
     /// Recomputes the histories from the newest generation back to `known`, whose history the caller knows. This
     /// proves the root of `known`, and that the newest generation grew from it.
     ///
-    /// The history of the oldest generation of a compacted file follows from bytes that are gone. `is_known`: a root or
-    /// a key proves it.
+    /// The history of the oldest generation of a compacted file depends on commits that were dropped.
+    /// `is_known` is true if a root or a key proves that generation.
     fn check_histories(
         &self,
         file: &ContainerFile,
@@ -333,17 +334,17 @@ impl Container {
         let mut at = tip.cloned();
         while let Some(commit) = at.filter(|commit| commit.ordinal >= known.ordinal) {
             let generation = commit.generation;
-            // The links are proved by full seals; only the histories need the comparison.
+            // Full seals prove the links between commits, so that only the histories are compared.
             let before = log::before(file, &commit)?;
-            // The history before the oldest kept generation is gone, so that nothing can be compared.
+            // The history before the oldest kept generation is unknown, so that nothing can be compared.
             if before.is_none() && generation != 1 {
                 if is_known {
                     break;
                 }
                 return Err(AtlasError::witness(format!(
-                    "expected_history is that of generation {generation}, the oldest after a compaction, \
-                     and cannot prove its bytes: give expected_root too, or the history of a later \
-                     generation"
+                    "expected_history is the history of generation {generation}, the oldest after a \
+                     compaction, and cannot prove the bytes of this generation: give expected_root too, or \
+                     the history of a later generation"
                 )));
             }
             // The first generation has no history before it.
@@ -360,7 +361,8 @@ impl Container {
         Ok(())
     }
 
-    /// Looks for newer generations, in the file that has the path now. Returns the number of the newest one.
+    /// Looks for newer generations, in the file that has the path now. Returns the number of the newest
+    /// generation.
     ///
     /// Fails with STATE if that file lacks the generation that was the newest for this handle: open the
     /// container again. A handle that writes knows all generations.
@@ -387,13 +389,15 @@ impl Container {
             let file = ContainerFile::open_like(storage, &log.file)?;
             log.file = Arc::new(file);
         }
-        // Locate again. A slower look at the medium does not take back a newer generation.
+        // Locate again. An older result from the disk does not replace a newer generation that is known
+        // already.
         let mut located = locate_to_read(&log.file, self.options.recover)?;
         if is_another.is_none() && self.is_ahead(&log, &located)? {
             located = log.located.clone();
         }
         if let Some(before) = &log.located.tip {
-            // In another file a generation is known by number and history, in this one by number and seal.
+            // In another file the generation is identified by number and history, in the same file by number
+            // and seal.
             let found = log::find(&log.file, located.tip.as_ref(), before.generation).ok();
             let is_there = found.is_some_and(|found| match &is_another {
                 Some(_) => same(&found.history, &before.history),
@@ -410,21 +414,21 @@ impl Container {
         // The handle changes only if everything succeeded.
         log.located = located;
         let generation = newest(&log);
-        // Snapshots that exist keep the file that they were taken from.
+        // Existing snapshots keep the file from which they were taken.
         *lock(&self.log) = log;
         Ok(generation)
     }
 
     /// Returns true if the handle knows a newer generation than `located`, and the file still has it.
     ///
-    /// No slot confirms it yet, and the commits after a slot cannot be read past the page cache each time. It
-    /// was on the disk before, and durable bytes are never overwritten.
+    /// This happens if no slot confirms the generation yet and the bytes on the disk cannot be read this
+    /// time. The generation was on the disk before, and durable bytes are never overwritten.
     fn is_ahead(&self, log: &Log, located: &Located) -> Result<bool> {
         let Some(known) = &log.located.tip else { return Ok(false) };
         if located.tip.as_ref().is_some_and(|tip| tip.generation >= known.generation) {
             return Ok(false);
         }
-        // A recovery may have cut the generation off; then it is not ahead.
+        // If a recovery has cut the generation off, the handle is not ahead.
         Ok(log.file.commit_at(known.offset)?.is_some_and(|found| same(&found.seal, &known.seal)))
     }
 }
@@ -435,7 +439,7 @@ fn context_of(
     key: Option<&[u8; 32]>,
     cache_size: u64,
 ) -> Result<(Arc<Context>, Arc<NodeCache>)> {
-    // The header alone decides; the caller passes nothing but the key.
+    // The header determines everything except the key, which the caller passes.
     let policy = if file.ident.has(STRICT) { ConservationPolicy::Strict } else { ConservationPolicy::Track };
     let mut options = ProjectionOptions::new().with_conservation(policy);
     if let Some(key) = key {
@@ -471,7 +475,7 @@ fn block_for(file: &File) -> std::io::Result<u8> {
     Ok(u8::try_from(block.ilog2().clamp(12, 16) - 12).unwrap_or(0))
 }
 
-/// Writes header and empty slots, durable.
+/// Writes the header and empty slots, durable on return.
 pub(super) fn write_empty(
     storage: Arc<dyn Storage>,
     path: &Path,
@@ -483,7 +487,7 @@ pub(super) fn write_empty(
     bytes[..records::HEADER_SIZE].copy_from_slice(&records::header(&seals, &ident));
     let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
     storage.write_at(0, &bytes).map_err(|error| failed("writing the header of", error))?;
-    // Durable before the first commit, which relies on the header.
+    // The header must be durable before the first commit, which depends on it.
     storage.sync().map_err(|error| failed("flushing", error))?;
     Ok(ContainerFile {
         storage,
@@ -501,20 +505,20 @@ pub(super) fn lock_writer(file: File, path: &Path) -> Result<Arc<FileStorage>> {
     match file_lock::lock(&file, path).map_err(failed)? {
         Locked::Yes => Ok(Arc::new(FileStorage::new(file))),
         Locked::ByAnother => Err(AtlasError::state(format!(
-            "{}: another handle writes; close it, or open this one for reading",
+            "{}: another handle is open for writing; close that handle, or open the container for reading",
             path.display()
         ))
         .with_os_error(libc::EAGAIN)),
         // A lock that a second description does not notice would let two writers destroy the file.
         Locked::NotKept => Err(AtlasError::unsupported(format!(
-            "{}: the file system has no locks, so that two writers could not detect each other; read it, or work on \
-             a copy elsewhere",
+            "{}: the file system has no locks, so that two writers could not detect each other; open the \
+             container for reading, or copy it to another file system",
             path.display()
         ))),
     }
 }
 
-/// Opens the file at `path`; for writing with its lock.
+/// Opens the file at `path`. For writing, also takes its lock.
 fn open_file(path: &Path, mode: ContainerMode) -> Result<(Arc<FileStorage>, Option<Arc<FileStorage>>)> {
     let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
     loop {
@@ -523,14 +527,17 @@ fn open_file(path: &Path, mode: ContainerMode) -> Result<(Arc<FileStorage>, Opti
         // A pipe or a device must not block the call before it is refused.
         let file = descriptor::open_now(&options, path).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {
-            return Err(AtlasError::invalid_argument(format!("{} is not a regular file", path.display())));
+            return Err(AtlasError::invalid_argument(format!(
+                "{} is not a regular file, and a container must be one",
+                path.display()
+            )));
         }
         // Readers need no lock, because a generation never changes.
         if mode == ContainerMode::Read {
             return Ok((Arc::new(FileStorage::new(file)), None));
         }
         let writer = lock_writer(file, path)?;
-        // A compaction may have put another file in its place before the lock was there.
+        // A compaction may have replaced the file before the lock was taken.
         let now = std::fs::metadata(path).map_err(failed)?;
         if writer.identity() == crate::base::storage::FileId::of(&now) {
             return Ok((Arc::clone(&writer), Some(writer)));
@@ -540,8 +547,8 @@ fn open_file(path: &Path, mode: ContainerMode) -> Result<(Arc<FileStorage>, Opti
     }
 }
 
-/// Finds the end of the log for a reader. Bytes that a dead writer may have left in the page cache alone do not
-/// count.
+/// Finds the end of the log for a reader. Bytes that a dead writer may have left only in the page cache do
+/// not count.
 fn locate_to_read(file: &ContainerFile, recover: bool) -> Result<Located> {
     let until = if recover { Until::Recovered } else { Until::Tip };
     // A generation that a slot names was durable before the slot was written.
@@ -549,13 +556,13 @@ fn locate_to_read(file: &ContainerFile, recover: bool) -> Result<Located> {
     if located.is_confirmed || planted(Planted::CacheTrusted) {
         return Ok(located);
     }
-    // Later commits may exist in the page cache of a dead writer alone.
+    // Later commits may exist only in the page cache, left by a dead writer.
     match seen_on_medium(file, 4) {
         Ok(Seen::Cached) => log::locate(file, until),
         Ok(Seen::Past(medium)) => log::locate(&medium, until),
         // A recovery takes whatever can be read.
         Ok(Seen::Nothing) | Err(_) if recover => Ok(located),
-        // Without a look at the medium only the confirmed generation is safe.
+        // If the disk cannot be read directly, only the confirmed generation is certain to be durable.
         Ok(Seen::Nothing) | Err(_) => log::locate(file, Until::Confirmed),
     }
 }
@@ -600,12 +607,12 @@ fn locate_to_write(file: &ContainerFile, recover: bool) -> Result<Located> {
             file.path.display()
         )));
     }
-    // Bytes of a dead writer may exist only in the page cache: flush them, then look at the medium.
+    // Bytes of a dead writer may exist only in the page cache: flush them, then read the disk.
     let failed = |what: &str, error| file.failed(what, error);
     file.storage.sync().map_err(|error| failed("flushing", error))?;
     let until = if recover { Until::Recovered } else { Until::Tip };
     let first = log::locate(file, until)?;
-    // A confirmed tip at the end of the file leaves nothing that only the cache could have.
+    // If the tip is confirmed and ends the file, there is nothing that only the cache could have.
     let nothing_follows =
         first.is_confirmed && file.len()? == first.end(file) || planted(Planted::CacheTrusted);
     let seen = if nothing_follows { Ok(None) } else { seen_on_medium(file, 9).map(Some) };
@@ -624,7 +631,7 @@ fn locate_to_write(file: &ContainerFile, recover: bool) -> Result<Located> {
     };
     // A slot confirms the tip before anything is cut.
     if let Some(tip) = &located.tip {
-        // Recovery overwrites both slots, so that none names a lost generation.
+        // Recovery overwrites both slots, so that no slot names a lost generation.
         let slot = Slot { generation: tip.generation, commit: tip.offset, seal: tip.seal };
         let slots: &[u8] = match (recover && located.lost > 0, located.slots.contains(&Some(slot))) {
             (true, _) => &[0, 1],

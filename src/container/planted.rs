@@ -1,4 +1,4 @@
-//! Defects that the simulation of crashes must find. Outside of tests there are none.
+//! Defects that the simulation of crashes must find. They exist only in tests.
 
 /// A step that is left out or done wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,11 +13,11 @@ pub(super) enum Planted {
     SlotBeforeSync,
     /// Nothing is cut off when a writer opens.
     NothingCut,
-    /// Pages in the page cache are taken for those on the disk.
+    /// Pages in the page cache are treated as if they were on the disk.
     CacheTrusted,
     /// The search for commits after the tip is left out.
     NoSearch,
-    /// The result of a search is not confirmed by a second one.
+    /// The result of a search is not confirmed by a second search.
     NoSecondLook,
 }
 
@@ -52,7 +52,7 @@ pub(super) const fn small_batch() -> u64 {
 /// Runs `test` with a defect, and with batches that are large from `small` bytes on.
 #[cfg(test)]
 pub(super) fn with<R>(defect: Option<Planted>, small: u64, test: impl FnOnce() -> R) -> R {
-    // The former values come back, so that calls may be nested.
+    // The former values are restored afterwards, so that calls may be nested.
     let before = (DEFECT.replace(defect), SMALL.replace(small));
     let result = test();
     DEFECT.set(before.0);

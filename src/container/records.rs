@@ -29,7 +29,7 @@ pub(super) const MAX_SPANS: usize = 256;
 pub(super) const MAX_TILES: u64 = 1 << 44;
 /// Maximum size of a small batch.
 pub(super) const SMALL_BATCH: u64 = 1 << 20;
-/// Bytes that the encoded records of one tile decode to at most.
+/// Maximum number of bytes to which the encoded records of one tile decode.
 pub(super) const MAX_DECODED: u64 = 8 << 20;
 
 /// Sizes in bytes: a T record before its spans, a span, and the largest T record.
@@ -120,7 +120,8 @@ pub(super) fn frame(
     // The seal covers everything in the record but its own bytes ("Bytes", D with tag 1).
     let full = seals.digest(Tag::Seal, ident, &[&head, &contents[..sealed.min(contents.len())]]);
     out.extend_from_slice(&head);
-    // Half of the full seal is in the record; slots and later commits store all 32 bytes of a commit's.
+    // The record has half of the full seal; slots and later commits store all 32 bytes of the seal of a
+    // commit.
     out.extend_from_slice(&full[..16]);
     out.extend_from_slice(contents);
     full
@@ -172,9 +173,13 @@ impl Slot {
     }
 
     pub(super) fn parse(offset: u64, record: &[u8]) -> Result<Slot> {
-        // The record's own zeros are checked; the rest of its block may have anything.
+        // The zeros of the record are checked. The rest of the block may have any bytes.
         if record[80..].iter().any(|byte| *byte != 0) {
-            return Err(malformed(offset, record.len(), "bytes after a slot are not zero"));
+            return Err(malformed(
+                offset,
+                record.len(),
+                "the bytes after the fields of a slot are not all zero",
+            ));
         }
         let (generation, commit) = (u64_at(record, 32), u64_at(record, 40));
         Ok(Slot { generation, commit, seal: digest_at(record, 48) })
@@ -242,7 +247,7 @@ impl Commit {
         bytes.extend_from_slice(&self.batch);
         bytes.extend_from_slice(&self.features.to_le_bytes());
         bytes.extend_from_slice(&self.read_only_features.to_le_bytes());
-        // Byte 136: the previous commit with its full seal, then the jump, which has none.
+        // Byte 136: the previous commit with its full seal, then the jump, which has no seal.
         bytes.extend_from_slice(&self.previous.to_le_bytes());
         bytes.extend_from_slice(&self.previous_seal);
         for number in [self.previous_generation, self.jump, self.jump_generation] {
@@ -265,23 +270,27 @@ impl Commit {
         bytes.extend_from_slice(&note.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&self.note);
-        // Zeros up to a multiple of 8, by which `commit_size` knows the size.
+        // Zeros up to a multiple of 8, as `commit_size` expects.
         bytes.resize(bytes.len().next_multiple_of(8), 0);
         bytes
     }
 
     /// Reads a commit record of this file, whose seal is `seal` and was checked.
     pub(super) fn parse(ident: &Ident, offset: u64, seal: Digest, record: &[u8]) -> Result<Commit> {
-        let wrong = |what: &str| Err(malformed(offset, record.len(), what));
+        let wrong = |what: String| Err(malformed(offset, record.len(), what));
         // The note has a length of its own, and zeros fill the record.
         let note_len = usize::try_from(u32_at(record, 360)).unwrap_or(usize::MAX);
         if note_len > MAX_NOTE || to_u64(record.len()) != commit_size(note_len) {
-            return wrong("the length of the note does not fit the record");
+            return wrong(format!(
+                "a note of {note_len} bytes (at most {MAX_NOTE} are allowed) does not fit a commit record of \
+                 {} bytes",
+                record.len()
+            ));
         }
         // The padding after the note and bytes 364..368 are reserved.
         let (note, rest) = record[COMMIT_SIZE as usize..].split_at(note_len);
         if rest.iter().any(|byte| *byte != 0) || u32_at(record, 364) != 0 {
-            return wrong("reserved bytes are not zero");
+            return wrong("the reserved bytes of a commit record are not all zero".to_owned());
         }
         // All fields are at fixed offsets.
         let top = &record[296..360];
@@ -317,26 +326,37 @@ impl Commit {
     fn check_form(&self, ident: &Ident, record: &[u8]) -> Result<()> {
         let (block, offset) = (ident.block(), self.offset);
         let wrong = |what: String| Err(malformed(offset, record.len(), what));
-        // Generation and end of the batch.
+        // Check the generation and the end of the batch.
         if self.generation == 0 {
             return wrong("the generation is 0".to_owned());
         }
         let body = body_start(offset, self.end, self.record_size(), block);
         if !self.end.is_multiple_of(block) || body > self.end {
-            return wrong(format!("the batch cannot end at byte {}", self.end));
+            return wrong(format!(
+                "the batch ends at byte {}: the end must be a multiple of {block} and not before byte {body}",
+                self.end
+            ));
         }
-        // Only the first commit has neither a previous one nor a jump.
+        // Only the first commit has neither a previous commit nor a jump.
         let first = self.ordinal == 0;
         let no_previous = (self.previous, self.previous_seal, self.previous_generation) == (0, [0; 32], 0);
         let no_jump = (self.jump, self.jump_generation) == (0, 0);
         let start = 3 * block;
-        if first != (offset == start) || first != no_previous || first != no_jump {
+        let ordinal = self.ordinal;
+        if first != (offset == start) {
             return wrong(format!(
-                "ordinal {} does not fit the place, the previous commit or the jump",
-                self.ordinal
+                "the ordinal is {ordinal}: byte {start} must have ordinal 0, and no other commit"
             ));
         }
-        // Previous commit and jump lie before this one, in the right order.
+        if first != no_previous {
+            let verb = if first { "must not" } else { "must" };
+            return wrong(format!("the commit of ordinal {ordinal} {verb} name a previous commit"));
+        }
+        if first != no_jump {
+            let verb = if first { "must not" } else { "must" };
+            return wrong(format!("the commit of ordinal {ordinal} {verb} have a jump"));
+        }
+        // The previous commit and the jump lie before this commit, in the right order.
         if !first {
             let places_fit = self.previous.is_multiple_of(block)
                 && self.jump.is_multiple_of(block)
@@ -344,13 +364,24 @@ impl Commit {
                 && (start..=self.previous).contains(&self.jump);
             let numbers_fit = self.previous_generation < self.generation
                 && self.jump_generation <= self.previous_generation;
-            if !places_fit || !numbers_fit {
-                return wrong("the previous commit or the jump is in a wrong place".to_owned());
+            if !places_fit {
+                return wrong(format!(
+                    "the previous commit is at byte {} and the jump leads to byte {}: both must be multiples \
+                     of {block}, with {start} <= jump <= previous < {offset}",
+                    self.previous, self.jump
+                ));
+            }
+            if !numbers_fit {
+                return wrong(format!(
+                    "generation {} names {} as the previous generation and {} as that of the jump: they must \
+                     be ordered, jump <= previous < this generation",
+                    self.generation, self.previous_generation, self.jump_generation
+                ));
             }
         }
         // The top node and the commit must agree about size and tiles.
         if self.size >= 1 << 63 {
-            return wrong(format!("a domain of {} bytes, which are 2^63 or more", self.size));
+            return wrong(format!("the domain has {} bytes, more than the limit of 2^63 - 1", self.size));
         }
         let (bytes, tiles) = self.top.as_ref().map_or((0, 0), |top| (top.bytes, top.tiles));
         if (bytes, tiles) != (self.size, self.tiles) || self.top.is_some() != (self.tiles > 0) {
@@ -369,7 +400,7 @@ pub(super) fn history_of(seals: &Seals, ident: &Ident, previous: Option<&Digest>
     seals.history(
         ident,
         &[
-            // The first generation continues 32 zeros.
+            // For the first generation, 32 zeros stand for the history before.
             previous.unwrap_or(&[0; 32]),
             &commit.generation.to_le_bytes(),
             &commit.size.to_le_bytes(),
@@ -395,10 +426,11 @@ pub(super) fn put_child(node: &NodeRef, out: &mut Vec<u8>) {
 /// names it. [`check_child`] checks the form later.
 fn child_at(bytes: &[u8], limit: u64) -> Result<NodeRef> {
     let [residue, height, z0, z1] = u32_at(bytes, 12).to_le_bytes();
-    // An impossible value is kept as a possible one, and refused by its height.
+    // If an entry has an impossible value, its height is set to an invalid height, and a later check refuses
+    // the entry.
     let height = if (z0, z1) == (0, 0) && residue < 96 && height <= MAX_HEIGHT { height } else { u8::MAX };
     Ok(NodeRef {
-        // Nothing here is proved yet: `check_child` bounds place and size before the node is read.
+        // These values are not verified yet: `check_child` bounds place and size before the node is read.
         offset: u64_at(bytes, 0),
         size: u32_at(bytes, 8),
         residue: Residue::new(residue).unwrap_or(Residue::ZERO),
@@ -414,7 +446,10 @@ fn child_at(bytes: &[u8], limit: u64) -> Result<NodeRef> {
 pub(super) fn check_child(ident: &Ident, node: &NodeRef) -> Result<()> {
     let wrong = |what: String| Err(malformed(node.offset, 0, what));
     if node.height > MAX_HEIGHT {
-        return wrong("the entry of a node has an invalid height, residue or reserved byte".to_owned());
+        return wrong(format!(
+            "the entry of a node has a height above {MAX_HEIGHT}, a residue above 95 or a reserved byte that \
+             is not 0"
+        ));
     }
     // The size of a node follows from the number of its children.
     let each = if node.height == 0 { TILE_CHILD } else { NODE_CHILD };
@@ -429,8 +464,10 @@ pub(super) fn check_child(ident: &Ident, node: &NodeRef) -> Result<()> {
         || end.is_none_or(|end| end > node.limit)
     {
         return wrong(format!(
-            "a node of {} bytes at an impossible offset: it must end at or before byte {}",
-            node.size, node.limit
+            "a node of {} bytes must begin at a multiple of 8 from byte {} on and end at or before byte {}",
+            node.size,
+            3 * ident.block(),
+            node.limit
         ));
     }
     Ok(())
@@ -504,13 +541,18 @@ pub(super) enum ParsedChildren {
 
 /// Reads a node record against the CHILD that names it. Its top is not compared.
 pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren> {
-    let wrong = |what: &str| Err(malformed(node.offset, record.len(), what));
+    let wrong = |what: String| Err(malformed(node.offset, record.len(), what));
     // The number of children is known twice: from the CHILD's size and from the record.
     let count = node.count();
-    if usize::try_from(u32_at(record, 32)) != Ok(count) || u32_at(record, 36) != 0 {
-        return wrong("the number of children does not fit the record, or reserved bytes are not zero");
+    let (stated, reserved) = (u32_at(record, 32), u32_at(record, 36));
+    if usize::try_from(stated) != Ok(count) {
+        return wrong(format!("the node states {stated} children, and its size has room for {count}"));
     }
-    // The sums of the children must be those of the CHILD, so that offsets can be found without loading them.
+    if reserved != 0 {
+        return wrong(format!("the reserved bytes of a node are {reserved:#x} instead of 0"));
+    }
+    // The sums of the children must equal the sums in the CHILD, so that offsets can be found without loading
+    // them.
     let (mut bytes, mut tiles, mut residue) = (0_u64, 0_u64, Residue::ZERO);
     let list = &record[NODE_HEAD as usize..];
     let parsed = if node.height > 0 {
@@ -518,9 +560,14 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
         for entry in list.as_chunks::<{ NODE_CHILD as usize }>().0 {
             // Children lie before their node.
             let child = child_at(entry, node.offset)?;
-            // All leaves are equally deep; each step down lowers the height.
+            // All leaves are equally deep, so that the height of a child is one less.
             if child.height != node.height - 1 {
-                return wrong("a child has a wrong height, or an invalid residue or reserved byte");
+                return wrong(format!(
+                    "child {} has a height other than {}, a residue above 95 or a reserved byte that is not \
+                     0",
+                    children.len(),
+                    node.height - 1
+                ));
             }
             // Saturated sums of hostile numbers differ from the sums of the CHILD below 2^63.
             bytes = bytes.saturating_add(child.bytes);
@@ -536,18 +583,22 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
             // neighbours readable.
             let (word, first, place) = (u32_at(entry, 0), u32_at(entry, 4), u64_at(entry, 8));
             let len = word & 0x1f_ffff;
-            // Seven bits.
+            // The residue has seven bits.
             let tile_residue = u8::try_from(word >> 21 & 0x7f).ok().and_then(Residue::new);
             let kind = word >> 28;
-            // Length and residue enter the sums and must be valid now.
+            // Length and residue are part of the sums, so that they must be valid now.
             let (Some(tile_residue), true) = (tile_residue, (1..=TILE_BYTES).contains(&u64::from(len)))
             else {
-                return wrong("the length or the residue of a tile is invalid");
+                return wrong(format!(
+                    "tile {} has {len} bytes (1 to {TILE_BYTES} are allowed) and the residue {} (at most 95)",
+                    children.len(),
+                    word >> 21 & 0x7f
+                ));
             };
             let place = match kind_of(kind) {
                 Some(kind) => TilePlace::Span(kind, place, first),
                 None if kind == RECORD_CODE => TilePlace::Record(place),
-                None => return wrong("a tile's kind is not known"),
+                None => return wrong(format!("tile {} has the unknown kind {kind}", children.len())),
             };
             bytes += u64::from(len);
             tiles += 1;
@@ -557,9 +608,13 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
         }
         ParsedChildren::Tiles(children)
     };
-    // Otherwise an index or an offset would lead to the wrong tile.
+    // If the sums differed, an index or an offset would lead to the wrong tile.
     if (bytes, tiles, residue) != (node.bytes, node.tiles, node.residue) {
-        return wrong("the sums of the children differ from those in the node's entry");
+        return wrong(format!(
+            "the children have {bytes} bytes in {tiles} tiles and the residue {residue}, and the node's \
+             entry states {} bytes in {} tiles and the residue {}",
+            node.bytes, node.tiles, node.residue
+        ));
     }
     Ok(parsed)
 }
@@ -583,27 +638,35 @@ pub(super) fn tile_contents(len: u32, spans: &[Span], chaining_values: &[Digest]
 
 /// Reads a T record with a valid seal. Chaining values are required if `chained` is set, and forbidden otherwise.
 pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) -> Result<TileSpans> {
-    let wrong = |what: &str| Err(malformed(offset, record.len(), what));
+    let wrong = |what: String| Err(malformed(offset, record.len(), what));
     // The head: number of spans, tile length, and the flag for chaining values.
     let (count, word) = (u32_at(record, 32), u32_at(record, 36));
+    let stated = count;
     let Some(count) = usize::try_from(count).ok().filter(|count| (1..=MAX_SPANS).contains(count)) else {
-        return wrong("the number of spans is outside 1..=256");
+        return wrong(format!("{stated} spans are outside 1..={MAX_SPANS}"));
     };
     if word & 0x7fff_ffff != len {
-        return wrong("the length of the tile differs from that in its leaf");
+        return wrong(format!("the tile has {} bytes, and its leaf states {len}", word & 0x7fff_ffff));
     }
-    if (word >> 31 != 0) != chained || (count == 1 && !chained) {
+    if (word >> 31 != 0) != chained {
+        let (found, wanted) = (word >> 31, u32::from(chained));
+        return wrong(format!("the flag for chaining values is {found} instead of the container's {wanted}"));
+    }
+    if count == 1 && !chained {
         return wrong(
-            "the flag for chaining values is wrong, or a tile record without them has a single span",
+            "a tile record without chaining values has a single span, which belongs into the leaf".to_owned(),
         );
     }
     // The size follows from the head.
     let groups = if chained { to_u64(len as usize).div_ceil(to_u64(GROUP_SIZE)) } else { 0 };
     let size = to_u64(TILE_HEAD + SPAN_SIZE * count) + 32 * groups;
     if to_u64(record.len()) != size {
-        return wrong("spans and chaining values do not fill the record");
+        return wrong(format!(
+            "{count} spans and {groups} chaining values are {size} bytes, and the record has {}",
+            record.len()
+        ));
     }
-    // Each span by itself, and against the one before it.
+    // Check each span alone, and against the span before it.
     let (list, values) = record[TILE_HEAD..].split_at(SPAN_SIZE * count);
     let mut spans: Vec<Span> = Vec::with_capacity(count);
     let mut total = 0_u64;
@@ -612,23 +675,33 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
         let (start, kind) = (word & 0xf_ffff, kind_of(word >> 28));
         // Bits 20..28 are reserved.
         let Some(kind) = kind.filter(|_| word >> 20 & 0xff == 0) else {
-            return wrong("a span's kind is not known, or reserved bits are not zero");
+            return wrong(format!(
+                "span {} has an unknown kind or reserved bits that are not 0: {word:#x}",
+                spans.len()
+            ));
         };
-        // A start within a record has a meaning for encoded spans alone.
+        // A start within a record has a meaning only for encoded spans.
         if !(1..=TILE_BYTES).contains(&u64::from(span_len)) || (start != 0 && kind != SpanKind::Encoded) {
-            return wrong("the length or the start of a span is invalid");
+            return wrong(format!(
+                "span {} has {span_len} bytes from byte {start}: 1 to {TILE_BYTES} bytes are allowed, and a \
+                 start other than 0 only in an encoded record",
+                spans.len()
+            ));
         }
         let span = Span { kind, place, start, len: span_len };
         total += u64::from(span_len);
         // The form is canonical: spans that continue one another are a single span.
         if spans.last().is_some_and(|last| last.continues(&span)) {
-            return wrong("two adjacent spans are contiguous and must be a single span");
+            return wrong(format!(
+                "span {} continues the span before it: both must be a single span",
+                spans.len()
+            ));
         }
         spans.push(span);
     }
-    // Together they are the tile.
+    // The lengths of the spans must add up to the tile.
     if total != u64::from(len) {
-        return wrong("the lengths of the spans do not sum to that of the tile");
+        return wrong(format!("the spans have {total} bytes in total, and the tile has {len}"));
     }
     // Whether the values lead to the witness is checked by the caller, who has it.
     let values = values.as_chunks::<32>().0.to_vec();

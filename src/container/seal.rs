@@ -1,11 +1,11 @@
-//! Seals: the digests that records carry, and the identity of the file that they belong to.
+//! Seals: the digests that records carry, and the identity of the file to which they belong.
 
 use crate::base::error::{AtlasError, Result};
 use crate::hash::digest::Digest;
+use crate::hash::key::Key;
 use crate::tile::options::ProjectionType;
 use blake3::Hasher;
 use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
-use zeroize::Zeroizing;
 
 const SEAL_CONTEXT: &str = "atlas_manifold 1 container";
 const SEAL_KEY_CONTEXT: &str = "atlas_manifold 1 container key";
@@ -30,7 +30,7 @@ pub(super) struct Seals {
 #[derive(Clone)]
 enum Mode {
     Plain { seal: ContextKey, history: ContextKey },
-    Keyed { seal: Zeroizing<[u8; 32]>, history: Zeroizing<[u8; 32]> },
+    Keyed { seal: Key, history: Key },
 }
 
 impl Seals {
@@ -42,8 +42,8 @@ impl Seals {
                 history: hash_derive_key_context(HISTORY_CONTEXT),
             },
             Some(key) => Mode::Keyed {
-                seal: Zeroizing::new(blake3::derive_key(SEAL_KEY_CONTEXT, key)),
-                history: Zeroizing::new(blake3::derive_key(HISTORY_KEY_CONTEXT, key)),
+                seal: Key::derived(SEAL_KEY_CONTEXT, key),
+                history: Key::derived(HISTORY_KEY_CONTEXT, key),
             },
         };
         Seals { mode }
@@ -73,13 +73,13 @@ impl Seals {
         *hasher.finalize().as_bytes()
     }
 
-    /// Returns the digest of a history. It does not cover the salt, so that a compaction leaves it as it is.
+    /// Returns the digest of a history. It does not cover the salt, so that a compaction does not change it.
     pub(super) fn history(&self, ident: &Ident, parts: &[&[u8]]) -> Digest {
         let mut hasher = match &self.mode {
             Mode::Plain { history, .. } => Hasher::new_from_context_key(history),
             Mode::Keyed { history, .. } => Hasher::new_keyed(history),
         };
-        // The id alone: compaction renews the salt and keeps histories.
+        // Only the id enters the digest, because compaction renews the salt and keeps histories.
         hasher.update(&ident.id);
         for part in parts {
             hasher.update(part);
@@ -154,14 +154,15 @@ impl Ident {
         self.head[7] & flag != 0
     }
 
-    /// Returns true if version and kind are those that are known.
+    /// Returns true if version and kind are known.
     pub(super) fn is_known(&self) -> bool {
         self.head[..4] == Ident::new([0; 16], [0; 16], 0, ProjectionType::Linear, 0, 0).head[..4]
     }
 
     /// Refuses values that a header cannot have.
     pub(super) fn check(&self, keyed: bool) -> Result<()> {
-        // Under a right digest a wrong value was written as it is, and is FORMAT instead of damage.
+        // If the digest matches, a wrong value was written by a faulty program: FORMAT is reported, not
+        // damage.
         let [v0, v1, k0, k1, block, kind, classes, flags] = self.head;
         // A newer version may give the other fields another meaning.
         if !self.is_known() {
@@ -171,7 +172,7 @@ impl Ident {
             ))
             .at_range(8, 4));
         }
-        // Each field by itself.
+        // Check each field alone.
         let malformed = |what: String| Err(AtlasError::format(format!("header: {what}")).at_range(8, 8));
         if block > 4 {
             return malformed(format!("block code {block} is outside 0..=4"));
@@ -186,7 +187,7 @@ impl Ident {
         if flags & !(KEYED | STRICT | CHAINS) != 0 {
             return malformed(format!("flags {flags:#x}: only the bits 0 to 2 are defined"));
         }
-        // Combinations that cannot be.
+        // Check for impossible combinations.
         if flags & CHAINS != 0 && has_classes {
             return malformed("the flag for chaining values is set for R96".to_owned());
         }

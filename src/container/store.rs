@@ -34,7 +34,7 @@ pub(super) struct GenerationStore {
     /// Size of the base's address space.
     pub(super) base_size: u64,
     pub(super) base: Option<Source>,
-    /// The file, for runs that lie in it as they are.
+    /// The file, for runs that are stored in it without encoding.
     pub(super) payload: Source,
     pub(super) context: Arc<Context>,
     pub(super) cache: Arc<NodeCache>,
@@ -67,41 +67,56 @@ impl GenerationStore {
 
     /// Refuses a span that a record at offset `record` cannot name.
     pub(super) fn check_span(&self, span: &Span, record: u64) -> Result<()> {
-        let wrong = |what: &str| Err(malformed(record, 0, what));
-        // Each place is a claim of the file, and checked before anything is read there.
+        let wrong = |what: String| Err(malformed(record, 0, what));
+        let (start, place) = (self.file.start(), span.place);
+        // Each place is a claim of the file, which is checked before anything is read there.
         let end = span.place.checked_add(u64::from(span.len));
         let needed = match span.kind {
             SpanKind::Raw => {
-                // RAW bytes come before the record that names them ("Limits").
+                // RAW bytes must lie before the record that names them ("Limits").
                 if span.place < self.file.start() || end.is_none_or(|end| end > record) {
-                    return wrong("a span has bytes outside the part of the file before its record");
+                    return wrong(format!(
+                        "a span of {} bytes at byte {place} of the file must lie in {start}..{record}, \
+                         before the record that names it",
+                        span.len
+                    ));
                 }
                 0
             }
             SpanKind::Base => {
-                // BASE bytes lie in the base's address space, whatever base is attached.
+                // BASE bytes must lie in the base's address space, whatever base is attached.
                 if end.is_none_or(|end| end > self.base_size) {
-                    return wrong("a span has bytes outside the base");
+                    return wrong(format!(
+                        "a span of {} bytes at byte {place} of the base is outside the base's {} bytes",
+                        span.len, self.base_size
+                    ));
                 }
                 features::BASE
             }
             SpanKind::Encoded => {
-                // Algorithm and filters are looked at when the record is decoded.
+                // Algorithm and filters are checked when the record is decoded.
                 if !span.place.is_multiple_of(8) || span.place < self.file.start() || span.place >= record {
-                    return wrong("an encoded record is not before the record that names it");
+                    return wrong(format!(
+                        "a span names an encoded record at byte {place}: this must be a multiple of 8 in \
+                         {start}..{record}"
+                    ));
                 }
                 0
             }
             SpanKind::Zeros => {
                 if span.place != 0 {
-                    return wrong("a span of zeros has an offset");
+                    return wrong(format!("a span of zeros has the offset {place} instead of 0"));
                 }
                 0
             }
         };
-        // A reader decides by the feature bits alone whether it can read a generation.
+        // The generation must name the feature, because a reader decides by the feature bits alone if it can
+        // read a generation.
         if needed & !self.features != 0 {
-            return wrong("the record needs a feature that its generation does not name");
+            return wrong(format!(
+                "the record needs the feature bits {needed:#x}, and its generation names only {:#x}",
+                self.features
+            ));
         }
         Ok(())
     }
@@ -109,13 +124,13 @@ impl GenerationStore {
     /// Returns the source that has a span of the base, and the offset there. `None` if no base is attached,
     /// or it is too short.
     fn base_place(&self, place: u64, len: u32) -> Option<(Source, u64)> {
-        // A base that is not attached, or too short, is INCOMPLETE when the bytes are read.
+        // If the base is not attached or too short, reading the bytes fails with INCOMPLETE.
         let base = self.base.as_ref()?;
         let end = place.checked_add(u64::from(len))?;
         (end <= base.size()).then(|| (base.clone(), place))
     }
 
-    /// Returns a tile of the leaf at `leaf`. A fault of its place is reported when it is read.
+    /// Returns a tile of the leaf at `leaf`. A fault in its place is reported when the tile is read.
     fn tile(self: &Arc<Self>, leaf: u64, raw: &RawTile) -> Result<Arc<Tile>> {
         let entry = &raw.entry;
         // A tile that lies in one place is read from there directly, without the store.
@@ -123,7 +138,7 @@ impl GenerationStore {
             TilePlace::Span(kind, place, _) if self.one_span(leaf, raw).is_ok() => match kind {
                 SpanKind::Raw => Some((self.payload.clone(), place)),
                 SpanKind::Base => self.base_place(place, entry.len),
-                // Their bytes exist nowhere as they are, so that the store makes them.
+                // Encoded bytes and zeros exist nowhere in plain form, so that the store makes them.
                 SpanKind::Encoded | SpanKind::Zeros => None,
             },
             _ => None,
@@ -153,7 +168,7 @@ impl GenerationStore {
 
     /// Loads a node's children. Used by the tree and by the search for damage.
     pub(super) fn parse(&self, node: &NodeRef) -> Result<ParsedChildren> {
-        // Claims of the parent that need no read.
+        // Check the claims of the parent that need no read.
         records::check_child(&self.file.ident, node)?;
         let kind = RecordKind::of_node(node.height);
         let Some(record) = self.file.sealed(kind, node.offset, node.size..=node.size)? else {
@@ -172,7 +187,7 @@ impl GenerationStore {
                 })
                 .collect(),
         };
-        // The fold of the children must be the digest that the parent has.
+        // The fold of the children must equal the digest in the parent.
         if !same(&fold(digests, items).1, &node.top) {
             return Err(AtlasError::witness(format!(
                 "{}: the node at byte {} differs from its digest in the parent node",
@@ -184,7 +199,7 @@ impl GenerationStore {
         Ok(parsed)
     }
 
-    /// Returns the bytes that an encoded record decodes to.
+    /// Returns the decoded bytes of an encoded record.
     pub(super) fn decoded(&self, place: u64, record: u64) -> Result<Buffer> {
         encoded::read(&self.file, self.features, place, record)
     }
@@ -238,7 +253,7 @@ impl Store for GenerationStore {
                 record: tile.leaf,
             });
         };
-        // Place and size of the record, before it is trusted.
+        // Check the place and size of the record before it is used.
         if raw.first != 0 {
             return Err(malformed(
                 tile.leaf,
@@ -247,21 +262,41 @@ impl Store for GenerationStore {
             ));
         }
         if !place.is_multiple_of(8) || place < self.file.start() {
-            return Err(malformed(tile.leaf, 0, "a tile record at an impossible offset"));
+            return Err(malformed(
+                tile.leaf,
+                0,
+                format!(
+                    "a tile record at byte {place}, which must be a multiple of 8 from byte {} on",
+                    self.file.start()
+                ),
+            ));
         }
         let Some(record) = self.file.sealed(RecordKind::Tile, place, 56..=MAX_TILE_RECORD)? else {
             return Err(damaged(&self.file, RecordKind::Tile, place, 56));
         };
         if place + to_u64(record.bytes.len()) > tile.leaf {
-            return Err(malformed(tile.leaf, 0, "a tile record does not end before its leaf"));
+            return Err(malformed(
+                tile.leaf,
+                0,
+                format!("the tile record at byte {place} does not end before the leaf that names it"),
+            ));
         }
-        // Spans and chaining values, as far as the record alone determines them.
+        // Read the spans and chaining values, with the checks that need only the record.
         let chained = self.is_chained(raw.entry.len);
         let spans = records::parse_tile(place, raw.entry.len, chained, &record.bytes)?;
         if chained && features::CHAINS & !self.features != 0 {
-            return Err(malformed(place, 0, "the record needs a feature that its generation does not name"));
+            return Err(malformed(
+                place,
+                0,
+                format!(
+                    "the record has chaining values and needs the feature bit {:#x}, and its generation \
+                     names only {:#x}",
+                    features::CHAINS,
+                    self.features
+                ),
+            ));
         }
-        // Each span against the limits of file and base.
+        // Check each span against the limits of file and base.
         for span in &spans.spans {
             self.check_span(span, place)?;
         }
@@ -288,7 +323,7 @@ impl Store for GenerationStore {
             if out.is_empty() {
                 break;
             }
-            // Spans before the start of the read.
+            // Skip spans before the start of the read.
             if skip >= span.len {
                 skip -= span.len;
                 continue;
@@ -306,7 +341,7 @@ impl Store for GenerationStore {
                         Entry::Occupied(known) => known.into_mut(),
                         Entry::Vacant(place) => {
                             let bytes = self.decoded(span.place, spans.record)?;
-                            // The bound of the format on memory for one tile ("Limits").
+                            // The format bounds the memory for one tile ("Limits").
                             total += to_u64(bytes.len());
                             if total > MAX_DECODED {
                                 let what = "encoded records of one tile decode to more than 8 MiB";
@@ -315,14 +350,19 @@ impl Store for GenerationStore {
                             place.insert(bytes)
                         }
                     };
-                    // The whole span must be there, also if less of it is read.
+                    // The record must contain the whole span, even if only a part of it is read.
                     let first = to_usize(u64::from(span.start));
                     let whole = bytes.get(first..first + to_usize(u64::from(span.len)));
                     let Some(whole) = whole else {
                         return Err(malformed(
                             span.place,
                             0,
-                            "the record decodes to fewer bytes than a tile uses of it",
+                            format!(
+                                "the record decodes to {} bytes, and a tile uses {} bytes from byte {first} \
+                                 on",
+                                bytes.len(),
+                                span.len
+                            ),
                         ));
                     };
                     let skip = to_usize(u64::from(skip));
@@ -332,7 +372,7 @@ impl Store for GenerationStore {
             // Only the first span that is read begins in its middle.
             skip = 0;
         }
-        // The spans add up to the tile, so that a longer read is a defect of the caller.
+        // The spans add up to the tile, so that bytes which are missing here mean a defect of the caller.
         if out.is_empty() {
             Ok(())
         } else {
@@ -358,7 +398,7 @@ impl GenerationStore {
                 self.file.path.display()
             )));
         };
-        // A base that became shorter cannot give the bytes, which is no proof of damage.
+        // If the base became shorter, the bytes cannot be read, but that does not prove damage.
         if offset.checked_add(len).is_none_or(|end| end > base.size()) {
             return Err(AtlasError::incomplete(format!(
                 "{}: the base ends at {}, before the requested {len} bytes at offset {offset}",

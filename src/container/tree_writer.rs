@@ -1,4 +1,5 @@
-//! Writing a tree as records: stored parts stay in their place, the rest is laid out in the body of a batch.
+//! Writing a tree as records: stored parts keep their places, and all other parts are laid out in the body of
+//! a batch.
 
 use super::body::{Body, Laid, LeafLayout, Placed, PlacedTile};
 use super::encoded::Encoder;
@@ -40,12 +41,13 @@ impl<'f> Chain<'f> {
 
     /// Returns the size of the base of a commit. `None` if the commit is not in the chain.
     pub(super) fn base_size(&self, id: &CommitId) -> Option<u64> {
-        // A tree names few commits many times, so that each is looked for once.
+        // A tree names few commits many times, so that each commit is searched once.
         let key = (id.generation, id.offset, id.seal);
         if let Some(known) = self.known.borrow().get(&key) {
             return *known;
         }
-        // A chain that is damaged on the way to the commit does not have it: then the bytes are written.
+        // If the chain is damaged before the commit is reached, the commit counts as missing, and the bytes
+        // are written.
         let found = log::find(self.file, self.tip, id.generation).ok();
         let found = found.filter(|commit| commit.offset == id.offset && same(&commit.seal, &id.seal));
         let base_size = found.map(|commit| commit.base_size);
@@ -63,9 +65,10 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Remembers the places of all that was written with the commit `id`, whose batch ends at `end`.
+    /// Remembers the places of all parts that were written with the commit `id`, whose batch ends at `end`.
     pub(super) fn remember(self, id: &Arc<CommitId>, end: u64) {
-        // Only now: a place in a batch that failed would lead into bytes that were cut off.
+        // The places are remembered only now, because a place in a failed batch would lead to bytes that were
+        // cut off.
         for (node, place) in self.nodes {
             node.set_written(Written { commit: Arc::clone(id), node: NodeRef { limit: end, ..place } });
         }
@@ -82,9 +85,9 @@ impl Places {
 enum Part {
     /// Bytes that are in the file or in the base already.
     There(Span),
-    /// A run of one piece.
+    /// A run of bytes of one extent.
     Run(Arc<Extent>, Range<usize>),
-    /// The whole tile, put together.
+    /// The whole tile, assembled from its pieces.
     Whole,
 }
 
@@ -97,7 +100,7 @@ pub(super) struct TreeWriter<'w, 'f> {
     pub(super) encoder: Option<&'w mut Encoder>,
     pub(super) body: Body<'f>,
     pub(super) places: Places,
-    /// Size of the largest base among the generations that parts were taken over from.
+    /// Size of the largest base among the generations from which parts were taken over.
     pub(super) base_size: u64,
     pub(super) keeps_chains: bool,
     scratch: Option<Buffer>,
@@ -145,7 +148,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         {
             return Ok(written.node);
         }
-        // Otherwise its children are laid out first.
+        // Otherwise the children of the node are laid out first.
         let children = node.children()?;
         let place = match &*children {
             Children::Tiles(tiles) => self.leaf(tiles, reader)?,
@@ -166,7 +169,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
 
     fn leaf(&mut self, tiles: &[Arc<Tile>], reader: &mut CheckedReader<'_>) -> Laid<NodeRef> {
         let mut layout = LeafLayout::default();
-        // Payload first, in the order of the tiles; records and leaf follow it.
+        // The payload comes first, in the order of the tiles, then the records of the tiles and the leaf.
         for tile in tiles {
             let placed = self.tile(tile, reader)?;
             layout.push(placed);
@@ -212,7 +215,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         Ok(placed(Placed::Now(spans, chaining_values)))
     }
 
-    /// Returns the stored parts of a tile, and those to be written.
+    /// Returns the stored parts of a tile, and the parts to be written.
     fn parts(&mut self, tile: &Arc<Tile>) -> Result<Vec<Part>> {
         let mut parts = Vec::new();
         for piece in tile.pieces() {
@@ -230,7 +233,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
     fn parts_of_piece(&mut self, piece: &Piece, parts: &mut Vec<Part>) -> Result<()> {
         let extent = piece.extent();
         let range = piece.start()..piece.start() + piece.len();
-        // Within a tile, whose length is 32 bits.
+        // The offsets lie within a tile, whose length has 32 bits.
         let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         let (start, end) = (number(range.start), number(range.end));
         // An extent of a stored tile takes over the spans.
@@ -259,13 +262,13 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         }
         // Parts that earlier commits wrote are referred to; the gaps between them are new runs.
         let mut runs = extent.written(&(start..end));
-        // Runs of other files, or of generations that are gone, cannot be referred to.
+        // Runs of other files, or of generations that were dropped, cannot be referred to.
         runs.retain(|run| self.has(&run.commit));
         runs.sort_by_key(|run| run.start);
         let mut at = start;
         for run in runs {
             let (from, to) = (at.max(run.start), end.min(run.start + run.span.len));
-            // Runs may overlap, since the same bytes may have been written twice.
+            // Runs may overlap, because the same bytes may have been written twice.
             if from >= to {
                 continue;
             }
@@ -275,14 +278,14 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
             push_span(parts, run.span.part(&(from - run.start..to - run.start)));
             at = to;
         }
-        // The rest after the last known run is new.
+        // The bytes after the last known run are new.
         if at < end {
             parts.push(Part::Run(Arc::clone(extent), to_usize(at.into())..to_usize(end.into())));
         }
         Ok(())
     }
 
-    /// Returns the number of bytes that the encoded records of a tile of several parts decode to.
+    /// Returns the number of bytes to which the encoded records of a tile of several parts decode.
     fn decoded(&self, parts: &[Part]) -> Result<u64> {
         let mut places: Vec<u64> = Vec::new();
         for part in parts {
@@ -310,7 +313,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         parts: &[Part],
         reader: &mut CheckedReader<'_>,
     ) -> Laid<Vec<Span>> {
-        // The buffer leaves `self`, so that the methods below can be called while it is borrowed.
+        // The buffer is taken out of `self`, so that the methods below can be called while it is borrowed.
         let mut scratch = self.scratch.take();
         let buffer = Buffer::or_new(&mut scratch, TILE_SIZE)?;
         // A tile of zeros needs no payload.
@@ -336,7 +339,8 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
                     self.places.runs.push((Arc::clone(extent), start, span));
                     Span::push(&mut spans, span);
                 }
-                // A tile that is written whole has no run to remember: its own place is remembered.
+                // For a tile that is written as a whole, the place of the tile is remembered instead of a
+                // run.
                 Part::Whole => {
                     let bytes = &mut buffer[..tile.len()];
                     assemble(tile, bytes, reader)?;
@@ -349,7 +353,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         Ok(spans)
     }
 
-    /// Lays out one run, encoded if that is shorter.
+    /// Lays out one run, encoded if the encoded form is shorter.
     fn run(&mut self, bytes: &[u8]) -> Laid<Span> {
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         if let Some(encoder) = self.encoder.as_deref_mut()
@@ -374,7 +378,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
 
     fn chaining_values(&mut self, tile: &Arc<Tile>, reader: &mut CheckedReader<'_>) -> Result<Vec<Digest>> {
         let groups = tile.len().div_ceil(GROUP_SIZE);
-        // Values in memory were proved when they were made.
+        // Chaining values in memory were verified when they were made.
         if let Some(outboard) = tile.outboard() {
             return Ok((0..groups).map(|group| outboard.group(group)).collect());
         }
@@ -385,7 +389,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         self.scratch = scratch;
         // The bytes were read again for the values, so that the source may have changed since the projection.
         if tile.witness().is_none_or(|known| !same(known, &witness)) {
-            // An edited tile has bytes of several places.
+            // An edited tile has bytes from several places, so that the error names only the source.
             let what = match tile.whole() {
                 Some(extent) => extent.to_string(),
                 None => format!("an edited tile of {}", tile.source_name()),
@@ -398,7 +402,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
 
 fn push_span(parts: &mut Vec<Part>, span: Span) {
     match parts.last_mut() {
-        // The number of parts counts neighbours that continue one another once.
+        // Neighbours that continue one another count as one part.
         Some(Part::There(last)) if last.continues(&span) => last.len += span.len,
         _ => parts.push(Part::There(span)),
     }

@@ -54,7 +54,7 @@ impl<'a> Operation<'a> {
 
     /// Runs on the calling thread and on threads of `pool`, together at most as many as the pool has, and
     /// on no other. Work too small for a second thread runs on the calling thread, because waking another
-    /// one would take longer. [`ParallelStrategy::Pool`](crate::ParallelStrategy::Pool) excludes the
+    /// thread would take longer. [`ParallelStrategy::Pool`](crate::ParallelStrategy::Pool) excludes the
     /// calling thread.
     #[must_use]
     pub fn with_pool(mut self, pool: &'a Pool) -> Self {
@@ -63,7 +63,7 @@ impl<'a> Operation<'a> {
     }
 
     /// Runs on a rayon pool of the caller, as on a pool of [`with_pool`](Self::with_pool). rayon does not notice a
-    /// fork: in the child a rayon pool from before it hangs, while a [`Pool`] is refused.
+    /// fork: in the child, a rayon pool from before the fork hangs, while a [`Pool`] is refused.
     #[cfg(feature = "parallel")]
     #[must_use]
     pub fn with_rayon_pool(mut self, pool: &'a rayon::ThreadPool) -> Self {
@@ -71,7 +71,8 @@ impl<'a> Operation<'a> {
         self
     }
 
-    /// Reports progress, in order and on the calling thread. `false` cancels; it is then not called again.
+    /// Reports progress, in order and on the calling thread. `false` cancels, and the callback is then not
+    /// called again.
     #[must_use]
     pub fn with_progress(mut self, progress: &'a mut ProgressFn<'a>) -> Self {
         self.progress = Some(progress);
@@ -120,7 +121,8 @@ impl<'a> Operation<'a> {
     }
 
     /// Returns the workers that a step of `tasks` tasks may use, each with `per_worker` bytes of buffers, besides
-    /// `fixed` bytes for the result. At least one; otherwise fails with LIMIT.
+    /// `fixed` bytes for the result. The result is at least 1; if the memory limit does not allow one worker,
+    /// fails with LIMIT.
     pub(crate) fn workers(&self, tasks: u64, per_worker: u64, fixed: u64) -> Result<Workers<'a>> {
         let threads = if tasks <= 1 { 1 } else { self.threads() };
         let wanted = usize::try_from(tasks).unwrap_or(usize::MAX).clamp(1, threads);
@@ -132,7 +134,7 @@ impl<'a> Operation<'a> {
                 "memory_limit {limit} is less than the {least} bytes that one worker and the result need"
             )));
         }
-        // With one, as many workers as the rest of the limit pays for.
+        // With a limit, as many workers as fit the memory that the limit leaves.
         let affordable = (limit - fixed).checked_div(per_worker).unwrap_or(u64::MAX);
         let workers = wanted.min(usize::try_from(affordable).unwrap_or(usize::MAX)).max(1);
         // Cached buffers of earlier calls count as memory too, even if they are not needed now.
@@ -169,15 +171,15 @@ impl<'a> Operation<'a> {
         result
     }
 
-    /// Returns a tracker for work that precedes the counted one. Its totals are those of [`before`](Self::before),
-    /// or else `bytes` and `chunks`.
+    /// Returns a tracker for work that precedes the counted work. Its totals are those of
+    /// [`before`](Self::before), or else `bytes` and `chunks`.
     pub(crate) fn tracker_before(&mut self, bytes: u64, chunks: u64) -> Tracker<'_, 'a> {
-        // Announced totals without bytes say nothing, and the work counts by itself.
+        // Announced totals of 0 bytes mean nothing, and the work is counted with its own totals.
         let (bytes, chunks) = self.announced.filter(|announced| announced.0 > 0).unwrap_or((bytes, chunks));
         self.tracker(bytes, chunks)
     }
 
-    /// Continues from `progress`, whose end may have been reported.
+    /// Continues from `progress`. `finished` says that its end was reported already.
     pub(crate) fn resume(&mut self, progress: Progress, finished: bool) -> Tracker<'_, 'a> {
         Tracker::new(self.progress.as_mut(), progress, finished)
     }

@@ -29,7 +29,7 @@ pub(crate) struct Tracker<'t, 'a> {
 }
 
 impl<'t, 'a> Tracker<'t, 'a> {
-    /// Continues from `progress`, whose end may have been reported.
+    /// Continues from `progress`. `finished` says that its end was reported already.
     pub(super) fn new(
         callback: Option<&'t mut &'a mut ProgressFn<'a>>,
         progress: Progress,

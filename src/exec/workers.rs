@@ -1,4 +1,5 @@
-//! Workers of one step of a call: where they run, how many they are, and how far they run ahead of its results.
+//! Workers of one step of a call: their executor, their number, and their distance from the delivered
+//! results.
 
 #![forbid(unsafe_code)]
 
@@ -33,14 +34,14 @@ impl<'a> Workers<'a> {
         Workers { count: self.count.min(count).max(1), ..self }
     }
 
-    /// Starts no task that is this far ahead of the next result to deliver. This bounds the results that wait
-    /// while a callback sleeps.
+    /// Starts no task that is `window` tasks or more ahead of the next result to deliver. This bounds the
+    /// results that wait while a callback sleeps.
     #[must_use]
     pub(crate) fn within(self, window: u64) -> Self {
         Workers { order: Order { window: Some(window), ..self.order }, ..self }
     }
 
-    /// Lets every worker be this number of tasks ahead of the results, as [`within`](Self::within).
+    /// Allows `tasks` tasks per worker ahead of the next result, as [`within`](Self::within) does.
     #[must_use]
     pub(crate) fn ahead(self, tasks: u64) -> Self {
         self.within(tasks.saturating_mul(to_u64(self.count)))

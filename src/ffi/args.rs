@@ -26,7 +26,7 @@ pub(super) fn item_is_null(name: &str, index: usize) -> AtlasError {
 ///
 /// The same as [`pointee`].
 pub(super) unsafe fn handle<'a, T: Send + Sync>(pointer: *const T, name: &str) -> Result<&'a T> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     unsafe { pointee(pointer, name) }
 }
 
@@ -36,7 +36,7 @@ pub(super) unsafe fn handle<'a, T: Send + Sync>(pointer: *const T, name: &str) -
 ///
 /// `pointer` is NULL or a live object that is not changed through other pointers for `'a`.
 pub(super) unsafe fn pointee<'a, T>(pointer: *const T, name: &str) -> Result<&'a T> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     unsafe { pointer.as_ref() }.ok_or_else(|| is_null(name))
 }
 
@@ -46,7 +46,7 @@ pub(super) unsafe fn pointee<'a, T>(pointer: *const T, name: &str) -> Result<&'a
 ///
 /// `data` is readable for `size` bytes for `'a`, or NULL.
 pub(super) unsafe fn bytes_in<'a>(data: *const c_void, size: usize, name: &str) -> Result<&'a [u8]> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     unsafe { items_in(data.cast(), size, name) }
 }
 
@@ -60,7 +60,7 @@ pub(super) unsafe fn items_in<'a, T>(data: *const T, count: usize, name: &str) -
         return Ok(&[]);
     }
     check_extent(data.is_null(), count, size_of::<T>(), name)?;
-    // SAFETY: not NULL, `count` values by the caller's promise, less than isize::MAX bytes.
+    // SAFETY: `data` is not NULL, and has `count` values by the caller's promise, less than isize::MAX bytes.
     Ok(unsafe { std::slice::from_raw_parts(data, count) })
 }
 
@@ -74,7 +74,7 @@ pub(super) unsafe fn bytes_out<'a>(data: *mut c_void, size: usize, name: &str) -
         return Ok(OutBytes::new(&mut []));
     }
     check_extent(data.is_null(), size, 1, name)?;
-    // SAFETY: not NULL, writable for `size` bytes by the caller's promise, at most isize::MAX.
+    // SAFETY: `data` is not NULL, and by the caller's promise writable for `size` bytes, at most isize::MAX.
     Ok(unsafe { OutBytes::from_raw(data.cast(), size) })
 }
 
@@ -95,7 +95,7 @@ impl<T: Send + Sync> OutHandle<T> {
 ///
 /// The same as [`out`].
 pub(super) unsafe fn out_handle<T>(out: *mut *mut T) -> Result<OutHandle<T>> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     unsafe { self::out(out, std::ptr::null_mut(), "out") }.map(OutHandle)
 }
 
@@ -110,20 +110,20 @@ impl<T: Send + Sync> OutHandles<T> {
     ///
     /// # Safety
     ///
-    /// `out` is NULL, or writable for `count` pointers for as long as this lives.
+    /// `out` is NULL, or writable for `count` pointers for as long as the result lives.
     pub(super) unsafe fn new(out: *mut *mut T, count: usize) -> Result<Self> {
         if count > 0 {
-            // The list must fit the address space before any place of it is computed.
+            // The list must be known to fit the address space before the address of an element is computed.
             check_extent(out.is_null(), count, size_of::<*mut T>(), "out")?;
         }
         for index in 0..count {
-            // SAFETY: writable, as the caller promises.
+            // SAFETY: the caller promises that the pointer is writable.
             unsafe { out.add(index).write(std::ptr::null_mut()) };
         }
         Ok(OutHandles { start: out, count })
     }
 
-    /// Passes the values to C, one handle for each, or none.
+    /// Passes the values to C, one handle for each. If one fails, none is passed.
     pub(super) fn fill(self, values: impl IntoIterator<Item = T>) -> Result<()> {
         for (index, value) in values.into_iter().take(self.count).enumerate() {
             match into_handle(value) {
@@ -131,7 +131,8 @@ impl<T: Send + Sync> OutHandles<T> {
                 Ok(handle) => unsafe { self.start.add(index).write(handle) },
                 Err(error) => {
                     for before in 0..index {
-                        // SAFETY: as above; a handle that was written above, which nobody else has.
+                        // SAFETY: as above. The handle was written in this loop, and the caller has not
+                        // received it yet.
                         unsafe {
                             let place = self.start.add(before);
                             drop_handle(place.replace(std::ptr::null_mut()));
@@ -156,18 +157,18 @@ pub(super) unsafe fn fill_list<T, V: Into<T>>(
     name: &str,
     values: impl FnOnce() -> Result<Vec<V>>,
 ) -> Result<()> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let capacity = *unsafe { pointee(count, "count") }?;
     // SAFETY: as above, for writing.
     let count = unsafe { out(count, 0, "count") }?;
     if capacity > 0 {
         check_extent(list.is_null(), capacity, size_of::<T>(), name)?;
     }
-    // The list is checked first, because the call may be long.
+    // The caller's list is checked before the values are computed, because that may take long.
     let values = values()?;
     count.set(values.len());
     for (index, value) in values.into_iter().take(capacity).enumerate() {
-        // SAFETY: `index` is less than the capacity, and there is room for that by the caller's promise.
+        // SAFETY: `index` is less than the capacity, for which the caller promises room.
         unsafe { list.add(index).write(value.into()) };
     }
     Ok(())
@@ -229,7 +230,7 @@ impl<T> OptionalOut<T> {
 ///
 /// The same as [`out`].
 pub(super) unsafe fn optional_out<T>(out: *mut T, empty: T) -> OptionalOut<T> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     OptionalOut(unsafe { self::out(out, empty, "") }.ok())
 }
 
@@ -240,7 +241,7 @@ pub(super) unsafe fn optional_out<T>(out: *mut T, empty: T) -> OptionalOut<T> {
 ///
 /// `pointer` is NULL or readable for 32 bytes that stay unchanged for `'a`.
 pub(super) unsafe fn optional_32<'a>(pointer: *const u8) -> Option<&'a [u8; 32]> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     unsafe { pointer.cast::<[u8; 32]>().as_ref() }
 }
 
@@ -250,7 +251,7 @@ pub(super) unsafe fn optional_32<'a>(pointer: *const u8) -> Option<&'a [u8; 32]>
 ///
 /// `pointer` is NULL or readable for 16 bytes that stay unchanged for `'a`.
 pub(super) unsafe fn optional_16<'a>(pointer: *const u8) -> Option<&'a [u8; 16]> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     unsafe { pointer.cast::<[u8; 16]>().as_ref() }
 }
 
@@ -271,7 +272,7 @@ pub(super) unsafe fn path(path: *const c_char, name: &str) -> Result<PathBuf> {
     if path.is_null() {
         return Err(is_null(name));
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let bytes = unsafe { CStr::from_ptr(path) }.to_bytes();
     if bytes.is_empty() {
         return Err(AtlasError::invalid_argument(format!("{name} is empty")));
@@ -307,12 +308,12 @@ fn into_handle<T: Send + Sync>(value: T) -> Result<*mut T> {
 /// `handle` is NULL or came from [`into_handle`] and is not used again.
 pub(super) unsafe fn drop_handle<T>(handle: *mut T) {
     if !handle.is_null() {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller meets this function's requirements.
         super::boundary::infallible((), || drop(unsafe { Box::from_raw(handle) }));
     }
 }
 
-/// Returns the error for an unknown value of a C enumeration, with its `known` values.
+/// Returns the error for an unknown value of a C enumeration. The text lists the `known` values.
 #[cold]
 pub(super) fn unknown(name: &str, value: u32, known: &[(&str, u32)]) -> AtlasError {
     let mut text = format!("{value} is not a known {name}: there are ");
@@ -323,9 +324,8 @@ pub(super) fn unknown(name: &str, value: u32, known: &[(&str, u32)]) -> AtlasErr
     AtlasError::invalid_argument(text)
 }
 
-/// Converts a number of C: evaluates the arm of the enumerator that has it. Any other number fails
-/// with INVALID_ARGUMENT and a list of the known numbers, so that it never becomes a Rust
-/// enumeration unchecked.
+/// Converts a number of C: evaluates the arm of the enumerator with this number. Any other number fails with
+/// INVALID_ARGUMENT and a list of the known numbers, so that it never becomes a Rust enumeration unchecked.
 macro_rules! c_enum {
     ($number:expr, $name:literal, $enumeration:ident { $($value:ident => $result:expr),+ $(,)? }) => {
         match $number {

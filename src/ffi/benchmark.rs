@@ -1,7 +1,7 @@
 //! Benchmark: the speed of the library on this machine.
 //!
-//! The suite measures each part of the library on data that it makes itself, beside memcpy and
-//! BLAKE3, which bound it.
+//! The suite generates its own data. It measures each part of the library, and beside it memcpy and BLAKE3,
+//! which bound the speed of the parts.
 //!
 //! ```c
 //! static atlas_status print_speed(void) {
@@ -34,18 +34,18 @@ use std::ffi::c_char;
 pub struct atlas_benchmark_config {
     /// sizeof(atlas_benchmark_config).
     pub struct_size: u32,
-    /// Iterations of a case before the measured ones. Default 3.
+    /// Iterations of a case before the measured iterations. Default 3.
     pub warmup_iterations: u32,
     /// Measured iterations of a case, at least 1. Default 10.
     pub iterations: u32,
-    /// Seconds for the iterations of one case, finite and greater than 0. Default 5. After this
-    /// time no iteration begins, except the first measured one; warm-up gets half of it. A running
+    /// Seconds for the iterations of one case, finite and greater than 0. Default 5. After this time no
+    /// iteration begins, except the first measured iteration; warm-up gets half of this time. A running
     /// iteration is not interrupted, and the preparation of the case does not count.
     pub max_seconds: f64,
     /// Sizes of the domains in bytes, each greater than 0. NULL means 1, 16 and 64 MiB. Borrowed
     /// for the call.
     pub data_sizes: *const u64,
-    /// Number of sizes at data_sizes, at least 1. 0 if that is NULL.
+    /// Number of sizes at data_sizes, at least 1. 0 if data_sizes is NULL.
     pub data_size_count: usize,
 }
 
@@ -69,7 +69,7 @@ sized_struct!(
 /// 64 MiB.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_benchmark_config_init(config: *mut atlas_benchmark_config) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(config) };
 }
 
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn atlas_benchmark_config_init(config: *mut atlas_benchmar
 ///
 /// `config` is NULL or a struct that meets the header's terms.
 unsafe fn config_in(config: *const atlas_benchmark_config) -> Result<BenchmarkConfig> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let config = unsafe { read_struct(config) }?;
     let mut taken = BenchmarkConfig {
         warmup_iterations: config.warmup_iterations,
@@ -89,7 +89,7 @@ unsafe fn config_in(config: *const atlas_benchmark_config) -> Result<BenchmarkCo
     };
     // No list means the default sizes; an empty list is passed on, and refused by the core.
     if !config.data_sizes.is_null() || config.data_size_count > 0 {
-        // SAFETY: as the caller promises: so many numbers.
+        // SAFETY: the caller promises so many numbers.
         let sizes = unsafe { items_in(config.data_sizes, config.data_size_count, "data_sizes") }?;
         taken.data_sizes = crate::base::buffer::try_vec(sizes.len())?;
         taken.data_sizes.extend_from_slice(sizes);
@@ -162,20 +162,21 @@ sized_struct!(
     ]
 );
 
-/// Measures the library on this machine, case by case for each size, on data that it makes itself.
+/// Measures the library on this machine, case by case for each size, on data that the call generates.
 ///
-/// Cases: "memcpy" and "BLAKE3" (bounds of the others), projections, streaming, verification,
-/// single and many shards, reconstruction, transformation, updates, compression. Cases that are not
-/// built in are left out. `config` and `operation` may be NULL. `*out` is owned by the caller:
-/// atlas_benchmark_report_destroy(). Callable from any thread, but concurrent work slows it down.
+/// Cases: "memcpy" and "BLAKE3" (bounds of the other cases), projections, streaming, verification, single and
+/// many shards, reconstruction, transformation, updates, compression. Cases that are not built in are left
+/// out. `config` and `operation` may be NULL. `*out` is owned by the caller:
+/// atlas_benchmark_report_destroy(). Callable from any thread, but concurrent work slows the measured cases
+/// down.
 ///
 /// A case of one size takes max_seconds, plus the time of its preparation (the domain projected,
 /// split into shards, compressed), of one warm-up and of one iteration, which are never
 /// interrupted. Progress is reported before a case is prepared, after each iteration and after the
 /// case, and counts cases as chunks; false cancels after the present preparation or iteration.
 ///
-/// Uses memory of five times the largest size, 64 KiB for each MiB of it and 6 MiB. Fails with
-/// INVALID_ARGUMENT, LIMIT (memory_limit is less than that), OUT_OF_MEMORY, CANCELLED, STATE (pool
+/// Needs memory for five times the largest size, plus 64 KiB per MiB of that size, plus 6 MiB. Fails with
+/// INVALID_ARGUMENT, LIMIT (memory_limit is less than this memory), OUT_OF_MEMORY, CANCELLED, STATE (pool
 /// from before a fork) or UNSUPPORTED (not built in); the index is that of the size.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_benchmark_run(
@@ -184,12 +185,12 @@ pub unsafe extern "C" fn atlas_benchmark_run(
     out: *mut *mut atlas_benchmark_report,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         available()?;
-        // SAFETY: as the header asks: a struct of its struct_size.
+        // SAFETY: the header requires a struct of its struct_size.
         let config = unsafe { config_in(config) }?;
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let report = unsafe { with_operation(operation, |operation| run(&config, operation)) }?;
         out.fill(atlas_benchmark_report { report })
     })
@@ -199,7 +200,7 @@ pub unsafe extern "C" fn atlas_benchmark_run(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_benchmark_report_count(report: *const atlas_benchmark_report) -> usize {
     infallible(0, || {
-        // SAFETY: as the header asks: NULL or a live report.
+        // SAFETY: the header requires NULL or a live report.
         unsafe { report.as_ref() }.map_or(0, |report| report.report.results().len())
     })
 }
@@ -216,10 +217,10 @@ pub unsafe extern "C" fn atlas_benchmark_report_get(
     result: *mut atlas_benchmark_result,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a struct of its struct_size.
+        // SAFETY: the header requires a struct of its struct_size.
         let out = unsafe { OutStruct::new(result, "result") }?;
         available()?;
-        // SAFETY: as the header asks: a live report.
+        // SAFETY: the header requires a live report.
         let results = unsafe { handle(report, "report") }?.report.results();
         let Some(result) = results.get(index) else {
             let count = results.len();
@@ -255,7 +256,7 @@ pub enum atlas_report_format {
     ATLAS_REPORT_CSV = 2,
 }
 
-/// Writes all results, each with the fraction of its bound that it reaches.
+/// Writes all results, each with its speed as a fraction of the speed of its bound, such as memcpy or BLAKE3.
 ///
 /// `format` is an atlas_report_format. `*out` is owned by the caller: atlas_buffer_free(); it has
 /// no terminating NUL byte. Callable from any thread. Fails with INVALID_ARGUMENT or UNSUPPORTED
@@ -267,10 +268,10 @@ pub unsafe extern "C" fn atlas_benchmark_report_format(
     out: *mut atlas_buffer,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a writable struct.
+        // SAFETY: the header requires a writable struct.
         let out = unsafe { self::out(out, atlas_buffer::EMPTY, "out") }?;
         available()?;
-        // SAFETY: as the header asks: a live report.
+        // SAFETY: the header requires a live report.
         let report = &unsafe { handle(report, "report") }?.report;
         let text = c_enum!(format, "report format", atlas_report_format {
             ATLAS_REPORT_TEXT => report.to_text(),
@@ -285,6 +286,6 @@ pub unsafe extern "C" fn atlas_benchmark_report_format(
 /// Frees a report. NULL does nothing. No call may be using it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_benchmark_report_destroy(report: *mut atlas_benchmark_report) {
-    // SAFETY: as the header asks: NULL or a report that is not used again.
+    // SAFETY: the header requires NULL or a report that is not used again.
     unsafe { drop_handle(report) };
 }

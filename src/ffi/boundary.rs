@@ -3,6 +3,7 @@
 use super::callback::NoCancellation;
 use super::status::atlas_status;
 use crate::base::error::Result;
+use crate::base::stack;
 use crate::exec::pool::panic_error;
 use std::cell::RefCell;
 use std::ffi::c_char;
@@ -11,7 +12,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Size of the longest error text: a path of maximum length, and the words around it.
 const TEXT: usize = 4_608;
 
-/// The last call of a thread. It has no destructor and no memory of its own, so that recording a failure needs none.
+/// Outcome of a thread's last call. It has no destructor and no heap memory, so that recording a failure
+/// allocates nothing.
 pub(super) struct Last {
     pub(super) status: atlas_status,
     pub(super) os_error: i32,
@@ -50,6 +52,7 @@ impl Last {
 pub(super) fn boundary(call: impl FnOnce() -> Result<()>) -> atlas_status {
     // A thread that is cancelled inside the call would be unwound through Rust frames, which aborts.
     let _whole = NoCancellation::new();
+    let call = || stack::wiping(call);
     let result = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| Err(panic_error(payload)));
     record(result)
 }
@@ -57,7 +60,7 @@ pub(super) fn boundary(call: impl FnOnce() -> Result<()>) -> atlas_status {
 /// Runs a call that cannot fail, and returns `otherwise` after a panic. The last error stays.
 pub(super) fn infallible<R>(otherwise: R, call: impl FnOnce() -> R) -> R {
     let _whole = NoCancellation::new();
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
+    catch_unwind(AssertUnwindSafe(|| stack::wiping(call))).unwrap_or_else(|payload| {
         // The payload is not dropped: its drop could panic again, outside of the guard.
         std::mem::forget(payload);
         otherwise
@@ -67,7 +70,7 @@ pub(super) fn infallible<R>(otherwise: R, call: impl FnOnce() -> R) -> R {
 fn record(result: Result<()>) -> atlas_status {
     // The status follows from the result alone, so that it is right even if nothing can be recorded.
     let status = result.as_ref().map_or_else(|error| error.kind().into(), |()| atlas_status::ATLAS_STATUS_OK);
-    // At the end of a thread its locals may be gone: then only the status is left.
+    // At the end of a thread its thread-locals may be gone: then only the status is reported.
     let _ = LAST.try_with(|last| {
         let Ok(mut last) = last.try_borrow_mut() else { return };
         last.status = status;

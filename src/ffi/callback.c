@@ -1,6 +1,6 @@
-/* Calls functions of the host. One that ends its thread (pthread_exit, a cancellation, an interpreter that is shutting
- * down) unwinds the stack, and no frame of Rust may be unwound so. It is stopped here, where the frames above are the
- * host's alone, and the call fails. */
+/* Calls functions of the host. A function that ends its thread (by pthread_exit, by a cancellation, or because an
+ * interpreter shuts down) unwinds the stack, and frames of Rust must not be unwound in this way. The unwinding stops
+ * in this file, where all unwound frames belong to the host, and the call fails. */
 #ifndef _XOPEN_SOURCE
 #define _XOPEN_SOURCE 700
 #endif
@@ -22,10 +22,10 @@ void atlas_callback_release(release_fn call, void *user_data);
 int atlas_callback_no_cancellation(void);
 void atlas_callback_restore(int state);
 
-/* ThreadSanitizer in the host knows nothing of the order that the library's threads keep, unless the library is
- * instrumented as well. Two facts make it right about functions of the host: what a thread did before it called the
- * library comes before a callback, and what a callback did comes before the end of a call. Callbacks are in no order
- * among each other. Without the sanitizer both names are NULL. */
+/* If only the host is instrumented, ThreadSanitizer does not see the synchronisation inside the library. Two facts are
+ * enough for correct reports about functions of the host: the actions of a thread before it called the library come
+ * before a callback, and the actions of a callback come before the end of a call. Callbacks have no order among each
+ * other. Without the sanitizer both functions below are NULL. */
 #if defined(__SANITIZE_THREAD__)
 #define INSTRUMENTED
 #elif defined(__has_feature)
@@ -44,7 +44,7 @@ static char calls, callbacks;
 #define AFTER(side) ((void)0)
 #endif
 
-/* A name of the crate blake3, which the shared library would export there: a reference hides it. */
+/* On AArch64 the shared library would export this function of the crate blake3: a hidden reference prevents that. */
 #if defined(__aarch64__) && defined(__ELF__) && defined(__GNUC__)
 extern void blake3_compress_in_place_portable(void) __attribute__((weak, visibility("hidden")));
 static void (*const hidden)(void) __attribute__((used)) = blake3_compress_in_place_portable;
@@ -55,7 +55,7 @@ static void land(void *landing)
     siglongjmp(*(sigjmp_buf *)landing, 1);
 }
 
-/* Statements between the two run once. The end of the thread there goes on behind the second. */
+/* The statements between the two macros run once. If they end the thread, execution continues after GUARDED_END. */
 #define GUARDED_BEGIN                              \
     sigjmp_buf landing;                            \
     AFTER(calls);                                  \
@@ -91,8 +91,8 @@ void atlas_callback_release(release_fn call, void *user_data)
     GUARDED_END;
 }
 
-/* The begin of each call: puts off a cancellation of the calling thread, and returns the argument of
- * atlas_callback_restore(), which is the end. */
+/* Begins each call of the library: delays a cancellation of the calling thread. The call ends with
+ * atlas_callback_restore(), whose argument is the result of this function. */
 int atlas_callback_no_cancellation(void)
 {
     int before = PTHREAD_CANCEL_DISABLE;

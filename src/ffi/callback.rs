@@ -7,7 +7,7 @@
 use super::args::CBool;
 use std::ffi::{c_int, c_void};
 
-// Not part of the header, which cbindgen learns from this line:
+// The next line tells cbindgen that this module is not part of the header.
 /// cbindgen:ignore
 #[cfg(unix)]
 mod guard {
@@ -35,7 +35,7 @@ mod guard {
 /// Calls a function that reads, and returns its error number. ECANCELED if the function ended its thread.
 ///
 /// # Safety
-/// The function and its data are as the header asks, with `size` writable bytes at `buffer`.
+/// The function and its data meet the header's requirements, with `size` writable bytes at `buffer`.
 pub(super) unsafe fn read(
     call: unsafe extern "C" fn(*mut c_void, u64, *mut c_void, usize) -> c_int,
     user_data: *mut c_void,
@@ -44,10 +44,10 @@ pub(super) unsafe fn read(
     size: usize,
 ) -> c_int {
     #[cfg(unix)]
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     return unsafe { guard::atlas_callback_read(call, user_data, offset, buffer, size) };
     #[cfg(not(unix))]
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     return unsafe { call(user_data, offset, buffer, size) };
 }
 
@@ -55,7 +55,7 @@ pub(super) unsafe fn read(
 /// ended its thread.
 ///
 /// # Safety
-/// The function and its data are as the header asks.
+/// The function and its data meet the header's requirements.
 pub(super) unsafe fn report<T>(
     call: unsafe extern "C" fn(*const T, *mut c_void) -> CBool,
     report: &T,
@@ -70,11 +70,11 @@ pub(super) unsafe fn report<T>(
                 unsafe extern "C" fn(*const c_void, *mut c_void) -> CBool,
             >(call)
         };
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller meets this function's requirements.
         unsafe { guard::atlas_callback_report(call, std::ptr::from_ref(report).cast(), user_data) != 0 }
     }
     #[cfg(not(unix))]
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     unsafe {
         call(report, user_data) != 0
     }
@@ -83,21 +83,21 @@ pub(super) unsafe fn report<T>(
 /// Calls a function that releases the memory of the caller.
 ///
 /// # Safety
-/// The function and its data are as the header asks.
+/// The function and its data meet the header's requirements.
 pub(super) unsafe fn release(call: unsafe extern "C" fn(*mut c_void), user_data: *mut c_void) {
     #[cfg(unix)]
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     unsafe {
         guard::atlas_callback_release(call, user_data);
     }
     #[cfg(not(unix))]
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     unsafe {
         call(user_data);
     }
 }
 
-/// While it lives, a cancellation of this thread waits.
+/// Guard that delays a cancellation of the calling thread until the guard is dropped.
 pub(super) struct NoCancellation {
     #[cfg(unix)]
     before: c_int,
@@ -107,7 +107,7 @@ impl NoCancellation {
     pub(super) fn new() -> NoCancellation {
         NoCancellation {
             #[cfg(unix)]
-            // SAFETY: concerns the calling thread alone.
+            // SAFETY: the function changes only the cancellation state of the calling thread.
             before: unsafe { guard::atlas_callback_no_cancellation() },
         }
     }
@@ -116,7 +116,7 @@ impl NoCancellation {
 impl Drop for NoCancellation {
     fn drop(&mut self) {
         #[cfg(unix)]
-        // SAFETY: the value of the call above, in the same thread.
+        // SAFETY: `before` came from the call above, in the same thread.
         unsafe {
             guard::atlas_callback_restore(self.before);
         }

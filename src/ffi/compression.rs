@@ -46,8 +46,8 @@ pub enum atlas_compression_algorithm {
     ATLAS_COMPRESSION_ZSTD = 3,
     /// LZ4, after byte planes if they help. Fails with UNSUPPORTED without ATLAS_FEATURE_LZ4.
     ATLAS_COMPRESSION_LZ4 = 4,
-    /// The algorithm that suits a shard and the target, found by samples of the shard. A compressed
-    /// shard names the chosen algorithm, never this one.
+    /// The algorithm that suits a shard and the target, found by samples of the shard. A compressed shard
+    /// names the chosen algorithm, never AUTO.
     ATLAS_COMPRESSION_AUTO = 5,
 }
 
@@ -69,11 +69,12 @@ pub enum atlas_compression_filter {
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_compression_target {
-    /// The smallest size, unless LZ4 comes close to it.
+    /// The same as SMALLEST, unless the result of LZ4 is at most a tenth larger.
     ATLAS_TARGET_BALANCED = 0,
     /// The shortest decompression time among the algorithms that save enough.
     ATLAS_TARGET_FASTEST_READ = 1,
-    /// The smallest size.
+    /// The smallest size. Of results that differ by less than a hundredth, the one that is faster to
+    /// decompress.
     ATLAS_TARGET_SMALLEST = 2,
 }
 
@@ -153,7 +154,7 @@ sized_struct!(
 /// Fills `config` with the defaults.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compression_config_init(config: *mut atlas_compression_config) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(config) };
 }
 
@@ -163,7 +164,7 @@ pub unsafe extern "C" fn atlas_compression_config_init(config: *mut atlas_compre
 ///
 /// `config` is NULL or a struct that meets the header's terms.
 pub(super) unsafe fn config_in(config: *const atlas_compression_config) -> Result<CompressionConfig> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let config = unsafe { read_struct(config) }?;
     let algorithm = c_enum!(config.algorithm, "compression algorithm", atlas_compression_algorithm {
         ATLAS_COMPRESSION_NONE => CompressionAlgorithm::None,
@@ -183,11 +184,11 @@ pub(super) unsafe fn config_in(config: *const atlas_compression_config) -> Resul
         ATLAS_TARGET_FASTEST_READ => CompressionTarget::FastestRead,
         ATLAS_TARGET_SMALLEST => CompressionTarget::Smallest,
     })?;
-    // 0 is a level of Zstandard, so that a field of its own says if the level counts.
+    // 0 is a valid level of Zstandard, so that a separate field says if codec_level is used.
     let codec_level = (config.has_codec_level != 0).then_some(config.codec_level);
     let level = match (u8::try_from(config.level), codec_level) {
         (Ok(level), _) => level,
-        // A codec level replaces it.
+        // A codec level replaces `level`, so that an invalid `level` does not matter.
         (Err(_), Some(_)) => 0,
         (Err(_), None) => {
             let why = format!("level {} is outside 0..=9", config.level);
@@ -209,7 +210,7 @@ pub(super) unsafe fn config_in(config: *const atlas_compression_config) -> Resul
     })
 }
 
-/// Shard with a compressed payload, or with a stored one if compression would not make it smaller.
+/// Shard with a compressed payload, or with a stored payload if compression would not make it smaller.
 ///
 /// Its blocks have digests of their own, which detect accidental damage. Decompression verifies the
 /// bytes against the root.
@@ -234,12 +235,12 @@ pub unsafe extern "C" fn atlas_shard_compress(
     out: *mut *mut atlas_compressed_shard,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         available()?;
-        // SAFETY: as the header asks: a live shard, a struct of its struct_size.
+        // SAFETY: the header requires a live shard, a struct of its struct_size.
         let (shard, config) = unsafe { (handle(shard, "shard")?, config_in(config)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let compressed = unsafe { with_operation(operation, |run| shard.0.compress_with(&config, run)) }?;
         out.fill(atlas_compressed_shard(compressed))
     })
@@ -260,12 +261,12 @@ pub unsafe extern "C" fn atlas_shard_decompress(
     out: *mut *mut atlas_shard,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         available()?;
-        // SAFETY: as the header asks: a live handle, a struct of its struct_size.
+        // SAFETY: the header requires a live handle, a struct of its struct_size.
         let (compressed, verify) = unsafe { (handle(compressed, "compressed")?, verify_options(verify)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let shard = unsafe { with_operation(operation, |run| compressed.0.decompress(&verify, run)) }?;
         out.fill(atlas_shard(shard))
     })
@@ -289,7 +290,7 @@ pub unsafe extern "C" fn atlas_compressed_shard_read(
 ) -> atlas_status {
     boundary(|| {
         available()?;
-        // SAFETY: as the header asks: a live handle, `size` writable bytes.
+        // SAFETY: the header requires a live handle, `size` writable bytes.
         let (compressed, mut buffer) =
             unsafe { (handle(compressed, "compressed")?, bytes_out(buffer, size, "buffer")?) };
         compressed.0.read_parts(offset, size, |part| buffer.split_off_front(part.len()).copy_from(part))
@@ -310,9 +311,8 @@ pub struct atlas_compressed_info {
     pub residue: u32,
     /// Size of the payload, as in atlas_shard_info; the number of bytes that can be read.
     pub original_size: u64,
-    /// Number of bytes that represent the payload in the serialised form: its blocks and 12 bytes
-    /// for each. A payload is stored in whole pages, up to 8,190 bytes more than a region that does
-    /// not end at them.
+    /// Number of bytes that represent the payload in the serialised form: its blocks and 12 bytes per block.
+    /// A payload is stored in whole pages, up to 8,190 bytes more than a region that does not end at them.
     pub compressed_size: u64,
     /// Filters of its blocks by their numbers in docs/format.md: bit f is set if a block has filter
     /// f, and bit 0 if a block has none. 0 if there is no block.
@@ -344,10 +344,10 @@ pub unsafe extern "C" fn atlas_compressed_shard_get_info(
     info: *mut atlas_compressed_info,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a struct of its struct_size.
+        // SAFETY: the header requires a struct of its struct_size.
         let out = unsafe { OutStruct::new(info, "info") }?;
         available()?;
-        // SAFETY: as the header asks: a live handle.
+        // SAFETY: the header requires a live handle.
         let info = unsafe { handle(compressed, "compressed") }?.0.info();
         out.fill(&atlas_compressed_info {
             algorithm: u32::from(info.algorithm.code()),
@@ -366,18 +366,18 @@ pub unsafe extern "C" fn atlas_compressed_shard_get_info(
 ///
 /// A reader with the default atlas_limits refuses a shard of more than 1 GiB with LIMIT, even if it
 /// is smaller when compressed. `*out` is owned by the caller: atlas_buffer_free(). Callable from
-/// any thread. Fails with INVALID_ARGUMENT, OUT_OF_MEMORY or UNSUPPORTED (not built in). Costs one
-/// copy and one BLAKE3 of it.
+/// any thread. Fails with INVALID_ARGUMENT, OUT_OF_MEMORY or UNSUPPORTED (not built in). Costs one copy and
+/// one BLAKE3 of the encoded bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compressed_shard_serialize(
     compressed: *const atlas_compressed_shard,
     out: *mut atlas_buffer,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a writable struct.
+        // SAFETY: the header requires a writable struct.
         let out = unsafe { self::out(out, atlas_buffer::EMPTY, "out") }?;
         available()?;
-        // SAFETY: as the header asks: a live handle.
+        // SAFETY: the header requires a live handle.
         out.set(atlas_buffer::from_vec(unsafe { handle(compressed, "compressed") }?.0.serialize()?));
         Ok(())
     })
@@ -398,10 +398,10 @@ pub unsafe extern "C" fn atlas_compressed_shard_deserialize(
     out: *mut *mut atlas_compressed_shard,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         available()?;
-        // SAFETY: as the header asks: `size` readable bytes, a struct of its struct_size.
+        // SAFETY: the header requires `size` readable bytes, a struct of its struct_size.
         let (bytes, limits) = unsafe { (bytes_in(data, size, "data")?, limits_in(limits)?) };
         out.fill(atlas_compressed_shard(CompressedShard::deserialize(bytes, &limits)?))
     })
@@ -410,7 +410,7 @@ pub unsafe extern "C" fn atlas_compressed_shard_deserialize(
 /// Frees a compressed shard. NULL does nothing. No call may be using it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compressed_shard_destroy(compressed: *mut atlas_compressed_shard) {
-    // SAFETY: as the header asks: NULL or a handle that is not used again.
+    // SAFETY: the header requires NULL or a handle that is not used again.
     unsafe { drop_handle(compressed) };
 }
 
@@ -479,10 +479,10 @@ pub unsafe extern "C" fn atlas_compression_manager_create(
     out: *mut *mut atlas_compression_manager,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         available()?;
-        // SAFETY: as the header asks: a struct of its struct_size.
+        // SAFETY: the header requires a struct of its struct_size.
         let config = unsafe { config_in(config) }?;
         out.fill(atlas_compression_manager(CompressionManager::new(config)?))
     })
@@ -499,22 +499,23 @@ unsafe fn all<'a, H: Send + Sync + 'a, T>(
     name: &str,
     inner: impl Fn(&'a H) -> &'a T,
 ) -> Result<Vec<&'a T>> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let handles = unsafe { items_in(handles, count, name) }?;
     let mut result = crate::base::buffer::try_vec(count)?;
     for (index, one) in (0..).zip(handles) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller meets this function's requirements.
         let one = unsafe { handle(*one, name) }.map_err(|error| error.at_index(index))?;
         result.push(inner(one));
     }
     Ok(result)
 }
 
-/// Compresses `count` shards in parallel: all of them, or none.
+/// Compresses `count` shards in parallel. Either all shards are compressed, or the call fails without a
+/// result.
 ///
 /// `out` has room for `count` handles, in the order of the shards, each owned by the caller; on
 /// failure every entry is NULL. `operation` may be NULL; progress is reported once per block or 128
-/// KiB and counts shards as chunks. Several threads may call it at once. Fails as
+/// KiB and counts shards as chunks. Several threads may call this function at once. Fails as
 /// atlas_shard_compress() does, with the shard's index in atlas_error_info.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compression_manager_compress_batch(
@@ -525,30 +526,30 @@ pub unsafe extern "C" fn atlas_compression_manager_compress_batch(
     out: *mut *mut atlas_compressed_shard,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: room for `count` pointers.
+        // SAFETY: the header requires room for `count` pointers.
         let out = unsafe { OutHandles::new(out, count) }?;
         available()?;
-        // SAFETY: as the header asks: a live manager, `count` live shards.
+        // SAFETY: the header requires a live manager, `count` live shards.
         let (manager, shards) = unsafe {
             (
                 handle(manager.cast_const(), "manager")?,
                 all(shards, count, "shards", |shard: &atlas_shard| &shard.0)?,
             )
         };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let compressed = unsafe { with_operation(operation, |run| manager.0.compress_batch(&shards, run)) }?;
         out.fill(compressed.into_iter().map(atlas_compressed_shard))?;
         Ok(())
     })
 }
 
-/// Decompresses and verifies `count` compressed shards in parallel: all of them, or none.
+/// Decompresses and verifies `count` compressed shards in parallel. Either all shards are decompressed, or
+/// the call fails without a result.
 ///
 /// `out` has room for `count` handles, in the order of the compressed shards, each owned by the
-/// caller; on failure every entry is NULL. `verify` applies to all of them; `verify` and
-/// `operation` may be NULL; progress is reported once per block or 128 KiB and once per tile.
-/// Several threads may call it at once. Fails as atlas_shard_decompress() does, with the shard's
-/// index in atlas_error_info.
+/// caller; on failure every entry is NULL. `verify` applies to all shards; `verify` and `operation` may be
+/// NULL; progress is reported once per block or 128 KiB and once per tile. Several threads may call this
+/// function at once. Fails as atlas_shard_decompress() does, with the shard's index in atlas_error_info.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compression_manager_decompress_batch(
     manager: *mut atlas_compression_manager,
@@ -559,10 +560,10 @@ pub unsafe extern "C" fn atlas_compression_manager_decompress_batch(
     out: *mut *mut atlas_shard,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: room for `count` pointers.
+        // SAFETY: the header requires room for `count` pointers.
         let out = unsafe { OutHandles::new(out, count) }?;
         available()?;
-        // SAFETY: as the header asks: a live manager, `count` live handles, a struct.
+        // SAFETY: the header requires a live manager, `count` live handles, a struct.
         let (manager, compressed, verify) = unsafe {
             (
                 handle(manager.cast_const(), "manager")?,
@@ -570,7 +571,7 @@ pub unsafe extern "C" fn atlas_compression_manager_decompress_batch(
                 verify_options(verify)?,
             )
         };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let shards = unsafe {
             with_operation(operation, |run| manager.0.decompress_batch(&compressed, &verify, run))
         }?;
@@ -587,10 +588,10 @@ pub unsafe extern "C" fn atlas_compression_manager_get_stats(
     stats: *mut atlas_compression_stats,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a struct of its struct_size.
+        // SAFETY: the header requires a struct of its struct_size.
         let out = unsafe { OutStruct::new(stats, "stats") }?;
         available()?;
-        // SAFETY: as the header asks: a live manager.
+        // SAFETY: the header requires a live manager.
         let stats = unsafe { handle(manager, "manager") }?.0.stats();
         out.fill(&atlas_compression_stats {
             compression_operations: stats.compression_operations,
@@ -610,6 +611,6 @@ pub unsafe extern "C" fn atlas_compression_manager_get_stats(
 /// Frees a manager; its results stay valid. NULL does nothing. No call may be using it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compression_manager_destroy(manager: *mut atlas_compression_manager) {
-    // SAFETY: as the header asks: NULL or a manager that is not used again.
+    // SAFETY: the header requires NULL or a manager that is not used again.
     unsafe { drop_handle(manager) };
 }

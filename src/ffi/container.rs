@@ -52,9 +52,9 @@ pub struct atlas_container(pub(super) Container);
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_container_mode {
-    /// Reading, at the same time as any number of readers and a writer.
+    /// Reading. Any number of other readers and one writer may use the file at the same time.
     ATLAS_CONTAINER_READ = 0,
-    /// Reading and writing. One handle at a time.
+    /// Reading and writing. Only one handle at a time may write.
     ATLAS_CONTAINER_WRITE = 1,
 }
 
@@ -64,8 +64,8 @@ pub enum atlas_container_mode {
 pub struct atlas_container_create_options {
     /// sizeof(atlas_container_create_options).
     pub struct_size: u32,
-    /// Base-2 logarithm of the block size, 12 to 16; a batch is a multiple of the block size. 0 means chosen
-    /// by the file system.
+    /// Base-2 logarithm of the block size, 12 to 16; a batch is a multiple of the block size. 0 means the
+    /// block size that the file system reports, at least the page size and at most 64 KiB.
     pub block_log2: u32,
     /// Not 0: the chaining values of the groups of 16 KiB are stored, 0.2 % of the domain, so that
     /// verifying a byte reads at most one group. LINEAR only; fails with
@@ -79,7 +79,8 @@ pub struct atlas_container_create_options {
     /// file (device and inode). NULL means none. Kept alive.
     pub base: *const atlas_source,
     /// Compression of runs of 4 KiB and more that this handle stores. The file does not remember
-    /// the setting. NULL means stored as they are. Threshold and ratio are ignored. Copied.
+    /// the setting. NULL means that the runs are stored without compression. min_size_threshold and
+    /// max_compression_ratio are ignored. Copied.
     pub compression: *const atlas_compression_config,
     /// Bytes of memory for the loaded part of the tree. Default 64 MiB.
     pub cache_size: u64,
@@ -100,11 +101,11 @@ sized_struct!(
     [struct_size, block_log2, keep_chains, reserved, id, base, compression, cache_size]
 );
 
-/// Fills `options` with the defaults: a block for the file system, no chaining values, a random id,
-/// no base, no compression, 64 MiB.
+/// Fills `options` with the defaults: the file system's block size, no chaining values, a random id, no base,
+/// no compression, a cache of 64 MiB.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_create_options_init(options: *mut atlas_container_create_options) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(options) };
 }
 
@@ -114,20 +115,21 @@ pub unsafe extern "C" fn atlas_container_create_options_init(options: *mut atlas
 pub struct atlas_container_open_options {
     /// sizeof(atlas_container_open_options).
     pub struct_size: u32,
-    /// Not 0: opens the newest complete generation if a newer one is damaged (info.lost). With
-    /// ATLAS_CONTAINER_WRITE the newer ones are cut off, so copy or repair the file first.
+    /// Not 0: opens the newest complete generation if a newer generation is damaged (lost in
+    /// atlas_container_info). With ATLAS_CONTAINER_WRITE the newer generations are cut off, so copy or repair
+    /// the file first.
     pub recover: u32,
     /// Base, as in atlas_container_set_base(). NULL means none. Kept alive.
     pub base: *const atlas_source,
-    /// Expected history of the newest generation or of an ancestor of it, 32 bytes. NULL means any.
-    /// The history of the oldest generation of a compacted container proves nothing alone: opening
-    /// fails with WITNESS unless expected_root or a key is given too. Copied.
+    /// Expected history of the newest generation or of one of its ancestors, 32 bytes. NULL allows
+    /// every history. The history of the oldest generation of a compacted container proves nothing
+    /// alone: opening fails with WITNESS unless expected_root or a key is given too. Copied.
     pub expected_history: *const u8,
     /// The same as in atlas_container_create_options.
     pub compression: *const atlas_compression_config,
     /// The same as in atlas_container_create_options.
     pub cache_size: u64,
-    /// Maximum size of a generation. A larger one fails with ATLAS_STATUS_LIMIT. 0 means no limit.
+    /// Maximum size of a generation. A larger generation fails with ATLAS_STATUS_LIMIT. 0 means no limit.
     pub max_domain_size: u64,
 }
 
@@ -145,10 +147,11 @@ sized_struct!(
     [struct_size, recover, base, expected_history, compression, cache_size, max_domain_size]
 );
 
-/// Fills `options` with the defaults: no recovery, no base, any history, no compression, 64 MiB, any size.
+/// Fills `options` with the defaults: no recovery, no base, any history, no compression, a cache of 64 MiB, a
+/// domain of any size.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_open_options_init(options: *mut atlas_container_open_options) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(options) };
 }
 
@@ -160,10 +163,11 @@ pub struct atlas_commit_options {
     pub struct_size: u32,
     /// Must be 0.
     pub reserved: u32,
-    /// Required number of the newest generation. Any other fails with ATLAS_STATUS_CONFLICT. 0
-    /// means any.
+    /// Required number of the newest generation. Another number fails with ATLAS_STATUS_CONFLICT. 0
+    /// allows every number.
     pub expected: u64,
-    /// Nanoseconds since 1970. Readers do not interpret it. 0 means none.
+    /// Time of the commit, in nanoseconds since 1970. Readers do not interpret the time. 0 means no
+    /// time.
     pub time: i64,
     /// Note of note_size bytes, or NULL. Copied.
     pub note: *const c_void,
@@ -184,10 +188,10 @@ sized_struct!(
     [struct_size, reserved, expected, time, note, note_size]
 );
 
-/// Fills `options` with the defaults: after any generation, no time, no note.
+/// Fills `options` with the defaults: no expected generation, no time, no note.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_commit_options_init(options: *mut atlas_commit_options) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(options) };
 }
 
@@ -199,7 +203,7 @@ pub struct atlas_container_info {
     pub struct_size: u32,
     /// Type of the projection, an atlas_projection_type.
     pub r#type: u32,
-    /// K. 0 for LINEAR.
+    /// K, the number of classes that rebuild the domain. 0 for LINEAR.
     pub r96_data_classes: u32,
     /// 1 if digests are keyed, else 0.
     pub keyed: u32,
@@ -277,17 +281,17 @@ pub struct atlas_generation_info {
     pub generation: u64,
     /// Number of the previous kept generation. 0 means none.
     pub previous: u64,
-    /// Nanoseconds since 1970, set by the committer. 0 means none.
+    /// Time of the commit, in nanoseconds since 1970, as the committer set it. 0 means no time.
     pub time: i64,
     /// Number of bytes of the domain.
     pub domain_size: u64,
-    /// Number of tiles of at most 1 MiB.
+    /// Number of tiles, each of at most 1 MiB.
     pub tile_count: u64,
     /// Number of bytes of the note.
     pub note_size: u64,
     /// Root of the projection.
     pub root: [u8; 32],
-    /// Digest that commits to this generation and all before it. It survives compaction.
+    /// Digest that commits to this generation and to all generations before it. It survives compaction.
     pub history: [u8; 32],
 }
 
@@ -311,10 +315,10 @@ sized_struct!(
 /// Creates a new container without a generation, durable on return. The handle can write.
 ///
 /// `type` is an atlas_projection_type; `options`, `create` and `operation` may be NULL. `*out` is
-/// owned by the caller: atlas_container_destroy(). Fails with IO (a file of that name is EEXIST),
-/// INVALID_ARGUMENT, UNSUPPORTED (the file system has no locks; compression not built in), STATE
-/// (pool from before a fork), LIMIT, OUT_OF_MEMORY or CANCELLED, and then leaves no file. An import
-/// that fails leaves the container without a generation: open it for writing and import again.
+/// owned by the caller: atlas_container_destroy(). Fails with IO (with EEXIST if a file of that name exists),
+/// INVALID_ARGUMENT, UNSUPPORTED (the file system has no locks; compression not built in), STATE (pool from
+/// before a fork), LIMIT, OUT_OF_MEMORY or CANCELLED, and then leaves no file. An import that fails leaves
+/// the container without a generation: open it for writing and import again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_create(
     path: *const c_char,
@@ -325,13 +329,13 @@ pub unsafe extern "C" fn atlas_container_create(
     out: *mut *mut atlas_container,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         let kind = projection_type(r#type)?;
-        // SAFETY: as the header asks: a C string, structs of their struct_size, live handles.
+        // SAFETY: the header requires a C string, structs of their struct_size, live handles.
         let (path, options, create) =
             unsafe { (self::path(path, "path")?, projection_options(options)?, create_options(create)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let container = unsafe {
             with_operation(operation, |run| Container::create(path, kind, &options, &create, run))
         }?;
@@ -339,7 +343,7 @@ pub unsafe extern "C" fn atlas_container_create(
     })
 }
 
-/// Opens a container. Reads a few records, whatever its size.
+/// Opens a container. Reads only a few records, independent of the size of the file.
 ///
 /// `mode` is an atlas_container_mode. `verify` (may be NULL) has the key, and the expected_root of
 /// the newest generation; only the history covers time and note. `options` and `operation` may be
@@ -357,16 +361,16 @@ pub unsafe extern "C" fn atlas_container_open(
     out: *mut *mut atlas_container,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         let mode = c_enum!(mode, "container mode", atlas_container_mode {
             ATLAS_CONTAINER_READ => ContainerMode::Read,
             ATLAS_CONTAINER_WRITE => ContainerMode::Write,
         })?;
-        // SAFETY: as the header asks: a C string, structs of their struct_size, live handles.
+        // SAFETY: the header requires a C string, structs of their struct_size, live handles.
         let (path, verify, options) =
             unsafe { (self::path(path, "path")?, verify_options(verify)?, open_options(options)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let container =
             unsafe { with_operation(operation, |run| Container::open(path, mode, &verify, &options, run)) }?;
         out.fill(atlas_container(container))
@@ -387,12 +391,12 @@ pub unsafe extern "C" fn atlas_container_open_source(
     out: *mut *mut atlas_container,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
-        // SAFETY: as the header asks: a live source, structs of their struct_size, live handles.
+        // SAFETY: the header requires a live source, structs of their struct_size, live handles.
         let (source, verify, options) =
             unsafe { (handle(source, "source")?, verify_options(verify)?, open_options(options)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let container = unsafe {
             with_operation(operation, |run| Container::open_source(&source.0, &verify, &options, run))
         }?;
@@ -405,7 +409,7 @@ pub unsafe extern "C" fn atlas_container_open_source(
 /// Snapshots stay valid and can still read. In a forked child nothing is unlocked.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_destroy(container: *mut atlas_container) {
-    // SAFETY: as the header asks: NULL or a handle that is not used again.
+    // SAFETY: the header requires NULL or a handle that is not used again.
     unsafe { drop_handle(container) };
 }
 
@@ -417,7 +421,7 @@ pub unsafe extern "C" fn atlas_container_get_info(
     info: *mut atlas_container_info,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live container, and a struct of its struct_size.
+        // SAFETY: the header requires a live container, and a struct of its struct_size.
         let (out, container) = unsafe { (OutStruct::new(info, "info")?, handle(container, "container")?) };
         let found = container.0.info()?;
         let conservation = match found.conservation {
@@ -446,11 +450,10 @@ pub unsafe extern "C" fn atlas_container_get_info(
     })
 }
 
-/// Fills `info` with the properties of a generation. 0 means the newest.
+/// Fills `info` with the properties of a generation. `generation` 0 means the newest.
 ///
-/// Costs a few reads, fewer than the logarithm of the distance from the newest. Fails with
-/// OUT_OF_RANGE (it is not kept), WITNESS (a record on the way is damaged), FORMAT, IO or
-/// INVALID_ARGUMENT.
+/// Reads fewer records than the logarithm of the distance from the newest generation. Fails with OUT_OF_RANGE
+/// (the generation is not kept), WITNESS (a record on the way is damaged), FORMAT, IO or INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_get_generation(
     container: *const atlas_container,
@@ -458,7 +461,7 @@ pub unsafe extern "C" fn atlas_container_get_generation(
     info: *mut atlas_generation_info,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live container, and a struct of its struct_size.
+        // SAFETY: the header requires a live container, and a struct of its struct_size.
         let (out, container) = unsafe { (OutStruct::new(info, "info")?, handle(container, "container")?) };
         let found = container.0.generation(generation)?;
         out.fill(&atlas_generation_info {
@@ -477,7 +480,7 @@ pub unsafe extern "C" fn atlas_container_get_generation(
     })
 }
 
-/// Copies the note of a generation, as much as fits. 0 means the newest. On entry `*size` is the
+/// Copies the note of a generation, as much as fits. `generation` 0 means the newest. On entry `*size` is the
 /// capacity of `buffer`; on return it is the size of the note.
 ///
 /// `buffer` may be NULL if `*size` is 0. Fails with OUT_OF_RANGE, WITNESS, FORMAT, IO or
@@ -490,9 +493,9 @@ pub unsafe extern "C" fn atlas_container_get_note(
     size: *mut usize,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a number that is the capacity.
+        // SAFETY: the header requires NULL or a number that is the capacity.
         let capacity = unsafe { size.as_ref() }.copied().unwrap_or(0);
-        // SAFETY: as the header asks: a place for a number, a live container, `*size` writable bytes.
+        // SAFETY: the header requires a place for a number, a live container, `*size` writable bytes.
         let (size, container, mut buffer) = unsafe {
             (
                 self::out(size, 0, "size")?,
@@ -508,14 +511,14 @@ pub unsafe extern "C" fn atlas_container_get_note(
     })
 }
 
-/// Creates a projection of a generation, in O(1). 0 means the newest, or the empty domain if there
-/// is none. Its tree is loaded on demand.
+/// Creates a projection of a generation, in O(1). `generation` 0 means the newest, or the empty domain if
+/// there is no generation. Its tree is loaded on demand.
 ///
 /// With `verify_reads` not 0, atlas_projection_read() returns only bytes that were checked against
 /// their witness. The snapshot keeps the base that is attached now. A read uses at most 16 MiB of
 /// memory. `operation` may be NULL. `*out` is owned by the caller: atlas_projection_destroy(); it
-/// may outlive the container. Fails with OUT_OF_RANGE (it is not kept), WITNESS, FORMAT,
-/// UNSUPPORTED, CONSERVATION (STRICT, and its sum is not 0 mod 96), LIMIT, STATE, IO,
+/// may outlive the container. Fails with OUT_OF_RANGE (the generation is not kept), WITNESS, FORMAT,
+/// UNSUPPORTED, CONSERVATION (STRICT, and the generation's sum is not 0 mod 96), LIMIT, STATE, IO,
 /// INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_snapshot(
@@ -526,11 +529,11 @@ pub unsafe extern "C" fn atlas_container_snapshot(
     out: *mut *mut atlas_projection,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
-        // SAFETY: as the header asks: a live container.
+        // SAFETY: the header requires a live container.
         let container = unsafe { handle(container, "container") }?;
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let snapshot = unsafe {
             with_operation(operation, |run| container.0.snapshot(generation, verify_reads != 0, run))
         }?;
@@ -541,14 +544,14 @@ pub unsafe extern "C" fn atlas_container_snapshot(
 /// Stores the parts of a projection that are not stored yet and makes it the newest generation,
 /// durable on return.
 ///
-/// The projection may be edited during the call. `options` and `operation` may be NULL.
-/// `*generation` is set to the number of the generation; may be NULL. The projection keeps the
-/// memory of its edits: continue with a new snapshot to free it. Fails with INVALID_ARGUMENT
-/// (another type, K, key or policy), CONFLICT (`expected`), CONSERVATION (STRICT), WITNESS (a
-/// source changed), STATE (opened for reading; another process; an earlier flush failed),
-/// UNSUPPORTED (features of a newer version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED, and then
-/// nothing was committed. After a failed flush the outcome is unknown, and all calls but destroy
-/// and getters fail with STATE until the container is opened again.
+/// The projection may be edited during the call. `options` and `operation` may be NULL. `*generation` is set
+/// to the number of the new generation; `generation` may be NULL. The projection keeps the memory of its
+/// edits: continue with a new snapshot to free it. Fails with INVALID_ARGUMENT (another type, K, key or
+/// policy), CONFLICT (`expected` is not the newest generation), CONSERVATION (STRICT), WITNESS (a source
+/// changed), STATE (the handle was opened for reading or by another process, or an earlier flush failed),
+/// UNSUPPORTED (features of a newer version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED, and then nothing was
+/// committed. After a failed flush the outcome is unknown, and all calls but destroy and getters fail with
+/// STATE until the container is opened again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_commit(
     container: *mut atlas_container,
@@ -558,9 +561,9 @@ pub unsafe extern "C" fn atlas_container_commit(
     generation: *mut u64,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a number.
+        // SAFETY: the header requires NULL or a place for a number.
         let out = unsafe { optional_out(generation, 0) };
-        // SAFETY: as the header asks: live handles, and a struct of its struct_size.
+        // SAFETY: the header requires live handles, and a struct of its struct_size.
         let (container, projection, options) = unsafe {
             (
                 handle(container.cast_const(), "container")?,
@@ -568,7 +571,7 @@ pub unsafe extern "C" fn atlas_container_commit(
                 commit_options(options)?,
             )
         };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let number =
             unsafe { with_operation(operation, |run| container.0.commit(&projection.0, &options, run)) }?;
         out.set(number);
@@ -579,18 +582,18 @@ pub unsafe extern "C" fn atlas_container_commit(
 /// Projects a source and makes it the newest generation, in one pass and in memory that does not
 /// grow with the domain's size.
 ///
-/// Only digests are stored of the base, or of another source of the same file. A tile equal to the
-/// newest generation's tile of the same index is reused.
+/// The bytes of the base, or of another source of the same file, are not stored; only their digests are. A
+/// tile equal to the newest generation's tile of the same index is reused.
 ///
 /// `regions` NULL with `region_count` 0 means the whole source. Otherwise the call reads only the
 /// tiles of 1 MiB that the regions touch, and, if the source has another size than the newest
 /// generation, the tail after the end of the shorter one. The other tiles are those of the newest
 /// generation, without a check that the source still has their bytes. Regions may overlap and come
 /// in any order; `regions` not NULL with `region_count` 0 means none. `options` and `operation` may
-/// be NULL; progress is reported once per tile read. `*generation` is set to the number of the
-/// generation; may be NULL. Fails as atlas_container_commit() does, with IO of the source,
-/// OUT_OF_RANGE (a region outside the source) and INVALID_ARGUMENT (regions after an edit that
-/// changed the length, which leaves other tiles than an import makes).
+/// be NULL; progress is reported once per tile read. `*generation` is set to the number of the new
+/// generation; `generation` may be NULL. Fails as atlas_container_commit() does, with IO of the source,
+/// OUT_OF_RANGE (a region outside the source) and INVALID_ARGUMENT (regions after an edit that changed the
+/// length, which leaves other tiles than an import makes).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_import(
     container: *mut atlas_container,
@@ -602,9 +605,9 @@ pub unsafe extern "C" fn atlas_container_import(
     generation: *mut u64,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a number.
+        // SAFETY: the header requires NULL or a place for a number.
         let out = unsafe { optional_out(generation, 0) };
-        // SAFETY: as the header asks: live handles, and a struct of its struct_size.
+        // SAFETY: the header requires live handles, and a struct of its struct_size.
         let (container, source, regions, options) = unsafe {
             (
                 handle(container.cast_const(), "container")?,
@@ -617,14 +620,14 @@ pub unsafe extern "C" fn atlas_container_import(
             None => container.0.import(&source.0, &options, run),
             Some(regions) => container.0.import_regions(&source.0, regions, &options, run),
         };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let number = unsafe { with_operation(operation, import) }?;
         out.set(number);
         Ok(())
     })
 }
 
-/// Attaches another base for later snapshots. NULL means none.
+/// Attaches another base for later snapshots. NULL detaches the base.
 ///
 /// Nothing is read. Reading bytes that a shorter base lacks fails with INCOMPLETE; the additional
 /// bytes of a longer base are ignored. The container keeps the source alive. Fails with STATE or
@@ -635,18 +638,18 @@ pub unsafe extern "C" fn atlas_container_set_base(
     base: *const atlas_source,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live container, and NULL or a live source.
+        // SAFETY: the header requires a live container, and NULL or a live source.
         let (container, base) =
             unsafe { (handle(container.cast_const(), "container")?, base.as_ref().map(|base| &base.0)) };
         container.0.set_base(base)
     })
 }
 
-/// Looks for newer generations, in the file that has the path now. `*newest` is set to the newest;
-/// may be NULL.
+/// Looks for newer generations, in the file that has the path now. `*newest` is set to the number of the
+/// newest generation; `newest` may be NULL.
 ///
-/// `operation` may be NULL. Fails with STATE (the file lacks the generation that was the newest for
-/// this handle: open it again), WITNESS, FORMAT, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or
+/// `operation` may be NULL. Fails with STATE (the file lacks the generation that was the newest for this
+/// handle: open the container again), WITNESS, FORMAT, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or
 /// CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_refresh(
@@ -655,11 +658,11 @@ pub unsafe extern "C" fn atlas_container_refresh(
     newest: *mut u64,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a number.
+        // SAFETY: the header requires NULL or a place for a number.
         let out = unsafe { optional_out(newest, 0) };
-        // SAFETY: as the header asks: a live container.
+        // SAFETY: the header requires a live container.
         let container = unsafe { handle(container.cast_const(), "container") }?;
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let found = unsafe { with_operation(operation, |run| container.0.refresh(run)) }?;
         out.set(found);
         Ok(())
@@ -667,14 +670,14 @@ pub unsafe extern "C" fn atlas_container_refresh(
 }
 
 /// Writes the generations from `keep_from` on, and only the bytes that they need, to a new file
-/// `path`, while commits continue. With `path` NULL it replaces the container itself.
+/// `path`, while commits continue. With `path` NULL the new file replaces the container itself.
 ///
-/// A number before the oldest, also 0, keeps all; the number of the newest keeps it alone. When the
-/// container itself is replaced, readers keep the old file, other changing calls wait, and
-/// snapshots must be taken again afterwards. `operation` may be NULL. Fails with OUT_OF_RANGE
-/// (after the newest), IO (a file of that name is EEXIST), UNSUPPORTED (several hard links, or an
-/// owner that cannot be set), WITNESS, FORMAT, STATE, LIMIT, INVALID_ARGUMENT, OUT_OF_MEMORY or
-/// CANCELLED.
+/// A `keep_from` before the oldest generation, also 0, keeps all generations; the number of the newest
+/// generation keeps only this generation. When the container itself is replaced, readers keep the old file,
+/// other changing calls wait, and snapshots must be taken again afterwards. `operation` may be NULL. Fails
+/// with OUT_OF_RANGE (`keep_from` is after the newest generation), IO (with EEXIST if a file of that name
+/// exists), UNSUPPORTED (several hard links, or an owner that cannot be set), WITNESS, FORMAT, STATE, LIMIT,
+/// INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_compact(
     container: *mut atlas_container,
@@ -683,30 +686,29 @@ pub unsafe extern "C" fn atlas_container_compact(
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live container.
+        // SAFETY: the header requires a live container.
         let container = unsafe { handle(container.cast_const(), "container") }?;
         if path.is_null() {
-            // SAFETY: as the header asks.
+            // SAFETY: the caller meets the header's requirements.
             return unsafe { with_operation(operation, |run| container.0.compact(keep_from, run)) };
         }
-        // SAFETY: as the header asks: a C string.
+        // SAFETY: the header requires a C string.
         let path = unsafe { self::path(path, "path") }?;
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| container.0.compact_to(path, keep_from, run)) }
     })
 }
 
-/// Checks the header, the chain of commit records, and every other record and tile of the
-/// generations from `from` on; 0 means all. If these are all generations and no damage was found,
-/// it then checks that the bytes between records are zero. Slots (hints to the newest commit) are
-/// not checked.
+/// Checks the header, the chain of commit records, and every other record and tile of the generations from
+/// `from` on; `from` 0 means all generations. If these are all generations and no damage was found, it then
+/// checks that the bytes between records are zero. Slots (hints to the newest commit) are not checked.
 ///
-/// `damage` receives records by their offset, then tiles, generation by generation from the oldest;
-/// a tile shared by several is reported once, with the oldest. If a base was changed in place, the
-/// earlier generations stay damaged: pass info.newest then. `damage` and `operation` may be NULL.
-/// Fails with the status of the first fault in the order header, chain, generations from the
-/// oldest, zero bytes (WITNESS, FORMAT, CONSERVATION, UNSUPPORTED); with INCOMPLETE if all bytes of
-/// the file are intact and bytes of the base could not be checked; with STATE, LIMIT, IO,
+/// `damage` receives records by their offset, then tiles, generation by generation from the oldest; a tile
+/// that several generations share is reported once, with the oldest of these generations. If a base was
+/// changed in place, the earlier generations stay damaged: in that case pass info.newest as `from`. `damage`
+/// and `operation` may be NULL. Fails with the status of the first fault in the order header, chain,
+/// generations from the oldest, zero bytes (WITNESS, FORMAT, CONSERVATION, UNSUPPORTED); with INCOMPLETE if
+/// all bytes of the file are intact and bytes of the base could not be checked; with STATE, LIMIT, IO,
 /// INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_find_damage(
@@ -717,13 +719,13 @@ pub unsafe extern "C" fn atlas_container_find_damage(
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live container.
+        // SAFETY: the header requires a live container.
         let container = unsafe { handle(container, "container") }?;
         let mut each = |found: &crate::Damage| {
-            // SAFETY: as the header asks: NULL or a function for this user_data.
+            // SAFETY: the header requires NULL or a function for this user_data.
             unsafe { report(damage, user_data, found) }
         };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| container.0.find_damage(from, &mut each, run)) }
     })
 }
@@ -732,17 +734,16 @@ pub unsafe extern "C" fn atlas_container_find_damage(
 /// container.
 ///
 /// All parts but the last must consist of full tiles of 1 MiB, or be empty. Type, K, key,
-/// conservation and chaining values are those of the parts, which must agree; keep_chains not 0
-/// needs parts that have them. The base of each part is a range of its own (atlas_source_range())
-/// and not the whole file; options->base has the size of all of them together, as
-/// atlas_source_concat() makes it, or is NULL. No byte of a base is read, and parts need none
-/// attached. Other payload is decoded and copied; options->compression applies to later commits.
-/// With id, block_log2, time and note given a merged outline is byte for byte that of one import.
-/// `parts` is borrowed for the call, and a part may occur twice; `options`, `commit` and
-/// `operation` may be NULL; progress is reported once per tile. The handle in `*out` can write and
-/// is owned by the caller: atlas_container_destroy(). Fails with INVALID_ARGUMENT (no parts; parts
-/// that do not fit), CONFLICT (commit->expected is not 0), IO (a file of that name is EEXIST),
-/// CONSERVATION (STRICT), WITNESS, FORMAT, UNSUPPORTED, STATE, LIMIT, OUT_OF_MEMORY or CANCELLED,
+/// conservation and chaining values are those of the parts, which must agree; keep_chains not 0 needs parts
+/// with chaining values. The base of each part is a range of its own (atlas_source_range()) and not the whole
+/// file; options->base has the size of all these bases together, as atlas_source_concat() makes it, or is
+/// NULL. No byte of a base is read, and no base has to be attached to a part. Other payload is decoded and
+/// copied; options->compression applies to later commits. With id, block_log2, time and note given a merged
+/// outline is byte for byte that of one import. `parts` is borrowed for the call, and a part may occur twice;
+/// `options`, `commit` and `operation` may be NULL; progress is reported once per tile. The handle in `*out`
+/// can write and is owned by the caller: atlas_container_destroy(). Fails with INVALID_ARGUMENT (no parts;
+/// parts that do not fit), CONFLICT (commit->expected is not 0), IO (with EEXIST if a file of that name
+/// exists), CONSERVATION (STRICT), WITNESS, FORMAT, UNSUPPORTED, STATE, LIMIT, OUT_OF_MEMORY or CANCELLED,
 /// and then leaves no file. The error's index is the part.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_merge(
@@ -755,20 +756,20 @@ pub unsafe extern "C" fn atlas_container_merge(
     out: *mut *mut atlas_container,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
-        // SAFETY: as the header asks: `count` handles.
+        // SAFETY: the header requires `count` handles.
         let handles = unsafe { items_in(parts, count, "parts") }?;
         let mut parts = try_vec(count)?;
         for (index, part) in handles.iter().enumerate() {
-            // SAFETY: as the header asks: a live container.
+            // SAFETY: the header requires a live container.
             let part = unsafe { part.as_ref() };
             parts.push(&part.ok_or_else(|| item_is_null("parts", index))?.0);
         }
-        // SAFETY: as the header asks: a C string, structs of their struct_size, live handles.
+        // SAFETY: the header requires a C string, structs of their struct_size, live handles.
         let (path, options, commit) =
             unsafe { (self::path(path, "path")?, create_options(options)?, commit_options(commit)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let merged = unsafe {
             with_operation(operation, |run| Container::merge(&parts, &path, &options, &commit, run))
         }?;

@@ -1,6 +1,7 @@
 //! Options of containers and of commits, and the regions of an import, as the core takes them.
 //!
-//! The structs are in `container`, whose order is that of the header; nothing here is in the header.
+//! The structs are declared in `container`, in the order of the header; nothing of this module is in the
+//! header.
 
 use super::args::{bytes_in, items_in, optional_32};
 use super::compression::{atlas_compression_config, config_in};
@@ -21,16 +22,16 @@ use crate::shard::AtlasBoundaryRegion;
 pub(super) unsafe fn create_options(
     options: *const atlas_container_create_options,
 ) -> Result<ContainerCreateOptions> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let options = unsafe { read_struct(options) }?;
     no_reserved(options.reserved, "atlas_container_create_options")?;
-    // SAFETY: as the caller promises: NULL or 16 readable bytes.
+    // SAFETY: the caller promises NULL or 16 readable bytes.
     let id = unsafe { options.id.cast::<[u8; 16]>().as_ref() }.copied();
     Ok(ContainerCreateOptions {
         block_log2: Some(options.block_log2).filter(|log2| *log2 != 0),
         keep_chains: options.keep_chains != 0,
         id,
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller meets this function's requirements.
         handle: unsafe { options_in(options.base, options.compression, options.cache_size) }?,
     })
 }
@@ -41,12 +42,12 @@ pub(super) unsafe fn create_options(
 ///
 /// `options` is NULL or a struct that meets the header's terms, including its pointers.
 pub(super) unsafe fn open_options(options: *const atlas_container_open_options) -> Result<ContainerOptions> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let (options, history) = unsafe {
         let options = read_struct(options)?;
         (options, optional_32(options.expected_history))
     };
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let common = unsafe { options_in(options.base, options.compression, options.cache_size) }?;
     Ok(ContainerOptions {
         recover: options.recover != 0,
@@ -62,7 +63,7 @@ pub(super) unsafe fn open_options(options: *const atlas_container_open_options) 
 ///
 /// `options` is NULL or a struct that meets the header's terms, its note readable.
 pub(super) unsafe fn commit_options(options: *const atlas_commit_options) -> Result<CommitOptions> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let options = unsafe { read_struct(options) }?;
     no_reserved(options.reserved, "atlas_commit_options")?;
     if options.note_size > 1_024 {
@@ -71,12 +72,12 @@ pub(super) unsafe fn commit_options(options: *const atlas_commit_options) -> Res
             options.note_size
         )));
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let note = unsafe { bytes_in(options.note, options.note_size, "note") }?.to_vec();
     Ok(CommitOptions { expected: options.expected, time: options.time, note })
 }
 
-/// Converts the caller's regions. `None` means that there is no list, which stands for all.
+/// Converts the caller's regions. `None` means that there is no list, so that the whole source is meant.
 ///
 /// # Safety
 ///
@@ -88,7 +89,7 @@ pub(super) unsafe fn regions_in(
     if regions.is_null() && count == 0 {
         return Ok(None);
     }
-    // SAFETY: as the caller promises; NULL for some is refused here.
+    // SAFETY: the caller meets this function's requirements; NULL with a count above 0 is refused here.
     let regions = unsafe { items_in(regions, count, "regions") }?;
     let mut copies = try_vec(regions.len())?;
     copies.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));
@@ -105,7 +106,7 @@ unsafe fn options_in(
     compression: *const atlas_compression_config,
     cache_size: u64,
 ) -> Result<ContainerOptions> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let (base, compression) = unsafe {
         let config = (!compression.is_null()).then(|| config_in(compression)).transpose()?;
         (base.as_ref().map(|base| base.0.clone()), config)

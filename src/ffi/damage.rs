@@ -39,7 +39,7 @@ pub enum atlas_damage_part {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum atlas_damage_kind {
-    /// The bytes differ from the witnessed ones: they were damaged, or changed by their owner.
+    /// The bytes differ from the witnessed bytes: they were damaged, or changed by their owner.
     ATLAS_DAMAGE_DIFFERS = 0,
     /// The bytes cannot be read. os_error has the reason.
     ATLAS_DAMAGE_UNREADABLE = 1,
@@ -96,13 +96,13 @@ sized_struct!(
 /// Receives each damaged range, on the thread that made the call, with no lock held.
 ///
 /// `damage` is borrowed for the callback. The callback may use other handles, but not the one in
-/// use by the call, and must not throw or longjmp. After false a search ends with
-/// ATLAS_STATUS_CANCELLED and does not call it again; a repair leaves this range as it is and
-/// continues. NULL means that only the status is wanted; some functions require a callback.
+/// use by the call, and must not throw or longjmp. After false a search ends with ATLAS_STATUS_CANCELLED
+/// without a further callback; a repair leaves this range as it is and continues. NULL means that the caller
+/// only needs the status; some functions require a callback.
 pub type atlas_damage_fn =
     Option<unsafe extern "C" fn(damage: *const atlas_damage, user_data: *mut c_void) -> CBool>;
 
-/// Passes one range to the caller's function. True if there is none.
+/// Passes one range to the caller's function and returns its answer. True if there is no function.
 ///
 /// # Safety
 ///

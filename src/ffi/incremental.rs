@@ -33,7 +33,7 @@ use std::ffi::c_void;
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_change_type {
-    /// Inserts data before the byte at offset. At the size of the domain it appends.
+    /// Inserts data before the byte at offset. An offset equal to the size of the domain appends.
     ATLAS_CHANGE_INSERT = 0,
     /// Replaces [offset, offset + length) by data of any size. Data of the same size moves no tile
     /// boundary.
@@ -41,8 +41,9 @@ pub enum atlas_change_type {
     /// Removes [offset, offset + length).
     ATLAS_CHANGE_DELETE = 2,
     /// Cuts [offset, offset + length) and inserts it before the byte that was at destination before
-    /// the move. At the size of the domain it goes to the end. A destination at either edge of the
-    /// range changes nothing; one strictly inside it fails with ATLAS_STATUS_INVALID_ARGUMENT.
+    /// the move. A destination equal to the size of the domain moves the range to the end. A destination at
+    /// either edge of the range changes nothing; a destination strictly inside the range fails with
+    /// ATLAS_STATUS_INVALID_ARGUMENT.
     ATLAS_CHANGE_MOVE = 3,
 }
 
@@ -77,8 +78,8 @@ pub struct atlas_incremental_config {
     pub validate_conservation: u32,
     /// Not 0: a history is kept. Default 1.
     pub enable_rollback: u32,
-    /// Maximum number of deltas in the history; the oldest are dropped beyond it. Default 1,000. 0
-    /// means none.
+    /// Maximum number of deltas in the history; the oldest are dropped beyond it. Default 1,000. 0 means that
+    /// no delta is kept.
     pub max_deltas: u64,
 }
 
@@ -149,10 +150,10 @@ sized_struct!(
     ]
 );
 
-/// Fills `config` with the defaults: checked, with a history of 1,000 deltas.
+/// Fills `config` with the defaults: updates are checked, and a history of 1,000 deltas is kept.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_incremental_config_init(config: *mut atlas_incremental_config) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(config) };
 }
 
@@ -166,7 +167,7 @@ pub unsafe extern "C" fn atlas_projection_configure_incremental(
     config: *const atlas_incremental_config,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live projection, a struct of its struct_size.
+        // SAFETY: the header requires a live projection, a struct of its struct_size.
         let (projection, config) = unsafe { (handle(projection, "projection")?, read_struct(config)?) };
         projection.0.configure_incremental(&IncrementalConfig {
             validate_conservation: config.validate_conservation != 0,
@@ -183,7 +184,7 @@ pub unsafe extern "C" fn atlas_projection_configure_incremental(
 ///
 /// The data of `delta` are NULL or readable for data_size bytes, if its type uses them.
 unsafe fn projection_delta(delta: &atlas_delta) -> Result<ProjectionDelta> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let data = || unsafe { bytes_in(delta.data, delta.data_size, "data") }.and_then(NewBytes::copy_of);
     // A range beyond 2^64 is outside every domain, also after this saturation.
     let end = delta.offset.saturating_add(delta.length);
@@ -210,14 +211,15 @@ pub unsafe extern "C" fn atlas_projection_apply(
     delta: *const atlas_delta,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live projection, a whole struct.
+        // SAFETY: the header requires a live projection, a whole struct.
         let (projection, delta) = unsafe { (handle(projection, "projection")?, pointee(delta, "delta")?) };
-        // SAFETY: as the header asks: data_size readable bytes.
+        // SAFETY: the header requires data_size readable bytes.
         projection.0.apply_incremental_update(unsafe { projection_delta(delta) }?)
     })
 }
 
-/// Applies deltas in order, each to the result of the one before: all of them or none.
+/// Applies deltas in order, each to the result of the delta before it. Either all deltas are applied, or
+/// none.
 ///
 /// A STRICT projection checks the net residue of the whole batch. Fails as atlas_projection_apply()
 /// does, with the number of the delta as the error's index. `deltas` may be NULL if `count` is 0.
@@ -228,13 +230,13 @@ pub unsafe extern "C" fn atlas_projection_apply_batch(
     count: usize,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live projection, `count` whole structs.
+        // SAFETY: the header requires a live projection, `count` whole structs.
         let (projection, deltas) =
             unsafe { (handle(projection, "projection")?, items_in(deltas, count, "deltas")?) };
         // All deltas are converted first, so that a wrong one changes nothing.
         let mut batch = try_vec(deltas.len())?;
         for (index, delta) in (0..).zip(deltas) {
-            // SAFETY: as the header asks: data_size readable bytes.
+            // SAFETY: the header requires data_size readable bytes.
             batch.push(unsafe { projection_delta(delta) }.map_err(|error| error.at_index(index))?);
         }
         projection.0.apply_incremental_batch(batch).map(|_| ())
@@ -254,7 +256,7 @@ pub unsafe extern "C" fn atlas_projection_rollback(
     count: u64,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live projection.
+        // SAFETY: the header requires a live projection.
         unsafe { handle(projection, "projection") }?.0.rollback(count)
     })
 }
@@ -263,7 +265,7 @@ pub unsafe extern "C" fn atlas_projection_rollback(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_history_len(projection: *const atlas_projection) -> u64 {
     infallible(0, || {
-        // SAFETY: as the header asks: NULL or a live projection.
+        // SAFETY: the header requires NULL or a live projection.
         unsafe { projection.as_ref() }.map_or(0, |projection| projection.0.history_len())
     })
 }
@@ -276,7 +278,7 @@ pub unsafe extern "C" fn atlas_projection_get_incremental_stats(
     stats: *mut atlas_incremental_stats,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a struct of its struct_size, a live projection.
+        // SAFETY: the header requires a struct of its struct_size, a live projection.
         let (out, projection) =
             unsafe { (OutStruct::new(stats, "stats")?, handle(projection, "projection")?) };
         let stats = projection.0.incremental_stats();
@@ -299,32 +301,32 @@ pub unsafe extern "C" fn atlas_projection_get_incremental_stats(
 /// Restores full tiles from offset 0, so that the root equals that of a fresh projection of the
 /// same bytes.
 ///
-/// Hashes the tiles that change, empties the history and frees the memory that only it needed.
-/// `operation` may be NULL; progress is reported once per tile, with no lock held. Changes made by
-/// other calls in between are hashed again at the end, which is not reported. Fails with
-/// INVALID_ARGUMENT, IO, WITNESS or CONSERVATION (the source no longer has the projected bytes),
-/// LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED, and then changes nothing.
+/// Hashes the tiles that change, empties the history and frees the memory that only the history needed.
+/// `operation` may be NULL; progress is reported once per tile, with no lock held. Changes made by other
+/// calls in between are hashed again at the end, which is not reported. Fails with INVALID_ARGUMENT, IO,
+/// WITNESS or CONSERVATION (the source no longer has the projected bytes), LIMIT, STATE (pool from before a
+/// fork), OUT_OF_MEMORY or CANCELLED, and then changes nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_optimize(
     projection: *mut atlas_projection,
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live projection.
+        // SAFETY: the header requires a live projection.
         let projection = unsafe { handle(projection, "projection") }?;
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| projection.0.optimize(run)) }
     })
 }
 
-/// Inserts all bytes of a source before the byte at `offset`. At the size of the domain they are
-/// appended.
+/// Inserts all bytes of a source before the byte at `offset`. If `offset` is the size of the domain, the
+/// bytes are appended.
 ///
-/// The source is projected first. Its bytes are not copied; the projection keeps it alive. The
-/// insertion is one delta of the history. `operation` may be NULL; progress is reported once per
-/// tile of the source. Fails with OUT_OF_RANGE, CONSERVATION (STRICT), IO, WITNESS (splitting a
-/// tile reads a source that changed), LIMIT, STATE (pool from before a fork), INVALID_ARGUMENT,
-/// OUT_OF_MEMORY or CANCELLED, and then changes nothing.
+/// The source is projected first. Its bytes are not copied; the projection keeps the source alive. The
+/// insertion is one delta of the history. `operation` may be NULL; progress is reported once per tile of the
+/// source. Fails with OUT_OF_RANGE, CONSERVATION (STRICT), IO, WITNESS (splitting a tile reads a source that
+/// changed), LIMIT, STATE (pool from before a fork), INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED, and then
+/// changes nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_insert_source(
     projection: *mut atlas_projection,
@@ -333,10 +335,10 @@ pub unsafe extern "C" fn atlas_projection_insert_source(
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: live handles.
+        // SAFETY: the header requires live handles.
         let (projection, source) =
             unsafe { (handle(projection.cast_const(), "projection")?, handle(source, "source")?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| projection.0.insert_source(offset, &source.0, run)) }
     })
 }

@@ -54,7 +54,7 @@ pub extern "C" fn atlas_last_error_message() -> *const c_char {
 /// This call leaves the last failure as it is. Fails with INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_last_error_get(info: *mut atlas_error_info) -> atlas_status {
-    // SAFETY: as the header asks: NULL or struct_size writable bytes.
+    // SAFETY: the header requires NULL or struct_size writable bytes.
     // Not `boundary`: this call must not replace the failure that it reports.
     let Some(info) = infallible(None, || unsafe { OutStruct::new(info, "info") }.ok()) else {
         return atlas_status::ATLAS_STATUS_INVALID_ARGUMENT;

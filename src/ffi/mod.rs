@@ -4,9 +4,9 @@
 //! No logic lives here. The obligations of every function towards C are written once:
 //!
 //! - `boundary` holds the `catch_unwind` and records the outcome for `atlas_last_error_*`.
-//! - `args` turns pointers into references and checks each against the header's terms for the caller: a
-//!   live handle, a number of readable or writable bytes, or NULL if it is allowed. "As the header asks"
-//!   in the SAFETY comments of this folder refers to these terms.
+//! - `args` turns pointers into references and checks each against the header's requirements on the caller: a
+//!   live handle, a number of readable or writable bytes, or NULL if it is allowed. The SAFETY comments of
+//!   this folder refer to these requirements.
 //! - `sized` reads and fills structs that begin with `struct_size`.
 //! - Numbers from C stay numbers until they are checked.
 //!

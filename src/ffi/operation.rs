@@ -70,7 +70,7 @@ sized_struct!(
 /// `progress` is borrowed for the callback. The callback may use other handles, but not the one in
 /// use by the call, and must not throw or longjmp. Other changing calls on the stream or the
 /// reconstruction wait for its return, so two threads whose callbacks change each other's handle
-/// deadlock. After false it is not called again, and the call returns ATLAS_STATUS_CANCELLED.
+/// deadlock. After false the callback is not called again, and the call returns ATLAS_STATUS_CANCELLED.
 pub type atlas_progress_fn =
     Option<unsafe extern "C" fn(progress: *const atlas_progress, user_data: *mut c_void) -> CBool>;
 
@@ -82,10 +82,10 @@ pub struct atlas_operation {
     /// sizeof(atlas_operation).
     pub struct_size: u32,
     /// Pool whose threads share the work. NULL means the library's own pool of one thread per core,
-    /// made at the first parallel call. The calling thread and the threads of the pool share the
-    /// work, together at most as many as the pool has; work too small to share runs on the calling
-    /// thread. No other thread is used. (With ATLAS_PARALLEL_POOL the calling thread does only work
-    /// that costs no time.)
+    /// made at the first parallel call. The calling thread and the threads of the pool share the work,
+    /// together at most as many threads as the pool has; work too small to share runs on the calling thread.
+    /// No other thread is used. (With ATLAS_PARALLEL_POOL the calling thread only waits, reports progress and
+    /// assembles the results.)
     pub pool: *const atlas_pool,
     /// Progress callback. NULL means none.
     pub progress: atlas_progress_fn,
@@ -119,7 +119,7 @@ pub(super) unsafe fn with_operation<R>(
     operation: *const atlas_operation,
     call: impl FnOnce(&mut Operation<'_>) -> Result<R>,
 ) -> Result<R> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let operation = unsafe { read_struct(operation) }?;
     // The callback gets the struct of this version; its struct_size says so.
     let mut report = |progress: &Progress| {
@@ -136,7 +136,7 @@ pub(super) unsafe fn with_operation<R>(
         })
     };
     let mut run = Operation::new();
-    // SAFETY: NULL or live for the call, as the header asks.
+    // SAFETY: the header requires that the pool is NULL or live for the call.
     if let Some(pool) = unsafe { operation.pool.as_ref() } {
         run = run.with_pool(&pool.0);
     }
@@ -153,7 +153,7 @@ pub(super) unsafe fn with_operation<R>(
 /// Fills `operation` with the defaults: the library's pool, no progress, no memory limit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_operation_init(operation: *mut atlas_operation) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(operation) };
 }
 
@@ -168,7 +168,7 @@ pub unsafe extern "C" fn atlas_operation_init(operation: *mut atlas_operation) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_pool_create(threads: u32, out: *mut *mut atlas_pool) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         out.fill(atlas_pool(Pool::new(threads)?))
     })
@@ -178,7 +178,7 @@ pub unsafe extern "C" fn atlas_pool_create(threads: u32, out: *mut *mut atlas_po
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_pool_threads(pool: *const atlas_pool) -> u32 {
     infallible(0, || {
-        // SAFETY: as the header asks: NULL or a live pool.
+        // SAFETY: the header requires NULL or a live pool.
         unsafe { pool.as_ref() }.map_or(0, |pool| u32::try_from(pool.0.threads()).unwrap_or(u32::MAX))
     })
 }
@@ -189,6 +189,6 @@ pub unsafe extern "C" fn atlas_pool_threads(pool: *const atlas_pool) -> u32 {
 /// belong to the parent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_pool_destroy(pool: *mut atlas_pool) {
-    // SAFETY: as the header asks: NULL or a pool that is not used again.
+    // SAFETY: the header requires NULL or a pool that is not used again.
     unsafe { drop_handle(pool) };
 }

@@ -34,11 +34,11 @@ use std::ffi::{c_char, c_void};
 ///
 /// Works as atlas_projection_verify() does, but continues after damage. `regions` NULL means the
 /// whole domain; otherwise there are `region_count` regions in any order. `damage` (may be NULL)
-/// receives each range in ascending order, neighbours of one kind merged: groups of 16 KiB for
-/// tiles with stored chaining values, else whole tiles. A damaged record of a container comes
-/// before the range that it makes unknown. A source longer than the domain is no damage. Memory is
-/// at most one tile of 1 MiB per thread. Callable from any thread. `operation` may be NULL;
-/// progress is reported once per tile.
+/// receives each range in ascending order, adjacent ranges of one kind merged. Ranges consist of groups of 16
+/// KiB in tiles with stored chaining values, else of whole tiles. A damaged record of a container comes
+/// before the range that it makes unknown. A source longer than the domain is no damage. Memory is at most
+/// one tile of 1 MiB per thread. Callable from any thread. `operation` may be NULL; progress is reported once
+/// per tile.
 ///
 /// Fails with WITNESS at the end if there was damage, CONSERVATION if only a sum differs,
 /// INCOMPLETE (no damage, but bytes of a base that is not attached were not read), OUT_OF_RANGE (a
@@ -54,15 +54,15 @@ pub unsafe extern "C" fn atlas_projection_find_damage(
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live projection, `region_count` regions.
+        // SAFETY: the header requires a live projection, `region_count` regions.
         let (projection, regions) =
             unsafe { (handle(projection, "projection")?, regions_in(regions, region_count)?) };
         let mut each = |found: &Damage| {
-            // SAFETY: as the header asks: NULL or the caller's function for the caller's data.
+            // SAFETY: the header requires NULL or the caller's function for the caller's data.
             unsafe { report(damage, user_data, found) }
         };
         let regions = regions.as_deref();
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| projection.0.find_damage(regions, &mut each, run)) }
     })
 }
@@ -85,13 +85,13 @@ pub unsafe extern "C" fn atlas_projection_find_damage(
 /// call. `operation` may be NULL; progress is reported once per tile.
 ///
 /// ATLAS_STATUS_OK means that every byte of the regions is right. Fails with IO (a range could not
-/// be written, or its good bytes could not be read), INCOMPLETE (they lie in a base that is not
-/// attached, or after its end), or WITNESS (refused by `damage`, or the bytes read for it did not
-/// verify). Before anything is written it fails with INVALID_ARGUMENT (not a regular file, the
-/// projection's own container, or a file that has bytes of the projection elsewhere than at their
-/// own offset; files read by a callback are not known), IO, OUT_OF_RANGE (a region outside the
-/// domain), LIMIT, STATE (pool from before a fork). At any time it fails with OUT_OF_MEMORY or
-/// CANCELLED (the progress returned false).
+/// be written, or its good bytes could not be read), INCOMPLETE (the good bytes lie in a base that is not
+/// attached, or after its end), or WITNESS (`damage` refused a range, or the bytes read for a range did not
+/// verify). Before anything is written it fails with INVALID_ARGUMENT (not a regular file, the projection's
+/// own container, or a file that has bytes of the projection elsewhere than at their own offset; this check
+/// does not see files that a callback reads), IO, OUT_OF_RANGE (a region outside the domain), LIMIT, STATE
+/// (pool from before a fork). At any time it fails with OUT_OF_MEMORY or CANCELLED (the progress returned
+/// false).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_repair_file(
     projection: *const atlas_projection,
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn atlas_projection_repair_file(
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live projection, a C string, `region_count` regions.
+        // SAFETY: the header requires a live projection, a C string, `region_count` regions.
         let (projection, path, regions) = unsafe {
             (handle(projection, "projection")?, self::path(path, "path")?, regions_in(regions, region_count)?)
         };
@@ -114,27 +114,27 @@ pub unsafe extern "C" fn atlas_projection_repair_file(
             ));
         }
         let mut each = |found: &Damage| {
-            // SAFETY: as the header asks: the caller's function for the caller's data.
+            // SAFETY: the header requires the caller's function for the caller's data.
             unsafe { report(damage, user_data, found) }
         };
         // NULL with 0 regions means the whole domain.
         let regions = regions.as_deref();
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| projection.0.repair_file(&path, regions, &mut each, run)) }
     })
 }
 
-/// Lists the ranges of `projection` whose bytes may differ from those at the same offsets of
-/// `other`, ascending and merged.
+/// Lists the ranges of `projection` whose bytes may differ from the bytes at the same offsets of `other`,
+/// ascending and merged.
 ///
 /// On entry `*count` is the capacity of `regions` (which may be NULL if it is 0); on return it is
 /// the number of ranges. If the capacity is too small, the call still succeeds and fills in the
 /// first ranges. Ranges end at tiles, or at groups of 16 KiB for tiles of which both store chaining
-/// values. All bytes after the end of `other` are listed, and none after the end of `projection`.
-/// Tiles are compared boundary by boundary: after edits that move them, all bytes after the edit
-/// may be listed, unless atlas_projection_optimize() is called first. No payload is read, except of
-/// edited tiles, which are hashed first. The cost depends on the difference. Callable from any
-/// thread. `operation` may be NULL; progress is reported once per tile that differs.
+/// values. All bytes after the end of `other` are listed, and none after the end of `projection`. Tiles are
+/// compared by their boundaries: after edits that move boundaries, all bytes after the edit may be listed,
+/// unless atlas_projection_optimize() is called first. No payload is read, except of edited tiles, which are
+/// hashed first. The cost depends on the difference. Callable from any thread. `operation` may be NULL;
+/// progress is reported once per tile that differs.
 ///
 /// Fails with INVALID_ARGUMENT (NULL, or another type, K or key), WITNESS or FORMAT (a record of a
 /// container is damaged), and for edited tiles CONSERVATION; IO, LIMIT, STATE (pool from before a
@@ -149,12 +149,12 @@ pub unsafe extern "C" fn atlas_projection_diff(
 ) -> atlas_status {
     boundary(|| {
         let list = || {
-            // SAFETY: as the header asks: live projections.
+            // SAFETY: the header requires live projections.
             let (projection, other) = unsafe { (handle(projection, "projection")?, handle(other, "other")?) };
-            // SAFETY: as the header asks.
+            // SAFETY: the caller meets the header's requirements.
             unsafe { with_operation(operation, |run| projection.0.diff(&other.0, run)) }
         };
-        // SAFETY: as the header asks: a number, and room for as many regions.
+        // SAFETY: the header requires a number, and room for as many regions.
         unsafe { fill_list(regions, count, "regions", list) }
     })
 }

@@ -59,11 +59,11 @@ pub enum atlas_parity_verdict {
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_repair_mode {
-    /// The repaired file gets the name other_path, which must not exist; the damaged file is only
+    /// The repaired file gets the name other_path; no file of this name may exist. The damaged file is only
     /// read.
     ATLAS_REPAIR_NEW_FILE = 0,
-    /// The repaired file takes the name of the damaged one, which is kept as other_path, which must
-    /// not exist. If nothing is damaged, nothing is written.
+    /// The repaired file takes the name of the damaged file, which is kept under the name other_path; no file
+    /// of this name may exist. If nothing is damaged, nothing is written.
     ATLAS_REPAIR_KEEP = 1,
     /// Damaged units are overwritten in the file.
     ATLAS_REPAIR_IN_PLACE = 2,
@@ -75,12 +75,13 @@ pub enum atlas_repair_mode {
 pub struct atlas_parity_options {
     /// sizeof(atlas_parity_options).
     pub struct_size: u32,
-    /// Bytes per unit, a multiple of 4,096 up to 1 MiB. 0 means 4 KiB below 256 MiB, else 64 KiB.
+    /// Bytes per unit, a multiple of 4,096 up to 1 MiB. 0 means 4 KiB for a source of less than 256 MiB, else
+    /// 64 KiB.
     pub unit_size: u32,
-    /// Number of parity columns, at most that of the data columns. 0 means derived from redundancy.
+    /// Number of parity columns, at most the number of data columns. 0 means that redundancy determines it.
     pub parity_columns: u32,
-    /// Share of parity in 1/10,000 of the data columns, at most 10,000. Default 625. At least 2
-    /// columns are made, or all if there are fewer data columns.
+    /// Share of parity in 1/10,000 of the data columns, at most 10,000. Default 625. At least 2 columns are
+    /// made, or 1 if there is only one data column.
     pub redundancy: u32,
     /// Number of rows. 0 means the number that gives at most 256 columns.
     pub rows: u64,
@@ -114,7 +115,7 @@ sized_struct!(
 /// no root.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_options_init(options: *mut atlas_parity_options) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(options) };
 }
 
@@ -124,7 +125,7 @@ pub unsafe extern "C" fn atlas_parity_options_init(options: *mut atlas_parity_op
 ///
 /// `options` is NULL or a struct that meets the header's terms, including its pointers.
 unsafe fn options_in(options: *const atlas_parity_options) -> Result<ParityOptions> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let (options, key, id) = unsafe {
         let options = read_struct(options)?;
         (options, optional_32(options.key), optional_16(options.id))
@@ -174,7 +175,7 @@ pub struct atlas_parity_info {
     pub has_root: u32,
     /// Stored root, or zeros.
     pub root: [u8; 32],
-    /// Id of the file. Each creation and update makes a new one, unless the options name it.
+    /// Id of the file. Each creation and update makes a new id, unless the options name the id.
     pub id: [u8; 16],
 }
 
@@ -210,7 +211,7 @@ sized_struct!(
     ]
 );
 
-/// Result of a check, with which every repair begins. Filled by the library.
+/// Result of a check. Every repair begins with a check. Filled by the library.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_parity_report {
@@ -304,7 +305,7 @@ unsafe fn report_in(report: *mut atlas_parity_report) -> Result<Option<OutStruct
     if report.is_null() {
         return Ok(None);
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     unsafe { OutStruct::new(report, "report") }.map(Some)
 }
 
@@ -319,7 +320,7 @@ pub struct atlas_repair_options {
     /// NEW_FILE: name of the repaired file. KEEP: new name of the damaged file. Otherwise ignored.
     /// Copied.
     pub other_path: *const c_char,
-    /// Not 0: rows that can be repaired are repaired even if others cannot. Default 0.
+    /// Not 0: rows that can be repaired are repaired even if other rows cannot be repaired. Default 0.
     pub partial: u32,
     /// Must be 0.
     pub reserved: u32,
@@ -337,11 +338,11 @@ sized_struct!(
     [struct_size, mode, other_path, partial, reserved]
 );
 
-/// Fills `options` with the defaults: to a new file, whose name the caller adds, and only if all
-/// can be repaired.
+/// Fills `options` with the defaults: the repair writes a new file, and only if every damaged row can be
+/// repaired. The caller sets other_path.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_repair_options_init(options: *mut atlas_repair_options) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(options) };
 }
 
@@ -351,10 +352,10 @@ pub unsafe extern "C" fn atlas_repair_options_init(options: *mut atlas_repair_op
 ///
 /// `options` is NULL or a struct that meets the header's terms, including its pointers.
 unsafe fn repair_options(options: *const atlas_repair_options) -> Result<RepairOptions> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let options = unsafe { read_struct(options) }?;
     check_reserved(options.reserved)?;
-    // SAFETY: NULL or a C string, as the caller promises.
+    // SAFETY: the caller promises NULL or a C string.
     let other = || unsafe { path(options.other_path, "other_path") };
     // Only the modes that name a second file look at the path.
     let mode = c_enum!(options.mode, "repair mode", atlas_repair_mode {
@@ -369,12 +370,12 @@ unsafe fn repair_options(options: *const atlas_repair_options) -> Result<RepairO
 /// Writes the parity file of a source.
 ///
 /// It never replaces a file, because a new parity file would protect damaged bytes as if they were
-/// right; atlas_parity_update() follows changes. Every byte is read once. Work memory is 256 MiB,
-/// or less if memory_limit leaves less, besides 16 bytes per unit and 9 MiB of tables; the file
-/// depends neither on it nor on threads. `options` and `operation` may be NULL; progress is
-/// reported at least once per MiB. The file appears complete or not at all. Fails with
-/// INVALID_ARGUMENT (sizes that do not fit one another), IO (os_error EEXIST if `path` exists),
-/// LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+/// right; atlas_parity_update() follows changes. Every byte is read once. Work memory is at most 256 MiB, and
+/// less if memory_limit leaves less, plus 16 bytes per unit and 9 MiB of tables; the file depends neither on the
+/// work memory nor on the number of threads. `options` and `operation` may be NULL; progress is reported at least
+/// once per MiB. The file appears complete or not at all. Fails with INVALID_ARGUMENT (sizes that do not fit
+/// one another), IO (os_error EEXIST if `path` exists), LIMIT, STATE (pool from before a fork),
+/// OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_create(
     source: *const atlas_source,
@@ -384,10 +385,10 @@ pub unsafe extern "C" fn atlas_parity_create(
 ) -> atlas_status {
     boundary(|| {
         available()?;
-        // SAFETY: as the header asks: a live source, a C string, a struct of its struct_size.
+        // SAFETY: the header requires a live source, a C string, a struct of its struct_size.
         let (source, path, options) =
             unsafe { (handle(source, "source")?, self::path(path, "path")?, options_in(options)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| AtlasParity::create(&source.0, path, &options, run)) }
     })
 }
@@ -409,12 +410,12 @@ pub unsafe extern "C" fn atlas_parity_open(
     out: *mut *mut atlas_parity,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         available()?;
-        // SAFETY: as the header asks: a C string, a struct of its struct_size.
+        // SAFETY: the header requires a C string, a struct of its struct_size.
         let (path, verify) = unsafe { (self::path(path, "path")?, verify_options(verify)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let parity = unsafe { with_operation(operation, |run| AtlasParity::open(path, &verify, run)) }?;
         out.fill(atlas_parity(parity))
     })
@@ -428,12 +429,12 @@ pub unsafe extern "C" fn atlas_parity_get_info(
     info: *mut atlas_parity_info,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a struct of its struct_size.
+        // SAFETY: the header requires a struct of its struct_size.
         let out = unsafe { OutStruct::new(info, "info") }?;
         available()?;
-        // SAFETY: as the header asks: a live handle.
+        // SAFETY: the header requires a live handle.
         let info = unsafe { handle(parity, "parity") }?.0.info();
-        // A root that is not stored is zeros; has_root distinguishes it from a stored root.
+        // If no root is stored, `root` is zeros; has_root distinguishes this case from a stored root.
         out.fill(&atlas_parity_info {
             unit_size: info.unit_size,
             protected_size: info.protected_size,
@@ -472,15 +473,15 @@ pub unsafe extern "C" fn atlas_parity_check(
     report: *mut atlas_parity_report,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a struct of its struct_size.
+        // SAFETY: the header requires NULL or a struct of its struct_size.
         let out = unsafe { report_in(report) }?;
         available()?;
-        // SAFETY: as the header asks: live handles.
+        // SAFETY: the header requires live handles.
         let (parity, source) = unsafe { (handle(parity, "parity")?, handle(source, "source")?) };
         let mut report = ParityReport::default();
-        // SAFETY: as the header asks: a function for the caller's data.
+        // SAFETY: the header requires a function for the caller's data.
         let mut each = |found: &Damage| unsafe { tell(damage, user_data, found) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         // The report is filled also if the call fails, because WITNESS and INCOMPLETE are verdicts.
         let result = unsafe {
             with_operation(operation, |run| parity.0.check(&source.0, Some(&mut each), &mut report, run))
@@ -496,22 +497,21 @@ pub unsafe extern "C" fn atlas_parity_check(
 ///
 /// Each unit is rebuilt from its row and verified before it is written. `damage` lets the owner
 /// decide: it is called for each damaged data unit separately, ascending, before the first write;
-/// returning false leaves the unit as it is. IN_PLACE requires it; in other modes NULL means true.
-/// A unit whose row is lost is reported with repairable 0, and stays as it is.
+/// returning false leaves the unit as it is. IN_PLACE requires `damage`; in the other modes NULL repairs
+/// every unit. A unit whose row is lost is reported with repairable 0, and stays as it is.
 ///
-/// ATLAS_STATUS_OK means that the data is intact, whatever the state of the parity file
-/// (report->parity: atlas_parity_restore()). WITNESS means that a unit was refused and the others
-/// are repaired, or that a rebuilt unit does not match its digest or the root that the handle was
-/// opened with (then NEW_FILE and KEEP write no file). INCOMPLETE means that a row is lost and
-/// nothing was written, except that with partial the rows that can be repaired were.
+/// ATLAS_STATUS_OK means that the data is intact, whatever the state of the parity file (report->parity;
+/// atlas_parity_restore() rebuilds it). WITNESS means that a unit was refused and the others are repaired, or
+/// that a rebuilt unit does not match its digest or the root that the handle was opened with (then NEW_FILE
+/// and KEEP write no file). INCOMPLETE means that a row is lost. Nothing was written then, unless partial is
+/// set: then the other rows were repaired.
 ///
-/// NEW_FILE and KEEP copy the bytes after the protected ones; the file appears complete or not at
-/// all. IN_PLACE may be stopped at any moment, also by a crash: each byte is right or was bad
-/// before, and the next call continues. Synced on return. `options` NULL is an error, because it
-/// has no name. `report` and `operation` may be NULL; progress is reported once per MiB and once
-/// per row. Fails with WITNESS, INCOMPLETE, IO (os_error EEXIST if other_path exists),
-/// INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or
-/// UNSUPPORTED (not built in).
+/// NEW_FILE and KEEP also copy the bytes after the protected bytes; the file appears complete or not at all.
+/// IN_PLACE may be stopped at any moment, also by a crash: each byte is right or was bad before, and the next
+/// call continues. The file is synced on return. NULL for `options` is an error, because other_path has no
+/// default. `report` and `operation` may be NULL; progress is reported once per MiB and once per row. Fails
+/// with WITNESS, INCOMPLETE, IO (os_error EEXIST if other_path exists), INVALID_ARGUMENT, LIMIT, STATE (pool
+/// from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_repair(
     parity: *const atlas_parity,
@@ -523,16 +523,16 @@ pub unsafe extern "C" fn atlas_parity_repair(
     report: *mut atlas_parity_report,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a struct of its struct_size.
+        // SAFETY: the header requires NULL or a struct of its struct_size.
         let out = unsafe { report_in(report) }?;
         available()?;
-        // SAFETY: as the header asks: a live handle, a C string, a struct of its struct_size.
+        // SAFETY: the header requires a live handle, a C string, a struct of its struct_size.
         let (parity, path, options) =
             unsafe { (handle(parity, "parity")?, self::path(path, "path")?, repair_options(options)?) };
         let mut report = ParityReport::default();
-        // SAFETY: as the header asks: a function for the caller's data.
+        // SAFETY: the header requires a function for the caller's data.
         let mut each = |found: &Damage| unsafe { tell(damage, user_data, found) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         // A missing callback is passed on as missing: in place the core refuses that.
         let result = unsafe {
             with_operation(operation, |run| match damage {
@@ -564,10 +564,10 @@ pub unsafe extern "C" fn atlas_parity_restore(
 ) -> atlas_status {
     boundary(|| {
         available()?;
-        // SAFETY: as the header asks: live handles, a C string.
+        // SAFETY: the header requires live handles, a C string.
         let (parity, source, path) =
             unsafe { (handle(parity, "parity")?, handle(source, "source")?, self::path(path, "path")?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| parity.0.restore(&source.0, path, run)) }
     })
 }
@@ -577,15 +577,14 @@ pub unsafe extern "C" fn atlas_parity_restore(
 ///
 /// `regions` NULL means no range (for the whole source: atlas_parity_create()). Unit size, rows,
 /// parity columns and key stay. `options` may be NULL; only id and store_root count, and a root
-/// that is not requested is dropped. The result is that of create on the old bytes with these
-/// ranges replaced, so damage elsewhere stays damage. If other bytes of the affected rows differ,
-/// the call fails with WITNESS and writes nothing; with store_root any differing byte has this
-/// effect. Reads the appended bytes, the units of each affected row, and the parity file once.
-/// Replaces a file of this name, also the parity file itself; the handle stays that of the old
-/// file. `operation` may be NULL; progress is reported at least once per MiB. Fails with WITNESS,
-/// INVALID_ARGUMENT (the rows do not fit the new size: create a new file), OUT_OF_RANGE (a region
-/// outside the source), IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or
-/// UNSUPPORTED (not built in).
+/// that is not requested is dropped. The result equals that of atlas_parity_create() on the old bytes with
+/// these ranges replaced, so that damage elsewhere stays damage. If other bytes of the affected rows differ,
+/// the call fails with WITNESS and writes nothing; with store_root any differing byte has this effect. Reads
+/// the appended bytes, the units of each affected row, and the parity file once. Replaces a file of this
+/// name, also the parity file itself; the handle continues with the old file. `operation` may be NULL;
+/// progress is reported at least once per MiB. Fails with WITNESS, INVALID_ARGUMENT (the rows do not fit the
+/// new size: create a new file), OUT_OF_RANGE (a region outside the source), IO, LIMIT, STATE (pool from
+/// before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_update(
     parity: *const atlas_parity,
@@ -599,15 +598,15 @@ pub unsafe extern "C" fn atlas_parity_update(
     boundary(|| {
         available()?;
         let count = if regions.is_null() { 0 } else { region_count };
-        // SAFETY: as the header asks: live handles, `region_count` regions.
+        // SAFETY: the header requires live handles, `region_count` regions.
         let (parity, source, regions) = unsafe {
             (handle(parity, "parity")?, handle(source, "source")?, items_in(regions, count, "regions")?)
         };
-        // SAFETY: as the header asks: a C string, a struct of its struct_size.
+        // SAFETY: the header requires a C string, a struct of its struct_size.
         let (path, options) = unsafe { (self::path(path, "path")?, options_in(options)?) };
         let mut own = try_vec(regions.len())?;
         own.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| parity.0.update(&source.0, &own, path, &options, run)) }
     })
 }
@@ -615,6 +614,6 @@ pub unsafe extern "C" fn atlas_parity_update(
 /// Frees a parity handle. NULL does nothing. No call may be using it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_destroy(parity: *mut atlas_parity) {
-    // SAFETY: as the header asks: NULL or a handle that is not used again.
+    // SAFETY: the header requires NULL or a handle that is not used again.
     unsafe { drop_handle(parity) };
 }

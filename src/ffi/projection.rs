@@ -50,7 +50,7 @@ pub enum atlas_projection_type {
 pub enum atlas_conservation_policy {
     /// Any sum is allowed; residue and correction are recorded.
     ATLAS_CONSERVATION_TRACK = 0,
-    /// The sum must be 0 mod 96, and stay so.
+    /// The sum must be 0 mod 96, also after every change.
     ATLAS_CONSERVATION_STRICT = 1,
 }
 
@@ -85,7 +85,7 @@ sized_struct!(
 /// Fills `options` with the defaults: TRACK, K = 96, no key.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_options_init(options: *mut atlas_projection_options) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(options) };
 }
 
@@ -104,7 +104,7 @@ pub(super) fn projection_type(value: u32) -> Result<ProjectionType> {
 pub(super) unsafe fn projection_options(
     options: *const atlas_projection_options,
 ) -> Result<ProjectionOptions> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let options = unsafe { read_struct(options) }?;
     let policy = c_enum!(options.conservation, "conservation policy", atlas_conservation_policy {
         ATLAS_CONSERVATION_TRACK => ConservationPolicy::Track,
@@ -116,7 +116,7 @@ pub(super) unsafe fn projection_options(
         return Err(AtlasError::invalid_argument(format!("r96_data_classes {classes} is outside 1..=96")));
     };
     let mut result = ProjectionOptions::new().with_conservation(policy).with_data_classes(data_classes);
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     if let Some(key) = unsafe { optional_32(options.key) } {
         result = result.with_key(key);
     }
@@ -125,12 +125,12 @@ pub(super) unsafe fn projection_options(
 
 /// Projects a source: hashes all of its bytes and commits to their present values.
 ///
-/// `type` is an atlas_projection_type; `options` and `operation` may be NULL. The projection keeps
-/// the source alive, so that the caller may destroy it at once. `*out` is owned by the caller:
-/// atlas_projection_destroy(). Costs about one BLAKE3 of the bytes, shared by the operation's
-/// threads, and at most 448 bytes of memory per tile of 1 MiB; progress is reported once per tile.
-/// Fails with INVALID_ARGUMENT, IO, CONSERVATION (STRICT; the message names the missing sum),
-/// LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+/// `type` is an atlas_projection_type; `options` and `operation` may be NULL. The projection keeps the source
+/// alive, so that the caller may destroy the source right after this call. `*out` is owned by the caller:
+/// atlas_projection_destroy(). Costs about one BLAKE3 of the bytes, shared by the operation's threads, and at
+/// most 448 bytes of memory per tile of 1 MiB; progress is reported once per tile. Fails with
+/// INVALID_ARGUMENT, IO, CONSERVATION (STRICT; the message names the missing sum), LIMIT, STATE (pool from
+/// before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_create(
     r#type: u32,
@@ -140,9 +140,9 @@ pub unsafe extern "C" fn atlas_projection_create(
     out: *mut *mut atlas_projection,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
-        // SAFETY: as the header asks: live handles, and structs of their struct_size.
+        // SAFETY: the header requires live handles, and structs of their struct_size.
         let (source, options) = unsafe { (handle(source, "source")?, projection_options(options)?) };
         let kind = projection_type(r#type)?;
         // SAFETY: as above.
@@ -156,7 +156,7 @@ pub unsafe extern "C" fn atlas_projection_create(
 /// Frees a projection. NULL does nothing. No call may be using it; snapshots and shards stay valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_destroy(projection: *mut atlas_projection) {
-    // SAFETY: as the header asks: NULL or a projection that is not used again.
+    // SAFETY: the header requires NULL or a projection that is not used again.
     unsafe { drop_handle(projection) };
 }
 
@@ -174,8 +174,8 @@ pub struct atlas_projection_info {
     pub page_count: u64,
     /// Number of tiles, each of 1 byte to 1 MiB.
     pub tile_count: u64,
-    /// Sum of all bytes mod 96. It composes, but misses one in 96 random corruptions; the root
-    /// proves integrity.
+    /// Sum of all bytes mod 96. The sums of parts add up to the sum of the whole, but the sum misses one in
+    /// 96 random corruptions; the root proves integrity.
     pub residue: u32,
     /// (96 - residue) mod 96, the value to add for a sum of 0 mod 96.
     pub correction: u32,
@@ -183,7 +183,7 @@ pub struct atlas_projection_info {
     pub width: u32,
     /// Number of rows of the plane, equal to width.
     pub height: u32,
-    /// K. 0 for LINEAR.
+    /// K, the number of classes that rebuild the domain. 0 for LINEAR.
     pub r96_data_classes: u32,
     /// 1 if witnesses are keyed, else 0.
     pub keyed: u32,
@@ -235,10 +235,10 @@ pub unsafe extern "C" fn atlas_projection_get_info(
     info: *mut atlas_projection_info,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a struct of its struct_size, a live projection.
+        // SAFETY: the header requires a struct of its struct_size, a live projection.
         let (out, projection) = unsafe { (OutStruct::new(info, "info")?, handle(projection, "projection")?) };
         let info = projection.0.info();
-        // 2^32 columns would be 2^84 bytes.
+        // A width of 2^32 tiles would need a domain of 2^84 bytes.
         let width = u32::try_from(info.width).unwrap_or(u32::MAX);
         out.fill(&atlas_projection_info {
             r#type: u32::from(info.projection_type.code()),
@@ -273,11 +273,11 @@ pub unsafe extern "C" fn atlas_projection_root(
     root: *mut u8,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: 32 writable bytes, a live projection.
+        // SAFETY: the header requires 32 writable bytes, a live projection.
         let (root, projection) = unsafe {
             (self::out(root.cast::<Digest>(), [0; 32], "root")?, handle(projection, "projection")?)
         };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         root.set(unsafe { with_operation(operation, |run| projection.0.root(run)) }?);
         Ok(())
     })
@@ -324,7 +324,7 @@ pub unsafe extern "C" fn atlas_projection_get_tile(
     info: *mut atlas_tile_info,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a struct of its struct_size, a live projection.
+        // SAFETY: the header requires a struct of its struct_size, a live projection.
         let (out, projection) = unsafe { (OutStruct::new(info, "info")?, handle(projection, "projection")?) };
         let info = projection.0.tile(tile)?;
         out.fill(&atlas_tile_info {
@@ -349,15 +349,15 @@ pub unsafe extern "C" fn atlas_projection_snapshot(
     out: *mut *mut atlas_projection,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
-        // SAFETY: as the header asks: a live projection.
+        // SAFETY: the header requires a live projection.
         let projection = unsafe { handle(projection, "projection") }?;
         out.fill(atlas_projection(projection.0.snapshot()))
     })
 }
 
-/// Reads `size` bytes at `offset` into `buffer`: all of them, or an error.
+/// Reads `size` bytes at `offset` into `buffer`. Either all bytes are read, or the call fails.
 ///
 /// The bytes are the present bytes of the source and are not verified; extract, verify and
 /// write_file verify them. `buffer` is borrowed for the call and may be NULL if `size` is 0.
@@ -370,7 +370,7 @@ pub unsafe extern "C" fn atlas_projection_read(
     size: usize,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live projection, `size` writable bytes.
+        // SAFETY: the header requires a live projection, `size` writable bytes.
         let (projection, buffer) =
             unsafe { (handle(projection, "projection")?, bytes_out(buffer, size, "buffer")?) };
         projection.0.read_raw(offset, buffer)
@@ -379,8 +379,8 @@ pub unsafe extern "C" fn atlas_projection_read(
 
 /// Reads and hashes every byte again and compares with the witnesses.
 ///
-/// Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails
-/// with WITNESS, then CONSERVATION, with the first tile that differs as the error's index,
+/// Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails with WITNESS
+/// or, if all witnesses match, CONSERVATION, with the first tile that differs as the error's index,
 /// INVALID_ARGUMENT, IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_verify(
@@ -388,9 +388,9 @@ pub unsafe extern "C" fn atlas_projection_verify(
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live projection.
+        // SAFETY: the header requires a live projection.
         let projection = unsafe { handle(projection, "projection") }?;
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| projection.0.verify(run)) }
     })
 }
@@ -400,9 +400,9 @@ pub unsafe extern "C" fn atlas_projection_verify(
 /// The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed.
 /// On failure an older file stays, and nothing else remains. Only the owner can read the temporary
 /// file; at the end it gets owner, group, mode, access list and attributes of the file that it
-/// replaces, or those of a new file. If the process may not set one of them, the call fails with
-/// IO. A symbolic link is itself replaced, and its target stays. Anything else but a regular file
-/// fails with INVALID_ARGUMENT. A tile of zeros becomes a hole.
+/// replaces, or those of a new file. If the process may not set one of these attributes, the call fails with
+/// IO. A symbolic link is itself replaced, and its target stays. Anything else but a regular file fails with
+/// INVALID_ARGUMENT. A tile of zeros becomes a hole.
 ///
 /// Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails
 /// with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT, STATE (pool from before a fork),
@@ -414,9 +414,9 @@ pub unsafe extern "C" fn atlas_projection_write_file(
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live projection, a C string.
+        // SAFETY: the header requires a live projection, a C string.
         let (projection, path) = unsafe { (handle(projection, "projection")?, self::path(path, "path")?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| projection.0.write_file(&path, run)) }
     })
 }

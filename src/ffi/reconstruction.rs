@@ -44,12 +44,12 @@ pub struct atlas_reconstruction_options {
     pub expected_root: *const u8,
     /// Key of 32 bytes, or NULL. Copied, and wiped after use.
     pub key: *const u8,
-    /// Path of the rebuilt file. NULL means in memory. Otherwise bytes go to a new temporary file
-    /// beside this path; atlas_reconstruction_finish() renames it to this path, and destroy removes
-    /// it. Permissions and links are handled as by atlas_projection_write_file(). Copied.
+    /// Path of the rebuilt file. NULL means that the domain is collected in memory. Otherwise bytes go to a
+    /// new temporary file beside this path; atlas_reconstruction_finish() renames it to this path, and
+    /// destroy removes it. Permissions and links are handled as by atlas_projection_write_file(). Copied.
     pub spool_path: *const c_char,
-    /// Maximum size of the domain. A shard that claims a larger one fails with ATLAS_STATUS_LIMIT.
-    /// 0 means no limit.
+    /// Maximum size of the domain. A shard that claims a larger domain fails with ATLAS_STATUS_LIMIT. 0 means
+    /// no limit.
     pub max_domain_size: u64,
 }
 
@@ -65,10 +65,11 @@ sized_struct!(
     [struct_size, expected_root, key, spool_path, max_domain_size]
 );
 
-/// Fills `options` with the defaults: any root, no key, in memory, any size.
+/// Fills `options` with the defaults: any root, no key, a domain of any size, collected in memory and not in
+/// a file.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_reconstruction_options_init(options: *mut atlas_reconstruction_options) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(options) };
 }
 
@@ -80,7 +81,7 @@ pub unsafe extern "C" fn atlas_reconstruction_options_init(options: *mut atlas_r
 unsafe fn reconstruction_options(
     options: *const atlas_reconstruction_options,
 ) -> Result<ReconstructionOptions> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let (options, root, key) = unsafe {
         let options = read_struct(options)?;
         (options, optional_32(options.expected_root), optional_32(options.key))
@@ -93,7 +94,7 @@ unsafe fn reconstruction_options(
         result = result.with_key(key);
     }
     if !options.spool_path.is_null() {
-        // SAFETY: a C string, as the caller promises.
+        // SAFETY: the caller promises a C string.
         result = result.with_spool(unsafe { path(options.spool_path, "spool_path") }?);
     }
     if options.max_domain_size > 0 {
@@ -112,9 +113,9 @@ pub unsafe extern "C" fn atlas_reconstruction_create(
     out: *mut *mut atlas_reconstruction,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let options = unsafe { reconstruction_options(options) }?;
         out.fill(atlas_reconstruction(AtlasReconstruction::new(&options)?))
     })
@@ -125,10 +126,10 @@ pub unsafe extern "C" fn atlas_reconstruction_create(
 /// Duplicates and overlaps are harmless. Classes of R96 wait, in memory or in a second temporary
 /// file beside spool_path, until a tile has K of them. Serialised with other calls on the handle.
 /// `operation` may be NULL; progress is reported once per verified or decoded tile, and once per
-/// MiB or class written. Fails, without any change, with WITNESS (does not verify; another root,
-/// type, K or size), CONFLICT (another tile geometry under the same root), LIMIT, IO, STATE
-/// (finished, or a pool from before a fork), OUT_OF_MEMORY or CANCELLED. R96: also fails with
-/// FORMAT, WITNESS or CONSERVATION if K classes of a tile verify but stand for no bytes with its
+/// MiB or class written. Fails, without any change, with WITNESS (the shard does not verify, or has another
+/// root, type, K or size than the shards before it), CONFLICT (another tile geometry under the same root),
+/// LIMIT, IO, STATE (finished, or a pool from before a fork), OUT_OF_MEMORY or CANCELLED. R96: also fails
+/// with FORMAT, WITNESS or CONSERVATION if K classes of a tile verify but do not decode to bytes with its
 /// witness and residue, which only the maker of the root can cause.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_reconstruction_add(
@@ -137,10 +138,10 @@ pub unsafe extern "C" fn atlas_reconstruction_add(
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: live handles.
+        // SAFETY: the header requires live handles.
         let (reconstruction, shard) =
             unsafe { (handle(reconstruction, "reconstruction")?, handle(shard, "shard")?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| reconstruction.0.add(&shard.0, run)) }
     })
 }
@@ -151,7 +152,7 @@ pub unsafe extern "C" fn atlas_reconstruction_is_complete(
     reconstruction: *const atlas_reconstruction,
 ) -> CBool {
     infallible(0, || {
-        // SAFETY: as the header asks: NULL or a live handle.
+        // SAFETY: the header requires NULL or a live handle.
         let complete = unsafe { reconstruction.as_ref() }.is_some_and(|context| context.0.is_complete());
         CBool::from(complete)
     })
@@ -164,7 +165,7 @@ pub unsafe extern "C" fn atlas_reconstruction_classes_needed(
     reconstruction: *const atlas_reconstruction,
 ) -> u32 {
     infallible(0, || {
-        // SAFETY: as the header asks: NULL or a live handle.
+        // SAFETY: the header requires NULL or a live handle.
         unsafe { reconstruction.as_ref() }.map_or(0, |context| context.0.classes_needed())
     })
 }
@@ -182,9 +183,9 @@ pub unsafe extern "C" fn atlas_reconstruction_missing(
     count: *mut usize,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live handle.
+        // SAFETY: the header requires a live handle.
         let list = || Ok(unsafe { handle(reconstruction, "reconstruction") }?.0.missing());
-        // SAFETY: as the header asks: a number, and room for as many regions.
+        // SAFETY: the header requires a number, and room for as many regions.
         unsafe { fill_list(regions, count, "regions", list) }
     })
 }
@@ -203,11 +204,11 @@ pub unsafe extern "C" fn atlas_reconstruction_finish(
     out: *mut *mut atlas_projection,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
-        // SAFETY: as the header asks: a live handle.
+        // SAFETY: the header requires a live handle.
         let reconstruction = unsafe { handle(reconstruction, "reconstruction") }?;
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let projection = unsafe { with_operation(operation, |run| reconstruction.0.finish(run)) }?;
         out.fill(atlas_projection(projection))
     })
@@ -217,6 +218,6 @@ pub unsafe extern "C" fn atlas_reconstruction_finish(
 /// it; the projection that finish returned stays valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_reconstruction_destroy(reconstruction: *mut atlas_reconstruction) {
-    // SAFETY: as the header asks: NULL or a handle that is not used again.
+    // SAFETY: the header requires NULL or a handle that is not used again.
     unsafe { drop_handle(reconstruction) };
 }

@@ -72,7 +72,7 @@ pub(super) unsafe fn regions_in(
     if regions.is_null() {
         return Ok(None);
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let regions = unsafe { items_in(regions, count, "regions") }?;
     let mut list = try_vec(regions.len())?;
     list.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));
@@ -99,12 +99,12 @@ pub unsafe extern "C" fn atlas_shard_extract(
     out: *mut *mut atlas_shard,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
-        // SAFETY: as the header asks: a live projection, a whole struct.
+        // SAFETY: the header requires a live projection, a whole struct.
         let (projection, region) = unsafe { (handle(projection, "projection")?, handle(region, "region")?) };
         let region = AtlasBoundaryRegion::from(*region);
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let shard = unsafe { with_operation(operation, |run| projection.0.extract_shard(&region, run)) }?;
         out.fill(atlas_shard(shard))
     })
@@ -114,23 +114,24 @@ pub unsafe extern "C" fn atlas_shard_extract(
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_parallel_strategy {
-    /// The calling thread alone. For hosts that have no thread to spare or run batches in parallel
-    /// themselves.
+    /// All tasks run on the calling thread. For hosts that have no other thread to spare or run batches in
+    /// parallel themselves.
     ATLAS_PARALLEL_SEQUENTIAL = 0,
-    /// About one tile per task, on the calling thread and the operation's pool, else the library's.
-    /// The right choice without a reason for another one. A batch too small for a second thread
-    /// runs on the calling thread, because waking another one would take longer.
+    /// A task has about one tile. The tasks run on the calling thread and on the operation's pool, or on the
+    /// library's pool if the operation has no pool. Use this strategy unless there is a reason for another
+    /// one. A batch too small for a second thread runs on the calling thread, because waking another thread
+    /// would take longer.
     ATLAS_PARALLEL_DEFAULT = 1,
-    /// Like DEFAULT, but on the operation's pool alone, which must be given, however small the batch. For
-    /// hosts whose calling thread must not do such work: it waits, reports progress and assembles the
-    /// shards.
+    /// Like DEFAULT, but all tasks run on the operation's pool, even those of a small batch; the operation
+    /// must have a pool. For hosts whose calling thread must not do such work: it waits, reports progress and
+    /// assembles the shards.
     ATLAS_PARALLEL_POOL = 2,
-    /// Like DEFAULT, but with chunk_size regions per task. For many small regions whose neighbours lie in
-    /// the same tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of
-    /// the batch is split into its tiles.
+    /// Like DEFAULT, but a task has chunk_size regions. For many small regions whose neighbours lie in the
+    /// same tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of the
+    /// batch is split into its tiles.
     ATLAS_PARALLEL_CHUNKED = 3,
-    /// Like DEFAULT, but the largest tasks first, on at most max_threads threads. For regions of very
-    /// different sizes.
+    /// Like DEFAULT, but the largest tasks run first, on at most max_threads threads. This suits regions of
+    /// very different sizes.
     ATLAS_PARALLEL_WORK_STEALING = 4,
 }
 
@@ -159,10 +160,10 @@ sized_struct!(
     [struct_size, strategy, max_threads, chunk_size]
 );
 
-/// Fills `options` with the defaults: DEFAULT on all threads.
+/// Fills `options` with the defaults: strategy DEFAULT, on as many threads as the pool has.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_extract_options_init(options: *mut atlas_extract_options) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(options) };
 }
 
@@ -172,7 +173,7 @@ pub unsafe extern "C" fn atlas_extract_options_init(options: *mut atlas_extract_
 ///
 /// `options` is NULL or a struct that meets the header's terms.
 unsafe fn extract_options(options: *const atlas_extract_options) -> Result<ExtractOptions> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let options = unsafe { read_struct(options) }?;
     let strategy = c_enum!(options.strategy, "parallel strategy", atlas_parallel_strategy {
         ATLAS_PARALLEL_SEQUENTIAL => ParallelStrategy::Sequential,
@@ -184,18 +185,18 @@ unsafe fn extract_options(options: *const atlas_extract_options) -> Result<Extra
     Ok(ExtractOptions::new().with_strategy(strategy).with_max_threads(options.max_threads as usize))
 }
 
-/// Extracts many regions of a projection: all of them, or none.
+/// Extracts many regions of a projection. Either all regions are extracted, or the call fails without a
+/// result.
 ///
 /// `out` has room for `region_count` handles, in the order of the regions, each owned by the
-/// caller; on failure every entry is NULL. Regions in the same tile share one reading and hashing
-/// of it: LINEAR up to 256 whose pages in it add up to at most its size, R96 up to 4. For more
-/// regions it is read again. With CHUNKED only the regions of one task share. `options` and
-/// `operation` may be NULL. Progress is reported at least once per MiB of payload, with R96 at
-/// least once per 4 regions of a tile; its count is the sum, over the regions, of the tiles that
-/// each of them touches. The call reports the error of the
-/// first region that fails, with its index in atlas_error_info; an error while hashing earlier
-/// edits has no index. Callable from any thread. Fails as atlas_shard_extract() does, and with
-/// INVALID_ARGUMENT (POOL without a pool, a chunk_size of 0).
+/// caller; on failure every entry is NULL. Regions in the same tile share one reading and hashing of the
+/// tile: with LINEAR up to 256 regions whose pages in the tile add up to at most its size, with R96 up to 4
+/// regions. For more regions the tile is read again. With CHUNKED only the regions of one task share.
+/// `options` and `operation` may be NULL. Progress is reported at least once per MiB of payload, with R96 at
+/// least once per 4 regions of a tile; its count of chunks is the sum, over the regions, of the tiles that
+/// each of them touches. The call reports the error of the first region that fails, with its index in
+/// atlas_error_info; an error while hashing earlier edits has no index. Callable from any thread. Fails as
+/// atlas_shard_extract() does, and with INVALID_ARGUMENT (POOL without a pool, a chunk_size of 0).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_extract_batch(
     projection: *const atlas_projection,
@@ -206,19 +207,19 @@ pub unsafe extern "C" fn atlas_shard_extract_batch(
     out: *mut *mut atlas_shard,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: room for `region_count` pointers.
+        // SAFETY: the header requires room for `region_count` pointers.
         let out = unsafe { OutHandles::new(out, region_count) }?;
-        // SAFETY: as the header asks: a live projection, `region_count` regions.
+        // SAFETY: the header requires a live projection, `region_count` regions.
         let (projection, regions) =
             unsafe { (handle(projection, "projection")?, items_in(regions, region_count, "regions")?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let options = unsafe { extract_options(options) }?;
         let extract = |run: &mut Operation<'_>| {
             let mut copies = region_list(region_count, run)?;
             copies.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));
             projection.0.extract_shards(&copies, &options, run)
         };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let shards = unsafe { with_operation(operation, extract) }?;
         out.fill(shards.into_iter().map(atlas_shard))?;
         Ok(())
@@ -229,9 +230,9 @@ pub unsafe extern "C" fn atlas_shard_extract_batch(
 ///
 /// `out` has room for `class_count` handles, in the order of `classes`, each owned by the caller;
 /// on failure every entry is NULL. The region is rounded out to whole tiles; NULL means the whole
-/// domain. `operation` may be NULL; progress is reported once per tile. Callable from any thread.
-/// Costs one transform of the region, whatever the number of classes. Fails with INVALID_ARGUMENT
-/// (a class given twice or above 95, a LINEAR projection), and as atlas_shard_extract() does.
+/// domain. `operation` may be NULL; progress is reported once per tile. Callable from any thread. Costs one
+/// transform of the region, for any number of classes. Fails with INVALID_ARGUMENT (a class given twice or
+/// above 95, a LINEAR projection), and as atlas_shard_extract() does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_extract_classes(
     projection: *const atlas_projection,
@@ -242,14 +243,14 @@ pub unsafe extern "C" fn atlas_shard_extract_classes(
     out: *mut *mut atlas_shard,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: room for `class_count` pointers.
+        // SAFETY: the header requires room for `class_count` pointers.
         let out = unsafe { OutHandles::new(out, class_count) }?;
-        // SAFETY: as the header asks: a live projection, `class_count` classes.
+        // SAFETY: the header requires a live projection, `class_count` classes.
         let (projection, classes) =
             unsafe { (handle(projection, "projection")?, items_in(classes, class_count, "classes")?) };
-        // SAFETY: as the header asks: NULL or a whole struct.
+        // SAFETY: the header requires NULL or a whole struct.
         let region = unsafe { region.as_ref() }.map(|region| AtlasBoundaryRegion::from(*region));
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let shards = unsafe {
             with_operation(operation, |run| projection.0.extract_classes(region.as_ref(), classes, run))
         }?;
@@ -274,7 +275,7 @@ pub struct atlas_shard_info {
     pub payload_size: u64,
     /// LINEAR: sum of the region's bytes mod 96. R96: 0.
     pub residue: u32,
-    /// K. 0 for LINEAR.
+    /// K, the number of classes that rebuild the domain. 0 for LINEAR.
     pub r96_data_classes: u32,
     /// 1 if the shard's witnesses are keyed, else 0.
     pub keyed: u32,
@@ -320,7 +321,7 @@ pub unsafe extern "C" fn atlas_shard_get_info(
     info: *mut atlas_shard_info,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a struct of its struct_size, a live shard.
+        // SAFETY: the header requires a struct of its struct_size, a live shard.
         let (out, shard) = unsafe { (OutStruct::new(info, "info")?, handle(shard, "shard")?) };
         let info = shard.0.info();
         out.fill(&atlas_shard_info {
@@ -339,7 +340,7 @@ pub unsafe extern "C" fn atlas_shard_get_info(
     })
 }
 
-/// Returns the shard's bytes, borrowed until it is destroyed.
+/// Returns the shard's bytes, borrowed until the shard is destroyed.
 ///
 /// LINEAR: the region's bytes. R96: the tiles in order, in each tile the classes ascending, in each
 /// class its blocks, each of 128 coefficients of 14 bits. `*data` is never NULL, even if `*size` is
@@ -351,10 +352,10 @@ pub unsafe extern "C" fn atlas_shard_data(
     size: *mut usize,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: places for a pointer and a size.
+        // SAFETY: the header requires places for a pointer and a size.
         let places = unsafe { (out(data, std::ptr::null(), "data"), out(size, 0, "size")) };
         let (data, size) = (places.0?, places.1?);
-        // SAFETY: as the header asks: a live shard.
+        // SAFETY: the header requires a live shard.
         let bytes = unsafe { handle(shard, "shard") }?.0.data();
         data.set(bytes.as_ptr());
         size.set(bytes.len());
@@ -366,8 +367,8 @@ pub unsafe extern "C" fn atlas_shard_data(
 ///
 /// R96: decodes the blocks that contain them. `buffer` is borrowed for the call and may be NULL if
 /// `size` is 0. Callable from any thread. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, and for R96
-/// with INCOMPLETE (fewer than K classes), FORMAT or WITNESS (the classes are no spectrum of bytes,
-/// which only the maker of the root can cause) or OUT_OF_MEMORY.
+/// with INCOMPLETE (fewer than K classes), FORMAT or WITNESS (the classes do not decode to bytes, which only
+/// the maker of the root can cause) or OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_read(
     shard: *const atlas_shard,
@@ -376,7 +377,7 @@ pub unsafe extern "C" fn atlas_shard_read(
     size: usize,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live shard, `size` writable bytes.
+        // SAFETY: the header requires a live shard, `size` writable bytes.
         let (shard, mut buffer) = unsafe { (handle(shard, "shard")?, bytes_out(buffer, size, "buffer")?) };
         shard.0.read_parts(offset, size, |part| buffer.split_off_front(part.len()).copy_from(part))
     })
@@ -411,7 +412,7 @@ sized_struct!(
 /// Fills `options` with the defaults: no root, no key.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_verify_options_init(options: *mut atlas_verify_options) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(options) };
 }
 
@@ -422,7 +423,7 @@ pub unsafe extern "C" fn atlas_verify_options_init(options: *mut atlas_verify_op
 /// `options` is NULL or a struct that meets the header's terms, its pointers NULL or 32 readable
 /// bytes.
 pub(super) unsafe fn verify_options(options: *const atlas_verify_options) -> Result<VerifyOptions> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let (root, key) = unsafe {
         let options = read_struct(options)?;
         (optional_32(options.expected_root), optional_32(options.key))
@@ -440,8 +441,8 @@ pub(super) unsafe fn verify_options(options: *const atlas_verify_options) -> Res
 /// Hashes a shard's bytes again and checks their proof against the trust settings.
 ///
 /// Callable from any thread. `options` and `operation` may be NULL; progress is reported once per
-/// tile. Fails with INVALID_ARGUMENT, WITNESS, then CONSERVATION, LIMIT, STATE (pool from before a
-/// fork), OUT_OF_MEMORY or CANCELLED.
+/// tile. Fails with INVALID_ARGUMENT, WITNESS or, if all witnesses match, CONSERVATION, LIMIT, STATE (pool
+/// from before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_verify(
     shard: *const atlas_shard,
@@ -449,9 +450,9 @@ pub unsafe extern "C" fn atlas_shard_verify(
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live shard, and structs of their struct_size.
+        // SAFETY: the header requires a live shard, and structs of their struct_size.
         let (shard, options) = unsafe { (handle(shard, "shard")?, verify_options(options)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| shard.0.verify(&options, run)) }
     })
 }
@@ -465,8 +466,8 @@ pub struct atlas_limits {
     pub struct_size: u32,
     /// Maximum bytes of payload. Default 1 GiB.
     pub max_payload_size: u64,
-    /// Maximum bytes of the proof of the payload, and of the memory for its tiles, about 200 bytes
-    /// each. Default 64 MiB.
+    /// Maximum bytes of the proof of the payload, and of the memory for its tiles, 168 bytes each.
+    /// Default 64 MiB.
     pub max_proof_size: u64,
 }
 
@@ -483,7 +484,7 @@ sized_struct!(
 /// Fills `limits` with the defaults.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_limits_init(limits: *mut atlas_limits) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(limits) };
 }
 
@@ -493,7 +494,7 @@ pub unsafe extern "C" fn atlas_limits_init(limits: *mut atlas_limits) {
 ///
 /// `limits` is NULL or a struct that meets the header's terms.
 pub(super) unsafe fn limits_in(limits: *const atlas_limits) -> Result<Limits> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let limits = unsafe { read_struct(limits) }?;
     Ok(Limits { max_payload_size: limits.max_payload_size, max_proof_size: limits.max_proof_size })
 }
@@ -503,16 +504,16 @@ pub(super) unsafe fn limits_in(limits: *const atlas_limits) -> Result<Limits> {
 /// A reader with the default atlas_limits refuses a payload of more than 1 GiB with LIMIT: split a
 /// larger region into several shards, or raise the reader's max_payload_size. `*out` is owned by
 /// the caller: atlas_buffer_free(). Callable from any thread. Fails with INVALID_ARGUMENT or
-/// OUT_OF_MEMORY. Costs one copy and one BLAKE3 of it.
+/// OUT_OF_MEMORY. Costs one copy and one BLAKE3 of the encoded bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_serialize(
     shard: *const atlas_shard,
     out: *mut atlas_buffer,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a writable struct.
+        // SAFETY: the header requires a writable struct.
         let out = unsafe { self::out(out, atlas_buffer::EMPTY, "out") }?;
-        // SAFETY: as the header asks: a live shard.
+        // SAFETY: the header requires a live shard.
         out.set(atlas_buffer::from_vec(unsafe { handle(shard, "shard") }?.0.serialize()?));
         Ok(())
     })
@@ -535,12 +536,12 @@ pub unsafe extern "C" fn atlas_shard_deserialize(
     out: *mut *mut atlas_shard,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
-        // SAFETY: as the header asks: `size` readable bytes, and structs of their struct_size.
+        // SAFETY: the header requires `size` readable bytes, and structs of their struct_size.
         let (bytes, limits, verify) =
             unsafe { (bytes_in(data, size, "data")?, limits_in(limits)?, verify_options(verify)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let shard = unsafe {
             with_operation(operation, |run| AtlasShard::deserialize(bytes, &limits, &verify, run))
         }?;
@@ -551,6 +552,6 @@ pub unsafe extern "C" fn atlas_shard_deserialize(
 /// Frees a shard. NULL does nothing. No call may be using it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_destroy(shard: *mut atlas_shard) {
-    // SAFETY: as the header asks: NULL or a shard that is not used again.
+    // SAFETY: the header requires NULL or a shard that is not used again.
     unsafe { drop_handle(shard) };
 }

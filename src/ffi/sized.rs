@@ -33,7 +33,7 @@ macro_rules! sized_struct {
             }
             const FIELDS: &[(usize, usize)] = &[$({
                 let value = std::mem::MaybeUninit::<$name>::uninit();
-                // SAFETY: the address of a field inside the allocation, which is not read.
+                // SAFETY: only the address of a field inside the allocation is taken; nothing is read.
                 let field = unsafe { &raw const (*value.as_ptr()).$field };
                 let start = std::mem::offset_of!($name, $field);
                 (start, start + size_of_pointee(field))
@@ -59,13 +59,13 @@ pub(super) const fn own_size<T>() -> u32 {
     size_of::<T>() as u32
 }
 
-/// Checks `struct_size`. `remedy` says how to fix a wrong one; {} stands for the struct's name.
+/// Checks `struct_size`. `remedy` says how to fix a wrong `struct_size`; {} stands for the struct's name.
 ///
 /// # Safety
 ///
 /// `pointer` is readable for a `u32`.
 unsafe fn struct_size<T: SizedStruct>(pointer: *const T, remedy: &str) -> Result<usize> {
-    // SAFETY: the caller's promise; the field is the first one.
+    // SAFETY: readable by the caller's promise; `struct_size` is the first field.
     let size = unsafe { pointer.cast::<u32>().read_unaligned() } as usize;
     if size > size_of::<T>() && size <= MAX_STRUCT_SIZE || T::FIELDS.iter().any(|(_, end)| *end == size) {
         return Ok(size);
@@ -94,7 +94,7 @@ pub(super) unsafe fn read_struct<T: SizedStruct>(pointer: *const T) -> Result<T>
     if pointer.is_null() {
         return Ok(value);
     }
-    // SAFETY: readable, as the caller promises.
+    // SAFETY: the caller promises that the pointer is readable.
     let size = unsafe { struct_size(pointer, "fill the struct with {}_init() first") }?;
     let known = size.min(size_of::<T>());
     // SAFETY: `size` bytes are readable; the fields of a newer caller beyond ours are read as bytes.
@@ -106,7 +106,7 @@ pub(super) unsafe fn read_struct<T: SizedStruct>(pointer: *const T) -> Result<T>
             T::NAME
         )));
     }
-    // SAFETY: both are valid for `known` bytes, every pattern is a value, and the first four are
+    // SAFETY: both structs are valid for `known` bytes, every pattern is a value, and the first four are
     // replaced by our own size.
     unsafe {
         std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), (&raw mut value).cast::<u8>(), known);
@@ -122,7 +122,7 @@ pub(super) unsafe fn read_struct<T: SizedStruct>(pointer: *const T) -> Result<T>
 /// `pointer` is NULL or writable for a `T`.
 pub(super) unsafe fn init_struct<T: SizedStruct>(pointer: *mut T) {
     if !pointer.is_null() {
-        // SAFETY: writable, as the caller promises.
+        // SAFETY: the caller promises that the pointer is writable.
         unsafe { pointer.write(T::DEFAULT) };
     }
 }
@@ -139,12 +139,12 @@ impl<T: SizedStruct> OutStruct<T> {
     ///
     /// # Safety
     ///
-    /// `pointer` is NULL, or writable for its `struct_size` bytes for as long as this lives.
+    /// `pointer` is NULL, or writable for its `struct_size` bytes for as long as the result lives.
     pub(super) unsafe fn new(pointer: *mut T, name: &str) -> Result<Self> {
         if pointer.is_null() {
             return Err(AtlasError::invalid_argument(format!("{name} is NULL")));
         }
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller meets this function's requirements.
         let size = unsafe { struct_size(pointer, "set struct_size to sizeof({}) first") }?;
         // SAFETY: `size` bytes are writable, of which the first four stay.
         unsafe { pointer.cast::<u8>().add(4).write_bytes(0, size - 4) };

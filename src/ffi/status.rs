@@ -9,7 +9,8 @@ use std::ffi::{CStr, c_char};
 pub enum atlas_status {
     /// Success.
     ATLAS_STATUS_OK = 0,
-    /// An argument is NULL and must not be, has an unknown enum value, or is a bad configuration.
+    /// An argument is NULL although NULL is not allowed, has an unknown enum value, or is an invalid
+    /// configuration.
     ATLAS_STATUS_INVALID_ARGUMENT = 1,
     /// A buffer whose size comes from outside could not be allocated, or a thread could not be
     /// started.
@@ -18,9 +19,9 @@ pub enum atlas_status {
     ATLAS_STATUS_OUT_OF_RANGE = 3,
     /// The operating system or a callback failed. The message has the path and the reason.
     ATLAS_STATUS_IO = 4,
-    /// The sum of bytes mod 96 differs from the required or recorded one.
+    /// The sum of bytes mod 96 differs from the required or recorded sum.
     ATLAS_STATUS_CONSERVATION = 5,
-    /// A digest, a proof or a key does not match: the bytes are not the projected ones.
+    /// A digest, a proof or a key does not match: the bytes differ from the projected bytes.
     ATLAS_STATUS_WITNESS = 6,
     /// Serialised data is malformed or truncated.
     ATLAS_STATUS_FORMAT = 7,

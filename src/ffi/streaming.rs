@@ -32,7 +32,7 @@ use crate::streaming::{StreamMonitor, StreamingConfig, StreamingContext, check_b
 use std::ffi::{c_char, c_void};
 use std::sync::Mutex;
 
-/// Settings of a stream. None of them changes the result. Fill it with atlas_stream_config_init().
+/// Settings of a stream, which do not change the result. Fill the struct with atlas_stream_config_init().
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_stream_config {
@@ -41,7 +41,8 @@ pub struct atlas_stream_config {
     /// Bytes per chunk, 64 KiB to 256 MiB. Default 16 MiB. A chunk is the unit of progress, of
     /// read-ahead and of atlas_stream_next().
     pub chunk_size: u64,
-    /// Maximum number of chunks in flight, or of MiB if a chunk is smaller. Greater than 0; default
+    /// Maximum number of chunks in flight, or of MiB if a chunk is smaller than 1 MiB. Greater than 0;
+    /// default
     /// 4. Ignored by atlas_stream_next(), which works on one chunk.
     pub parallel_chunks: u32,
     /// Number of chunks that the system is asked to read ahead, together at most 1 GiB. Default 2.
@@ -49,8 +50,8 @@ pub struct atlas_stream_config {
     /// Bytes of the next chunk returned with each chunk, at most chunk_size. Default 4,096.
     pub chunk_overlap: u64,
     /// Size of the largest positioned read, 4 KiB to 16 MiB. Default 1 MiB. Above 1 MiB it is
-    /// rounded down to whole MiB, and each worker has a buffer of that size, at most that of a
-    /// chunk. atlas_stream_next() reads at most 1 MiB at a time.
+    /// rounded down to whole MiB, and each worker has a buffer of that size, at most of chunk_size.
+    /// atlas_stream_next() reads at most 1 MiB at a time.
     pub io_buffer_size: u64,
 }
 
@@ -71,7 +72,7 @@ sized_struct!(
 /// bytes, reads of 1 MiB.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_config_init(config: *mut atlas_stream_config) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(config) };
 }
 
@@ -81,7 +82,7 @@ pub unsafe extern "C" fn atlas_stream_config_init(config: *mut atlas_stream_conf
 ///
 /// `config` is NULL or a struct that meets the header's terms.
 unsafe fn stream_config(config: *const atlas_stream_config) -> Result<StreamingConfig> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let config = unsafe { read_struct(config) }?;
     StreamingConfig::new(config.chunk_size, config.parallel_chunks)?
         .with_prefetch_chunks(config.prefetch_chunks)
@@ -92,7 +93,7 @@ unsafe fn stream_config(config: *const atlas_stream_config) -> Result<StreamingC
 /// A stream: chunks that are pulled from a source, or bytes that are pushed.
 pub struct atlas_stream {
     context: Mutex<StreamingContext>,
-    /// Outside the lock, so that getters never wait for a long call.
+    /// Progress and completion, outside the lock so that getters never wait for a long call.
     monitor: StreamMonitor,
     operation: StreamOperation,
 }
@@ -100,9 +101,9 @@ pub struct atlas_stream {
 /// Operation of all calls on a stream.
 struct StreamOperation(atlas_operation);
 
-// SAFETY: nothing of it is changed. The pool may be used by any thread. The function and user_data are
-// the caller's, who lets any thread call the stream; we hand them to each other in calls alone, one at a
-// time under the stream's lock.
+// SAFETY: the operation is never changed. Any thread may use the pool. The function and user_data belong to
+// the caller, who allows calls from any thread; they are used only in calls, one at a time, under the
+// stream's lock.
 unsafe impl Send for StreamOperation {}
 // SAFETY: as above.
 unsafe impl Sync for StreamOperation {}
@@ -117,9 +118,9 @@ impl atlas_stream {
         operation: *const atlas_operation,
         open: impl FnOnce(&mut Operation<'_>) -> Result<StreamingContext>,
     ) -> Result<atlas_stream> {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller meets this function's requirements.
         let operation = unsafe { read_struct(operation) }?;
-        // SAFETY: our own copy, its pool live as the header asks.
+        // SAFETY: `operation` is our own copy, and the header requires that its pool is live.
         let context = unsafe { with_operation(&raw const operation, open) }?;
         Ok(atlas_stream {
             monitor: context.monitor(),
@@ -133,7 +134,7 @@ impl atlas_stream {
         // A call that panicked leaves a stream in the failed state, so that a poisoned lock is safe
         // to enter.
         let mut context = lock(&self.context);
-        // SAFETY: our own copy; the header asks that pool and user_data outlive the stream.
+        // SAFETY: the operation is our own copy; the header asks that pool and user_data outlive the stream.
         unsafe { with_operation(&raw const self.operation.0, |operation| call(&mut context, operation)) }
     }
 }
@@ -143,11 +144,10 @@ impl atlas_stream {
 /// The result equals that of atlas_projection_create() on the same bytes, including the root. Each
 /// worker reads into one buffer of its own; pages of a mapped file are released once they are
 /// hashed. `type` is an atlas_projection_type; `options`, `config` and `operation` may be NULL. The
-/// projection keeps the source alive, so that the caller may destroy it at once. `*out` is owned by
-/// the caller: atlas_projection_destroy(). Progress is reported once per chunk, in order; after
-/// false each worker stops after its present read or tile. Fails with INVALID_ARGUMENT, IO,
-/// CONSERVATION (STRICT), UNSUPPORTED, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or
-/// CANCELLED.
+/// projection keeps the source alive, so that the caller may destroy the source right after this call. `*out`
+/// is owned by the caller: atlas_projection_destroy(). Progress is reported once per chunk, in order; after
+/// false each worker stops after its present read or tile. Fails with INVALID_ARGUMENT, IO, CONSERVATION
+/// (STRICT), UNSUPPORTED, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_project(
     r#type: u32,
@@ -158,10 +158,10 @@ pub unsafe extern "C" fn atlas_stream_project(
     out: *mut *mut atlas_projection,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         check_built_in()?;
-        // SAFETY: as the header asks: a live source, and structs of their struct_size.
+        // SAFETY: the header requires a live source, and structs of their struct_size.
         let (source, options, config) =
             unsafe { (handle(source, "source")?, projection_options(options)?, stream_config(config)?) };
         let kind = projection_type(r#type)?;
@@ -191,10 +191,10 @@ pub unsafe extern "C" fn atlas_stream_open(
     out: *mut *mut atlas_stream,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         check_built_in()?;
-        // SAFETY: as the header asks: a live source, and structs of their struct_size.
+        // SAFETY: the header requires a live source, and structs of their struct_size.
         let (source, options, config) =
             unsafe { (handle(source, "source")?, projection_options(options)?, stream_config(config)?) };
         let kind = projection_type(r#type)?;
@@ -210,10 +210,9 @@ pub unsafe extern "C" fn atlas_stream_open(
 ///
 /// `type` is an atlas_projection_type. The bytes go to a temporary file beside `spool_path`
 /// (copied). atlas_stream_finish() flushes it to the disk and renames it to `spool_path`, replacing
-/// an existing file. A NULL `spool_path` means in memory, which counts towards the operation's
-/// memory limit. Otherwise like atlas_stream_open(). The operation's progress has totals of 0 until
-/// the end. Fails with INVALID_ARGUMENT, UNSUPPORTED, LIMIT or IO (the temporary file could not be
-/// made).
+/// an existing file. If `spool_path` is NULL, the bytes stay in memory, which counts towards the operation's
+/// memory limit. Otherwise like atlas_stream_open(). The operation's progress has totals of 0 until the end.
+/// Fails with INVALID_ARGUMENT, UNSUPPORTED, LIMIT or IO (the temporary file could not be made).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_open_push(
     r#type: u32,
@@ -224,19 +223,19 @@ pub unsafe extern "C" fn atlas_stream_open_push(
     out: *mut *mut atlas_stream,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         check_built_in()?;
-        // SAFETY: as the header asks: structs of their struct_size.
+        // SAFETY: the header requires structs of their struct_size.
         let (options, config) = unsafe { (projection_options(options)?, stream_config(config)?) };
         let kind = projection_type(r#type)?;
         // Without a path the bytes stay in memory.
         let spool = match spool_path.is_null() {
             true => None,
-            // SAFETY: as the header asks: a C string.
+            // SAFETY: the header requires a C string.
             false => Some(unsafe { path(spool_path, "spool_path") }?),
         };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let stream = unsafe {
             atlas_stream::new(operation, |run| {
                 StreamingContext::open_push(spool.as_deref(), kind, &options, config, run)
@@ -259,13 +258,13 @@ pub unsafe extern "C" fn atlas_stream_push(
 ) -> atlas_status {
     boundary(|| {
         check_built_in()?;
-        // SAFETY: as the header asks: a live stream, `size` readable bytes.
+        // SAFETY: the header requires a live stream, `size` readable bytes.
         let (stream, data) = unsafe { (handle(stream, "stream")?, bytes_in(data, size, "data")?) };
         stream.run(|context, operation| context.push(data, operation))
     })
 }
 
-/// A chunk, and the beginning of the next one. Filled by atlas_stream_next().
+/// A chunk, and the beginning of the next chunk. Filled by atlas_stream_next().
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_chunk {
@@ -316,12 +315,12 @@ pub unsafe extern "C" fn atlas_stream_next(
     has_chunk: *mut CBool,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a bool, NULL or a struct of its struct_size.
+        // SAFETY: the header requires NULL or a place for a bool, NULL or a struct of its struct_size.
         let (has_chunk, out) =
             unsafe { (self::out(has_chunk, 0, "has_chunk"), OutStruct::new(chunk, "chunk")) };
         let (has_chunk, out) = (has_chunk?, out?);
         check_built_in()?;
-        // SAFETY: as the header asks: a live stream.
+        // SAFETY: the header requires a live stream.
         let stream = unsafe { handle(stream, "stream") }?;
         stream.run(|context, operation| {
             // At the end both outputs keep the zeros that they got at entry.
@@ -352,10 +351,10 @@ pub unsafe extern "C" fn atlas_stream_get_progress(
     progress: *mut atlas_progress,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a struct of its struct_size.
+        // SAFETY: the header requires a struct of its struct_size.
         let out = unsafe { OutStruct::new(progress, "progress") }?;
         check_built_in()?;
-        // SAFETY: as the header asks: a live stream.
+        // SAFETY: the header requires a live stream.
         let stream = unsafe { handle(stream, "stream") }?;
         let now = stream.monitor.progress();
         out.fill(&atlas_progress {
@@ -374,12 +373,13 @@ pub unsafe extern "C" fn atlas_stream_get_progress(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_is_complete(stream: *const atlas_stream) -> CBool {
     infallible(0, || {
-        // SAFETY: as the header asks: NULL or a live stream.
+        // SAFETY: the header requires NULL or a live stream.
         CBool::from(unsafe { stream.as_ref() }.is_some_and(|stream| stream.monitor.is_complete()))
     })
 }
 
-/// Processes the remaining bytes and returns the projection of the whole domain. May succeed once.
+/// Processes the remaining bytes and returns the projection of the whole domain. Succeeds at most once per
+/// stream.
 ///
 /// A spool file then has its final name, replacing an existing file. `*out` is owned by the caller:
 /// atlas_projection_destroy(); it outlives the stream. Progress is reported once per chunk, and at
@@ -392,10 +392,10 @@ pub unsafe extern "C" fn atlas_stream_finish(
     out: *mut *mut atlas_projection,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         check_built_in()?;
-        // SAFETY: as the header asks: a live stream.
+        // SAFETY: the header requires a live stream.
         let stream = unsafe { handle(stream, "stream") }?;
         let projection = stream.run(|context, operation| context.finish(operation))?;
         out.fill(atlas_projection(projection))
@@ -406,6 +406,6 @@ pub unsafe extern "C" fn atlas_stream_finish(
 /// may be using it; the projection that finish returned stays valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_destroy(stream: *mut atlas_stream) {
-    // SAFETY: as the header asks: NULL or a stream that is not used again.
+    // SAFETY: the header requires NULL or a stream that is not used again.
     unsafe { drop_handle(stream) };
 }

@@ -30,7 +30,7 @@ pub unsafe extern "C" fn atlas_projection_transform(
     params: *const atlas_transform_params,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live projection, a whole struct.
+        // SAFETY: the header requires a live projection, a whole struct.
         let (projection, params) = unsafe { (handle(projection, "projection")?, handle(params, "params")?) };
         projection.0.transform(&TransformParams {
             scaling_factor: params.scaling_factor,
@@ -53,9 +53,9 @@ pub unsafe extern "C" fn atlas_projection_tile_bounds(
     bounds: *mut f64,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: four writable doubles.
+        // SAFETY: the header requires four writable doubles.
         let out = unsafe { self::out(bounds.cast::<[f64; 4]>(), [0.0; 4], "bounds") }?;
-        // SAFETY: as the header asks: a live projection.
+        // SAFETY: the header requires a live projection.
         let bounds = unsafe { handle(projection, "projection") }?.0.tile_bounds(tile)?;
         out.set([bounds.min_x, bounds.min_y, bounds.max_x, bounds.max_y]);
         Ok(())
@@ -74,9 +74,9 @@ pub unsafe extern "C" fn atlas_projection_tile_at(
     tile: *mut u64,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a writable number.
+        // SAFETY: the header requires a writable number.
         let out = unsafe { self::out(tile, 0, "tile") }?;
-        // SAFETY: as the header asks: a live projection.
+        // SAFETY: the header requires a live projection.
         out.set(unsafe { handle(projection, "projection") }?.0.tile_at(x, y)?);
         Ok(())
     })

@@ -117,10 +117,10 @@ pub unsafe extern "C" fn atlas_digest256(data: *const c_void, size: usize, diges
     }
     // No status: a digest of zeros marks bytes that cannot be read.
     let value = infallible([0; 32], || {
-        // SAFETY: as the header asks: `size` readable bytes.
+        // SAFETY: the header requires `size` readable bytes.
         unsafe { bytes_in(data, size, "data") }.map_or([0; 32], crate::digest256)
     });
-    // SAFETY: as the header asks: 32 writable bytes.
+    // SAFETY: the header requires 32 writable bytes.
     unsafe { digest.cast::<[u8; 32]>().write(value) };
 }
 
@@ -141,7 +141,7 @@ impl atlas_buffer {
         if bytes.is_empty() {
             return Self::EMPTY;
         }
-        // atlas_buffer_free() gets the length alone. Encodings have no capacity beyond it.
+        // atlas_buffer_free() gets only the length, so that the allocation must have no capacity beyond it.
         let size = bytes.len();
         atlas_buffer { data: Box::into_raw(bytes.into_boxed_slice()).cast(), size }
     }
@@ -153,7 +153,7 @@ impl atlas_buffer {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_buffer_free(buffer: *mut atlas_buffer) {
     infallible((), || {
-        // SAFETY: as the header asks: NULL or a buffer of the caller's.
+        // SAFETY: the header requires NULL or a buffer of the caller's.
         let Some(buffer) = (unsafe { buffer.as_mut() }) else { return };
         // The caller's struct is emptied before the memory is freed, so that a second call does nothing.
         let atlas_buffer { data, size } = std::mem::replace(buffer, atlas_buffer::EMPTY);

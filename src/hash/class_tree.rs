@@ -1,4 +1,5 @@
-//! Sets of resonance classes, and the tree over the 96 classes of a tile, which is its witness.
+//! Sets of resonance classes, and the tree over the 96 classes of a tile. The root of this tree is the
+//! witness of the tile.
 
 #![forbid(unsafe_code)]
 
@@ -51,7 +52,7 @@ impl ClassSet {
 
     /// Returns the number of classes of the set below `class`.
     pub(crate) fn rank(self, class: u8) -> usize {
-        // The classes below, without those that the set lacks.
+        // The classes below `class` that the set has.
         Self::range(&(0..u64::from(class))).without(ClassSet(!self.0)).len()
     }
 

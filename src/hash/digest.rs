@@ -1,15 +1,15 @@
 //! The two digests of the library: T of bytes and N of the tree (docs/design.md, "The root").
 //!
 //! Unkeyed, T is plain BLAKE3 and N is BLAKE3 in derive-key mode, so that no bytes of a domain can
-//! pass for a node of the tree. Keyed, both are keyed BLAKE3 with keys derived from the caller's.
+//! pass for a node of the tree. Keyed, both are keyed BLAKE3 with keys derived from the caller's key.
 
 #![forbid(unsafe_code)]
 
 use crate::base::error::Result;
 use crate::base::units::to_u64;
+use crate::hash::key::Key;
 use blake3::Hasher;
 use blake3::hazmat::{ContextKey, HasherExt, Mode};
-use zeroize::Zeroizing;
 
 /// A 32-byte BLAKE3 digest of a tile, of a node, or of a whole projection.
 pub type Digest = [u8; 32];
@@ -54,11 +54,11 @@ pub(crate) fn same(a: &Digest, b: &Digest) -> bool {
     blake3::Hash::from_bytes(*a) == blake3::Hash::from_bytes(*b)
 }
 
-/// Keys of T and N. Wiped when dropped.
+/// Keys of T and N.
 #[derive(Clone)]
 struct Keys {
-    tile: Zeroizing<[u8; 32]>,
-    tree: Zeroizing<[u8; 32]>,
+    tile: Key,
+    tree: Key,
 }
 
 /// The digests T and N, with or without a key.
@@ -71,8 +71,8 @@ impl Digests {
     pub(crate) fn new(key: Option<&[u8; 32]>) -> Self {
         // Two keys, so that no bytes of a tile pass for a node of the tree.
         let keys = key.map(|key| Keys {
-            tile: Zeroizing::new(blake3::derive_key(TILE_KEY_CONTEXT, key)),
-            tree: Zeroizing::new(blake3::derive_key(TREE_KEY_CONTEXT, key)),
+            tile: Key::derived(TILE_KEY_CONTEXT, key),
+            tree: Key::derived(TREE_KEY_CONTEXT, key),
         });
         Digests { keys }
     }

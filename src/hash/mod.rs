@@ -1,6 +1,7 @@
 //! Digests, the trees over them, and the records of an encoding.
 //!
 //! ```text
+//! key          keys that are wiped when they are dropped
 //! digest       T of bytes and N of nodes
 //! rfc6962      the shape of all trees, and walks over it
 //! outboard     BLAKE3's own tree inside a tile      pages → witness
@@ -12,6 +13,7 @@
 
 pub(crate) mod class_tree;
 pub(crate) mod digest;
+pub(crate) mod key;
 pub(crate) mod outboard;
 pub(crate) mod record;
 pub(crate) mod rfc6962;

@@ -36,7 +36,7 @@ pub(crate) fn page_bytes(pages: &Range<u64>, len: usize) -> Range<usize> {
 /// Computes the chaining value of the subtree over `bytes`, which begins `offset` bytes into a longer
 /// input.
 fn subtree(digests: &Digests, offset: usize, bytes: &[u8]) -> Digest {
-    // The offset is part of every chunk, so that a chaining value counts for its place only.
+    // The offset is part of every chunk, so that a chaining value is valid at its own offset only.
     let mut hasher = digests.tile_hasher();
     hasher.set_input_offset(to_u64(offset)).update(bytes).finalize_non_root()
 }
@@ -58,7 +58,8 @@ pub(crate) struct Outboard {
 }
 
 impl Outboard {
-    /// Bytes of the largest outboard: groups, as much again above them, and allocations.
+    /// Bytes of the largest outboard: the groups, as many bytes again for the nodes above them, and the
+    /// allocations.
     pub(crate) const FOOTPRINT: u64 = (2 * GROUPS * size_of::<Digest>() + 512) as u64;
 }
 
@@ -87,7 +88,7 @@ impl GroupPages {
 
     /// Computes a node at or below the group's level. `top` is true for the top of the tile's tree.
     fn node(&self, digests: &Digests, node: NodeId, pages: u64, top: bool) -> Digest {
-        // The last group of a tile may have fewer pages than four.
+        // The last group of a tile may have fewer than four pages.
         let under = node.leaves(pages);
         let at = |page: u64| &self.0[to_usize(page) % GROUP_PAGES];
         match under.end - under.start {
@@ -127,7 +128,7 @@ impl Outboard {
         let mut edge_pages = try_vec(edges.len().max(1))?;
         let mut wanted = edges.iter().peekable();
         let mut groups = try_vec(tile.len().div_ceil(GROUP_SIZE))?;
-        // Groups that a proof will cut are hashed by pages, all others in one call.
+        // Groups that a proof will cut are hashed by pages, every other group in one call.
         for (group, bytes) in tile.chunks(GROUP_SIZE).enumerate() {
             if single || wanted.next_if_eq(&&group).is_some() {
                 let edge = GroupPages::of(digests, group, bytes);
@@ -171,8 +172,8 @@ impl Outboard {
         Ok((outboard, witness, residues))
     }
 
-    /// Builds the outboard and the witness of a tile from the chaining values of its groups, if it has more
-    /// than one, or from the witness of its only group.
+    /// Builds the outboard and the witness of a tile from the chaining values of its groups if it has several
+    /// groups, else from the witness of its only group.
     pub(crate) fn of_groups(
         digests: &Digests,
         groups: Vec<Digest>,
@@ -198,7 +199,7 @@ impl Outboard {
         self.residues.as_deref()
     }
 
-    /// Checks that `bytes` are those of group `group`, and returns its pages if `with_pages` is set. For
+    /// Checks that `bytes` are the bytes of group `group`, and returns its pages if `with_pages` is set. For
     /// tiles of more than one group. `what` names the bytes in an error.
     pub(crate) fn check_group(
         &self,
@@ -231,7 +232,7 @@ impl Outboard {
     ) -> Result<Vec<Digest>> {
         let count = pages_in(len);
         let places = rfc6962::siblings(pages, count)?;
-        // Nodes at and above the groups are stored, those below come from the pages of the edges.
+        // Nodes at and above the groups are stored; nodes below the groups come from the pages of the edges.
         let node = |node: NodeId| {
             if node.level >= GROUP_LEVEL {
                 let level = to_usize(u64::from(node.level - GROUP_LEVEL));
@@ -254,11 +255,11 @@ impl Outboard {
 
 /// Returns the error for a source that no longer has the projected bytes. `what` names the bytes.
 pub(crate) fn source_changed(what: &dyn Display) -> AtlasError {
-    AtlasError::witness(format!("the source changed: the digest of {what} differs from the projected one"))
+    AtlasError::witness(format!("the source changed: the digest of {what} differs from the projected digest"))
 }
 
 /// Returns the groups of a tile of `len` bytes that lie only partly in `pages`. A proof needs the pages of
-/// these.
+/// these groups.
 pub(crate) fn cut_groups(pages: &Range<u64>, len: usize) -> impl Iterator<Item = usize> + use<> {
     let count = pages_in(len);
     // An end inside a group cuts nothing if it is the end of the tile.
@@ -281,7 +282,7 @@ pub(crate) fn witness_from_pages(
     take: impl FnMut() -> Result<Digest>,
 ) -> Result<Digest> {
     let count = pages_in(len);
-    // All pages are there: no proof is needed.
+    // All pages are given: no proof is needed.
     if *pages == (0..count) {
         return Ok(digests.tile(bytes));
     }

@@ -35,7 +35,7 @@ impl Kind {
     }
 }
 
-/// Tags of shards and of compressed shards. A reader of either kind knows all of them.
+/// Tags of shards and of compressed shards. A reader of either kind knows all these tags.
 const SHARD_TAGS: &[u16] = &[1, 2, 3, 4, 5, 6, 7, 16, 17];
 
 /// Returns the number of bytes of an encoding of records with these lengths.
@@ -45,7 +45,7 @@ pub(crate) fn encoded_size(lengths: &[usize]) -> Option<usize> {
         .try_fold(HEADER_SIZE + DIGEST_SIZE, |sum, len| sum.checked_add(*len)?.checked_add(RECORD_SIZE))
 }
 
-/// Writes the frame around records, with the digest of all of it.
+/// Writes the frame around records, with the digest of the whole encoding.
 ///
 /// The bytes are hashed as they are written. Small pieces are gathered, so that hashing is as fast as over
 /// the whole encoding, and `out` needs no buffer of its own; long pieces are not copied.
@@ -88,7 +88,7 @@ impl<W: io::Write> Writer<W> {
     /// Begins an encoding of exactly the records of these lengths.
     pub(crate) fn new(kind: Kind, lengths: &[usize], out: W) -> Result<Self> {
         let size = announced_size(lengths)?;
-        // Room for the digest too.
+        // The gathered part has room for the digest too.
         let gathered = try_vec(size.min(GATHERED + DIGEST_SIZE))?;
         let mut writer = Writer { out, kind, gathered, hasher: None, written: 0, size: to_u64(size) };
         // The header of docs/format.md, section "File".
@@ -103,7 +103,7 @@ impl<W: io::Write> Writer<W> {
     pub(crate) fn record(&mut self, tag: u16, len: usize) -> Result<()> {
         debug_assert!(self.kind.known_tags().contains(&tag), "tag {tag} is missing in known_tags");
         self.put(&tag.to_le_bytes())?;
-        // Both reserved fields, of 2 and of 4 bytes.
+        // Put both reserved fields, of 2 and of 4 bytes.
         self.put(&[0; 6])?;
         self.put(&to_u64(len).to_le_bytes())
     }
@@ -111,7 +111,7 @@ impl<W: io::Write> Writer<W> {
     /// Adds bytes. Inlined, so that a number is a store instead of a call of memcpy.
     #[inline(always)]
     pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        // Fewer than the room: a full buffer is passed on at once.
+        // Fewer bytes than the room, because a full buffer is passed on at once.
         if bytes.len() < GATHERED - self.gathered.len() {
             self.gathered.extend_from_slice(bytes);
             return Ok(());
@@ -167,7 +167,7 @@ impl<W: io::Write> Writer<W> {
     }
 
     /// Appends the digest to the gathered bytes. Fails with INTERNAL if the written size differs from the
-    /// announced one.
+    /// announced size.
     fn seal(&mut self) -> Result<()> {
         // A small encoding was never passed on, and is hashed at once.
         let digest = match &mut self.hasher {
@@ -236,7 +236,7 @@ impl<'a> Reader<'a> {
             .at_range(10, 2));
         }
         reader.zeros(4)?;
-        // The announced size tells a truncated file from a damaged one.
+        // The announced size distinguishes a truncated file from a damaged file.
         let size = reader.u64()?;
         if size != to_u64(len) {
             let problem = if size > to_u64(len) { "truncated" } else { "too long" };
@@ -259,7 +259,8 @@ impl<'a> Reader<'a> {
     /// Checks the digest at the end, in steps of at most 1 MiB. `step` is called for each.
     pub(crate) fn check_digest(&self, step: impl FnMut(u64) -> Result<()>) -> Result<()> {
         let (body, digest) = self.bytes.split_at(self.bytes.len() - DIGEST_SIZE);
-        // In steps, because hashing a large encoding takes long enough to be cancelled.
+        // The encoding is hashed in steps, because hashing a large encoding takes long, and the call can be
+        // cancelled between steps.
         let found = digest256_in_steps(body, TILE_SIZE, step)?;
         if Digest::try_from(digest).is_ok_and(|digest| same(&digest, &found)) {
             return Ok(());
@@ -324,7 +325,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
-        // Never beyond the record, although the encoding goes on after it.
+        // A value never reaches beyond the record, although the encoding goes on after it.
         match self.bytes[self.at..self.end].first_chunk::<N>() {
             Some(bytes) => {
                 self.at += N;
@@ -337,7 +338,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns the error for a tag at byte `at` in the place of another tag, or after the last one.
+    /// Returns the error for a tag at byte `at` in the place of another tag, or after the last tag.
     fn misplaced(&self, tag: u16, at: usize, belongs: fmt::Arguments<'_>) -> AtlasError {
         let what = format!("tag {tag} at byte {at}, but {belongs}");
         // A known tag is out of its order; an unknown tag may come from a later version.

@@ -3,12 +3,12 @@
 //!
 //! Level 0 holds the n leaves; each level pairs its nodes from the left, and an odd last node moves up
 //! unchanged. That is the tree of RFC 6962 (the left subtree has the largest power of two < n of the
-//! leaves), and it is BLAKE3's tree if a leaf is a power of two of its chunks.
+//! leaves), and it is BLAKE3's tree if each leaf is a power of two of BLAKE3's chunks.
 //!
-//! A proof for some leaves, a range of them or a set, consists of the nodes that hold none of them and have
-//! a parent that does, in ascending order of position; for no leaves it is the top. The selection and n
-//! alone determine these nodes, which makes the encoding of a proof unique. [`walk`] visits exactly them,
-//! for the prover, which looks them up, and for the verifier, which takes them from the proof.
+//! A proof for some leaves, a range of them or a set, consists of the nodes that hold no selected leaf and
+//! whose parent holds one, in ascending order of position; for no leaves it is the top. The selection and n
+//! alone determine these nodes, which makes the encoding of a proof unique. [`walk`] visits exactly these
+//! nodes. The prover looks them up, and the verifier takes them from the proof.
 
 #![forbid(unsafe_code)]
 
@@ -62,7 +62,7 @@ impl Selection for Range<u64> {
 pub(crate) trait Visitor {
     type Node;
 
-    /// Returns a node with no selected leaf, whose parent has one.
+    /// Returns a node that has no selected leaf, and whose parent has a selected leaf.
     fn sibling(&mut self, node: NodeId) -> Result<Self::Node>;
 
     /// Returns a node with all its leaves selected. `None` means to go down, unless it is a leaf.
@@ -85,7 +85,7 @@ fn descend<V: Visitor>(
     top: bool,
 ) -> Result<V::Node> {
     let under = node.leaves(n);
-    // Nothing selected below: the node itself is part of the proof.
+    // No selected leaf is below the node: the node itself is part of the proof.
     if !selected.touches(&under) {
         return visitor.sibling(node);
     }

@@ -1,8 +1,8 @@
 //! The LINEAR root from pieces of whole pages, in any order, each once.
 //!
-//! A piece is hashed as the nodes of BLAKE3's tree inside its tiles that it covers, the largest ones first.
-//! Two nodes with the same parent are merged as soon as both are there, so that only the edges of pieces
-//! with missing neighbours are kept.
+//! A piece is divided into the largest nodes of BLAKE3's tree that it covers, and each is hashed. Two nodes
+//! with the same parent are merged as soon as both were added, so that only the edges of pieces with missing
+//! neighbours are kept.
 
 #![forbid(unsafe_code)]
 
@@ -33,7 +33,8 @@ fn tile_end(size: u64, start: u64) -> u64 {
     (start + PAGES).min(size.div_ceil(PAGE_BYTES))
 }
 
-/// Adds the nodes of a piece to `parts`. It begins at a page boundary, and ends at one or with the domain.
+/// Adds the nodes of a piece to `parts`. The piece begins at a page boundary, and ends at a page boundary or
+/// with the domain.
 pub(crate) fn add_parts(
     digests: &Digests,
     size: u64,
@@ -88,12 +89,12 @@ impl ScatteredRoot {
     /// Returns the maximum number of bytes used while at most `pieces` pieces have a missing neighbour.
     pub(crate) fn footprint(size: u64, pieces: u64) -> u64 {
         let tile = FOOTPRINT + to_u64(size_of::<Option<Leaf>>());
-        // Either edge of a piece has at most one node per level; the map needs as much again.
+        // Either edge of a piece has at most one node per level; the map needs as much memory again.
         let edges = pieces.saturating_mul(2 * u64::from(PAGES.ilog2()) * 2 * to_u64(size_of::<Part>()));
         size.div_ceil(TILE_BYTES).saturating_mul(tile).saturating_add(edges)
     }
 
-    /// Adds a node, and merges it upwards as far as siblings are there.
+    /// Adds a node, and merges it upwards as long as its sibling was added before.
     pub(crate) fn add(&mut self, digests: &Digests, part: Part) {
         // Nodes merge inside their tile only, whose top is a leaf of the tree over tiles.
         let tile = part.first / PAGES * PAGES;
@@ -118,7 +119,7 @@ impl ScatteredRoot {
                 self.parts.insert(part.first, part);
                 return;
             };
-            // Both halves are there: merge them, and continue with the parent.
+            // Both halves were added: merge them, and continue with the parent.
             self.parts.remove(&other);
             let (left, right) = if is_left { (part, sibling) } else { (sibling, part) };
             let pages = left.pages + right.pages;

@@ -57,7 +57,7 @@ impl RootHeader {
     }
 }
 
-/// Bytes of [`Merkle`] per tile: its end, its leaf, and as much again above.
+/// Bytes of [`Merkle`] per tile: its end, its leaf, and as much as a leaf for the nodes above.
 pub(crate) const FOOTPRINT: u64 = (size_of::<u64>() + 2 * size_of::<Digest>()) as u64;
 
 /// Digests of one state of a projection.
@@ -102,7 +102,7 @@ impl<'d> TreeHasher<'d> {
         }
     }
 
-    /// Returns the node over two others.
+    /// Returns the node over two nodes.
     fn node(&mut self, left_bytes: u64, right_bytes: u64, left: &Digest, right: &Digest) -> Digest {
         let node = (left_bytes, right_bytes, *left, *right);
         match &self.node {
@@ -123,7 +123,7 @@ pub(crate) fn fold(digests: &Digests, mut nodes: Vec<(u64, Digest)>) -> (u64, Di
             nodes[pair] = match nodes.get(2 * pair + 1) {
                 Some((right_bytes, right)) => {
                     let (left_bytes, left) = &nodes[2 * pair];
-                    // Claims of a file may add up to any number.
+                    // The sizes that a file claims may add up to any number.
                     let bytes = left_bytes.saturating_add(*right_bytes);
                     (bytes, hasher.node(*left_bytes, *right_bytes, left, right))
                 }
@@ -489,7 +489,7 @@ mod tests {
         RootHeader { kind: 0, classes: 0, size, tiles }
     }
 
-    /// Section 4 of the design, recursively.
+    /// The definition in docs/design.md, recursively.
     fn reference(digests: &Digests, leaves: &[Leaf]) -> (u64, Digest) {
         match leaves {
             [] => (0, digests.tree(b"")),

@@ -40,7 +40,7 @@ enum Change {
 }
 
 impl ProjectionDelta {
-    /// Inserts `data` before the byte at `offset`. At the size of the domain it is appended.
+    /// Inserts `data` before the byte at `offset`. If `offset` is the size of the domain, `data` is appended.
     pub fn insert(offset: u64, data: impl Into<Vec<u8>>) -> Self {
         Self::insert_data(offset, NewBytes::from_vec(data.into()))
     }
@@ -55,8 +55,8 @@ impl ProjectionDelta {
         ProjectionDelta { change: Change::Delete, start, end, data: NewBytes::from_vec(Vec::new()) }
     }
 
-    /// Moves `start..end` before the byte that is at `destination` before the move. The size of the domain as
-    /// `destination` means the end. A `destination` of `start` or `end` changes nothing.
+    /// Moves `start..end` before the byte that is at `destination` before the move. If `destination` is the
+    /// size of the domain, the range moves to the end. A `destination` of `start` or `end` changes nothing.
     pub fn move_range(start: u64, end: u64, destination: u64) -> Self {
         let change = Change::Move { to: destination };
         ProjectionDelta { change, start, end, data: NewBytes::from_vec(Vec::new()) }
@@ -103,7 +103,8 @@ impl ProjectionDelta {
             // A move adds and removes nothing.
             Change::Move { to } => (tree.moved(&range, to, reader)?, Residue::ZERO, Residue::ZERO),
             _ if range.is_empty() && data.size() == 0 => return Ok(tree.clone()),
-            // A replacement of the same size moves no tile edge, and its delta needs the old bytes.
+            // A replacement of the same size moves no tile edge. The change of the residue is computed from
+            // the old bytes.
             _ if range.end - range.start == data.size() => {
                 let next = tree.overwritten(start, &data, reader)?;
                 // Without validation the old bytes are not read.
@@ -117,7 +118,7 @@ impl ProjectionDelta {
                 (next, data.residue()?, went)
             }
         };
-        // The size must be the expected one, for every kind of change.
+        // The size must be the expected size, for every kind of change.
         let size = tree.bytes() - (range.end - range.start) + data.size();
         // A move keeps the size, although its range is not empty.
         let size = if matches!(self.change, Change::Move { .. }) { tree.bytes() } else { size };
@@ -125,7 +126,7 @@ impl ProjectionDelta {
             let bytes = next.bytes();
             return Err(AtlasError::internal(format!("a change gave {bytes} bytes instead of {size}")));
         }
-        // Conservation: the new sum follows from the old one and the change.
+        // Conservation: the new sum follows from the old sum and the change.
         let expected = tree.residue() + came - went;
         if validate && next.residue() != expected {
             return Err(AtlasError::conservation(format!(

@@ -1,10 +1,11 @@
 //! Incremental updates: insert, update, delete and move at any byte, in batches, with undo.
 //!
-//! An update makes a new state that shares all but a path of the tile tree with the old one, and makes it the
-//! present state in its last step. Its cost therefore depends on the change and not on the size of the
-//! domain, a reader sees the state before or after the update, and a rollback restores an old state. Edited
-//! tiles are hashed when a root, a witness or a shard is asked for; the part of a source that an edit keeps
-//! is checked against the witness that it was projected with before it becomes part of a new one.
+//! An update makes a new state that shares all but one path of the tile tree with the old state. The last
+//! step of the update makes the new state the present state. Its cost therefore depends on the change and not
+//! on the size of the domain, a reader sees the state before or after the update, and a rollback restores an
+//! old state. Edited tiles are hashed when a root, a witness or a shard is requested; the part of a source
+//! that an edit keeps is checked against the witness with which it was projected before it becomes part of a
+//! new tile.
 //!
 //! ```
 //! use atlas_manifold::{AtlasProjection, Operation, ProjectionDelta, Source};
@@ -56,7 +57,7 @@ impl AtlasProjection {
     pub fn configure_incremental(&self, config: &IncrementalConfig) {
         self.changing(0, |history| Ok(self.updates.configure(history, config))).unwrap_or_default();
         let state = self.state();
-        // The dropped trees are in the queue now, and are freed at once.
+        // The dropped trees are in the queue now, and `clear` frees them at once.
         state.cache.clear(&state.tree);
     }
 
@@ -70,8 +71,8 @@ impl AtlasProjection {
         self.apply(vec![delta], false).map(|_| ())
     }
 
-    /// Applies deltas in order, each to the result of the one before: all of them or none. Returns the
-    /// statistics of this batch; the index of an error is that of the delta.
+    /// Applies deltas in order, each to the result of the delta before it. Either all deltas are applied, or
+    /// none. Returns the statistics of this batch. The index of an error is the number of the delta.
     ///
     /// A STRICT projection checks the net residue of the batch.
     pub fn apply_incremental_batch(&self, deltas: Vec<ProjectionDelta>) -> Result<IncrementalStats> {
@@ -83,7 +84,8 @@ impl AtlasProjection {
         let bytes = deltas.iter().map(ProjectionDelta::data_size).sum();
         self.changing(Reclaimer::budget(deltas.len(), bytes), |history| {
             let start = Instant::now();
-            // Each delta applies to the tree of the one before; only the last tree becomes the state.
+            // Each delta applies to the tree that the delta before it made; only the last tree becomes the
+            // state.
             let before = self.state();
             let config = &before.context;
             let mut reader = CheckedReader::new(config);
@@ -94,7 +96,7 @@ impl AtlasProjection {
                 let next = delta
                     .applied(&tree, history.config().validate_conservation, &mut reader)
                     .map_err(|error| if batch { error.at_index(index) } else { error })?;
-                // The root inside a batch is never asked for, so that it is not kept.
+                // The roots inside a batch are never requested, so that they are not kept.
                 steps.push(PastState { tree: std::mem::replace(&mut tree, next), root: None });
             }
             // The history keeps the root of the first state, if it was computed.
@@ -109,7 +111,7 @@ impl AtlasProjection {
                     net.correction()
                 )));
             }
-            // Room in the history first: nothing may fail once the state is set.
+            // Reserve room in the history first, because nothing may fail once the state is set.
             history.reserve(steps.len())?;
             self.set_state(before.successor(tree, None));
             let dropped = history.extend(steps);
@@ -121,7 +123,8 @@ impl AtlasProjection {
         Ok(stats)
     }
 
-    /// Inserts all bytes of a source before the byte at `offset`. At the size of the domain they are appended.
+    /// Inserts all bytes of a source before the byte at `offset`. If `offset` is the size of the domain, they
+    /// are appended.
     ///
     /// The source is projected first, on as many threads as `operation` allows, and its bytes are not copied.
     /// The insertion is one delta of the history. Fails as
@@ -131,24 +134,30 @@ impl AtlasProjection {
         let context = Arc::clone(&self.state().context);
         let size = source.size();
         let check = |bytes: u64| {
-            if offset > bytes || bytes.checked_add(size).is_none() {
+            if offset > bytes {
                 return Err(AtlasError::out_of_range(format!(
-                    "insert of {size} bytes at offset {offset}: the offset is outside 0..={bytes}, or the \
-                     domain would exceed 2^64 - 1 bytes"
+                    "insert of {size} bytes at offset {offset}: the offset is outside 0..={bytes}"
+                ))
+                .at_range(offset, size));
+            }
+            if bytes.checked_add(size).is_none() {
+                return Err(AtlasError::out_of_range(format!(
+                    "insert of {size} bytes into a domain of {bytes} would exceed the limit of 2^64 - 1 bytes"
                 ))
                 .at_range(offset, size));
             }
             Ok(())
         };
-        // Checked before the work, and again under the lock.
+        // The range is checked before the work, and again under the lock.
         check(self.state().tree.bytes())?;
-        // With no lock held: projecting takes long, and other calls continue meanwhile.
+        // No lock is held here: projecting takes long, and other calls continue meanwhile.
         let geometry = Geometry::Canonical { size };
         let inserted = hash_tiles::project(&context.scheme, source, geometry, operation)?;
         self.changing(Reclaimer::budget(1, 0), |history| {
             let before = self.state();
             check(before.tree.bytes())?;
-            // The domain is balanced already, so that the insertion must be balanced by itself.
+            // The sum of a STRICT domain is 0 mod 96 already, so that the sum of the insertion must be 0 mod
+            // 96 too.
             let residue = inserted.residue();
             if before.context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
                 return Err(AtlasError::conservation(format!(
@@ -158,11 +167,11 @@ impl AtlasProjection {
             }
             let start = Instant::now();
             let mut reader = CheckedReader::new(&before.context);
-            // Both ends of the inserted tiles are seams, which the joins mend.
+            // At both ends of the inserted tiles, the joins merge tiles that have become too small.
             let (left, right) = before.tree.split(ByteOffset(offset), &mut reader)?;
             let tree = Tree::join(&left, &inserted, &mut reader)?;
             let tree = Tree::join(&tree, &right, &mut reader)?;
-            // Room in the history first: nothing may fail once the state is set.
+            // Reserve room in the history first, because nothing may fail once the state is set.
             history.reserve(1)?;
             self.set_state(before.successor(tree, None));
             let step = PastState { tree: before.tree.clone(), root: before.known_root() };
@@ -181,9 +190,9 @@ impl AtlasProjection {
     /// Undoes the last `count` deltas. A batch counts as its deltas. Bytes, size, residue, geometry and root
     /// are restored exactly.
     ///
-    /// Fails with OUT_OF_RANGE if the history holds fewer, and with CONSERVATION if a STRICT projection would
-    /// end in the middle of a batch whose parts do not sum to 0 mod 96; then nothing changes. The cost does
-    /// not depend on the amount of data that the deltas touched.
+    /// Fails with OUT_OF_RANGE if the history has fewer than `count` deltas, and with CONSERVATION if a
+    /// STRICT projection would end in the middle of a batch whose parts do not sum to 0 mod 96; then nothing
+    /// changes. The cost does not depend on the amount of data that the deltas touched.
     pub fn rollback(&self, count: u64) -> Result<()> {
         self.changing(Reclaimer::budget(1, 0), |history| {
             let held = history.len();
@@ -193,11 +202,11 @@ impl AtlasProjection {
                 )));
             }
             let mut dropped = Vec::new();
-            // A rollback of nothing changes nothing, and counts as a call.
+            // A rollback of 0 deltas changes nothing, and counts as a call.
             let back = to_usize(count);
             if let Some(target) = back.checked_sub(1).and_then(|last| history.newest_first().nth(last)) {
                 let state = self.state();
-                // A batch may be balanced only as a whole.
+                // A batch may sum to 0 mod 96 only as a whole, so that the state inside it is checked.
                 let residue = target.tree.residue();
                 if state.context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
                     return Err(AtlasError::conservation(format!(
@@ -205,7 +214,7 @@ impl AtlasProjection {
                          STRICT requires 0: roll back the whole batch"
                     )));
                 }
-                // The tree of that time with its root, so that nothing is hashed again.
+                // The old tree comes back with its root, so that nothing is hashed again.
                 self.set_state(state.successor(target.tree.clone(), target.root));
                 dropped = history.truncate(back);
             }
@@ -227,17 +236,18 @@ impl AtlasProjection {
     /// Restores full tiles from offset 0 on, so that the root equals that of a fresh projection of the same
     /// bytes. Drops the history.
     ///
-    /// Hashes the tiles that change, and checks their remaining bytes of the source. Other changes may
+    /// Hashes the tiles that change, and checks the bytes of the source in these tiles. Other changes may
     /// continue during the call; the tiles they change are hashed again at the end, which is not reported.
     /// The call frees the memory that only the history needed.
     pub fn optimize(&self, operation: &mut Operation<'_>) -> Result<()> {
         operation.executor.check()?;
-        // With no lock held: the callback may use other handles, and so may who waits for this one.
+        // The first pass runs with no lock held, because the callback may use other handles and must not wait
+        // for calls that wait for this handle.
         let before = self.state();
         let mut optimized = Self::optimized(&before, None, operation)?;
         self.changing(0, |history| {
             let now = self.state();
-            // Other calls changed the domain meanwhile. Most tiles are equal to those of the first pass.
+            // Other calls changed the domain meanwhile. Most tiles are equal to the tiles of the first pass.
             if !Arc::ptr_eq(&before, &now) {
                 optimized = Self::optimized(&now, Some(&optimized.tree), &mut operation.silent())?;
             }
@@ -251,7 +261,8 @@ impl AtlasProjection {
         Ok(())
     }
 
-    /// Returns a hashed state with the bytes of `state` in full tiles. Tiles that `earlier` has too are reused.
+    /// Returns a hashed state with the bytes of `state` in full tiles. Tiles that are also in `earlier` are
+    /// reused.
     fn optimized(state: &State, earlier: Option<&Tree>, operation: &mut Operation<'_>) -> Result<State> {
         let mut taken = 0;
         let tree = state.tree.retiled(earlier, &mut CheckedReader::new(&state.context), |bytes| {
@@ -273,7 +284,7 @@ impl AtlasProjection {
     fn changing(&self, budget: u64, change: impl FnOnce(&mut History) -> Result<Vec<Tree>>) -> Result<()> {
         let state = self.state();
         let cache = Arc::clone(&state.cache);
-        // Before the change, so that later calls free the states that this one drops.
+        // Clean up before the change, so that later calls free the states that this call drops.
         cache.tidy(&state.tree, budget);
         drop(state);
         match self.updates.update(change) {
@@ -282,7 +293,7 @@ impl AtlasProjection {
                 Ok(())
             }
             Err(error) => {
-                // Refusals are the only trace of a call that changed nothing.
+                // A refused call changes nothing, and only this counter records it.
                 if error.kind() == ErrorKind::Conservation {
                     self.updates.count_violation();
                 }

@@ -9,7 +9,7 @@ use crate::layer2::Residue;
 use crate::source::Source;
 use std::ops::Range;
 
-/// Bytes in chunks of a tile's size, the last one possibly shorter. Each chunk is freed separately, so that
+/// Bytes in chunks of a tile's size. The last chunk may be shorter. Each chunk is freed separately, so that
 /// no call has to free much memory at once.
 #[derive(Clone)]
 pub(crate) struct NewBytes {
@@ -18,10 +18,10 @@ pub(crate) struct NewBytes {
 }
 
 impl NewBytes {
-    /// Wraps `bytes` as they are. If they exceed a chunk, [`chunked`](Self::chunked) copies them.
+    /// Wraps `bytes` without a copy. If they exceed a chunk, [`chunked`](Self::chunked) copies them.
     pub(crate) fn from_vec(bytes: Vec<u8>) -> NewBytes {
         let size = to_u64(bytes.len());
-        // No chunk is empty, because no tile is.
+        // No chunk may be empty, because no tile is empty.
         NewBytes { chunks: if size == 0 { Vec::new() } else { vec![Source::from_vec(bytes)] }, size }
     }
 

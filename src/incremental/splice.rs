@@ -6,8 +6,9 @@
 //! overwrite     new pieces in the existing tiles, whose edges stay
 //! ```
 //!
-//! A join mends the seam: of the two tiles on either side, neighbours that fit one tile become one.
-//! As two neighbours always exceed 1 MiB together, there are at most 2·ceil(size / 1 MiB) + 1 tiles.
+//! A join mends the seam: among the two tiles on either side of it, neighbours that fit into one tile are
+//! merged. Two neighbours therefore always exceed 1 MiB together, so that there are at most 2·ceil(size / 1
+//! MiB) + 1 tiles.
 
 use super::new_bytes::NewBytes;
 use crate::base::buffer::{Buffer, try_collect, try_push, try_vec};
@@ -33,7 +34,7 @@ const MAX_PIECES: u8 = 5;
 const SEAM: usize = 2;
 
 impl Tree {
-    /// Returns a tree over library memory, in full tiles and one shorter last one.
+    /// Returns a tree over library memory, in full tiles and a last tile that may be shorter.
     pub(crate) fn of_data(data: &NewBytes) -> Result<Tree> {
         let mut tiles = try_vec(to_usize(data.size().div_ceil(TILE_BYTES)))?;
         for chunk in data.chunks() {
@@ -46,7 +47,7 @@ impl Tree {
 
     /// Concatenates like [`concat`](Tree::concat), and mends the seam.
     pub(crate) fn join(left: &Tree, right: &Tree, reader: &mut CheckedReader<'_>) -> Result<Tree> {
-        // Also for an empty side, because the other side may begin or end with a tile that was cut.
+        // An empty side is mended too, because the other side may begin or end with a tile that was cut.
         let before = left.iter_from_tile(TileIndex(left.tiles().saturating_sub(to_u64(SEAM))));
         let mut seam: Vec<Arc<Tile>> = try_vec(2 * SEAM)?;
         for at in before {
@@ -57,11 +58,11 @@ impl Tree {
         for at in right.iter().take(SEAM) {
             try_push(&mut seam, at?.tile)?;
         }
-        // A split may have handed an outboard to its left part, which the cache counts here.
+        // After a split the left part may have inherited an outboard, which the cache counts here.
         for tile in &seam {
             reader.outboards().count(tile);
         }
-        // Without a pair that fits one tile the seam needs no mending.
+        // If no two neighbours fit into one tile, the seam needs no change.
         let fits = |pair: &[Arc<Tile>]| pair[0].len() + pair[1].len() <= TILE_SIZE;
         if !seam.windows(2).any(fits) {
             return Tree::concat(left, right);
@@ -100,7 +101,7 @@ impl Tree {
         Ok((Tree::join(&left, &right, reader)?, gone.residue()))
     }
 
-    /// Moves `range` before the byte at `to`, which lies outside it.
+    /// Moves `range` before the byte at `to`. `to` lies outside the range.
     pub(crate) fn moved(&self, range: &Range<u64>, to: u64, reader: &mut CheckedReader<'_>) -> Result<Tree> {
         // Two neighbouring ranges change places.
         let (first, middle, last) =
@@ -124,7 +125,7 @@ impl Tree {
     ) -> Result<Tree> {
         let end = offset + data.size();
         let mut tree = self.clone();
-        // Tile by tile: cut out the old bytes, and put the new ones between the rest.
+        // Tile by tile: cut out the old bytes, and put the new bytes in their place.
         for at in self.iter_from_byte(offset) {
             let at = at?;
             if at.offset >= end {
@@ -134,7 +135,7 @@ impl Tree {
             let (start, stop) = (at.offset.max(offset), at.end().min(end));
             let range = to_usize(start - at.offset)..to_usize(stop - at.offset);
             let (mut pieces, rest) = cut_pieces(at.tile.pieces(), range.start, reader)?;
-            // The new bytes of a tile may come from two chunks, and are then two pieces.
+            // The new bytes of a tile may come from two chunks, which become two pieces.
             for (chunk, part) in data.parts(start - offset..stop - offset) {
                 pieces.push(data_piece(chunk, part)?);
             }
@@ -149,19 +150,19 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Returns the same bytes in full tiles from offset 0 on and one shorter last one. Reuses the tiles of
-    /// `earlier` that are the same. `account` is called for every new tile with the total bytes of the new
+    /// Returns the same bytes in full tiles from offset 0 on and a last tile that may be shorter. Reuses
+    /// equal tiles of `earlier`. `account` is called for every new tile with the total bytes of the new
     /// tiles.
     ///
-    /// Pieces are not flattened: there are no more of them per byte than before, and the next edit of a tile
-    /// flattens them.
+    /// Pieces are not merged here, because their number per byte does not grow; the next edit of a tile
+    /// merges them.
     pub(crate) fn retiled(
         &self,
         earlier: Option<&Tree>,
         reader: &mut CheckedReader<'_>,
         mut account: impl FnMut(u64) -> Result<()>,
     ) -> Result<Tree> {
-        // `push` takes a whole tile, or the pieces of a new one, and reuses an equal tile of `earlier`.
+        // `push` takes a whole tile, or the pieces of a new tile, and reuses an equal tile of `earlier`.
         let mut tiles: Vec<Arc<Tile>> = try_vec(to_usize(self.bytes().div_ceil(TILE_BYTES)))?;
         let mut earlier = earlier.map(|tree| tree.iter());
         let mut taken = 0;
@@ -183,7 +184,7 @@ impl Tree {
             Ok::<(), AtlasError>(())
         };
         let (mut pieces, mut len) = (Vec::new(), 0);
-        // A full tile at a full boundary stays; all others are divided at the boundaries.
+        // A full tile at a full boundary stays; all other tiles are divided at the boundaries.
         for at in self.iter() {
             let at = at?;
             if len == 0 && (at.tile.len() == TILE_SIZE || at.end() == ByteOffset(self.bytes())) {
@@ -290,9 +291,9 @@ fn groups_touched(range: &Range<usize>) -> u64 {
     groups_below(last * GROUP_SIZE) & !groups_below(first * GROUP_SIZE)
 }
 
-/// Merges the tiles in `run`, which have at most 1 MiB together, into one.
+/// Merges the tiles in `run`, which have at most 1 MiB together, into one tile.
 fn merge(run: &[Arc<Tile>], reader: &mut CheckedReader<'_>) -> Result<Option<Arc<Tile>>> {
-    // A single tile is kept as it is, with its witness.
+    // A single tile is kept unchanged, with its witness.
     let [first, _, ..] = run else { return Ok(run.first().cloned()) };
     let pieces = try_collect(run.iter().flat_map(|tile| tile.pieces()).cloned())?;
     let tile = Tile::of_pieces(flattened(pieces, reader)?)?;
@@ -326,7 +327,7 @@ fn flattened(pieces: Vec<Piece>, reader: &mut CheckedReader<'_>) -> Result<Vec<P
         }
         let start = window * GROUP_SIZE;
         let end = (start + GROUP_SIZE).min(len);
-        // Cuts count from the end of the previous window, with which `rest` begins.
+        // Cuts count from the end of the previous window, which is the beginning of `rest`.
         let (before, later) = cut_off(rest, start - done_len, reader)?;
         let (within, later) = cut_off(later, end - start, reader)?;
         done.extend(before);
@@ -344,7 +345,8 @@ fn flat(pieces: &[Piece], len: usize, reader: &mut CheckedReader<'_>) -> Result<
     let mut residue = Residue::ZERO;
     for piece in pieces {
         let (now, later) = rest.split_at_mut(piece.len());
-        // Checked here, because the copy has no witness to be checked against later.
+        // The bytes are checked here, because the copy has no witness against which they could be checked
+        // later.
         reader.copy(piece.extent(), piece.start(), now)?;
         residue = residue + piece.residue();
         rest = later;

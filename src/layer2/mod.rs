@@ -12,7 +12,7 @@ use std::iter::Sum;
 use std::mem::{offset_of, size_of};
 use std::ops::{Add, Sub};
 
-/// Layout of Layer 2's structs, whatever the width of a pointer: C has no padding in them.
+/// Asserts the layout of Layer 2's structs for every pointer width. They have no padding in C.
 const _: () = {
     use bindings::{atlas_batch_buffer_t, atlas_batch_delta_t, atlas_batch_stats_t, atlas_batch_witness_t};
     const WORD: usize = size_of::<usize>();
@@ -45,15 +45,15 @@ impl Residue {
     /// Residue of no bytes.
     pub const ZERO: Residue = Residue(0);
 
-    /// Computes C(bytes), exact for every length.
+    /// Computes C(bytes), which is exact for every length.
     pub fn of(bytes: &[u8]) -> Residue {
         // SAFETY: pointer and length are those of a live slice, which the function only reads.
         let sum = unsafe { bindings::atlas_conserved_sum(bytes.as_ptr().cast(), bytes.len()) };
         Residue::wrapping(u64::from(sum))
     }
 
-    /// Computes C of each group of `group` > 0 bytes, the last one possibly shorter. The results of
-    /// existing groups come first. Reads several groups at a time, so that memory keeps up.
+    /// Computes C of each group of `group` > 0 bytes. The last group may be shorter. Only the first results
+    /// belong to existing groups. Reads several groups at a time, because memory is then faster.
     pub(crate) fn of_groups<const N: usize>(bytes: &[u8], group: usize) -> [Residue; N] {
         assert!(bytes.len().div_ceil(group) <= N, "more groups than there is room for");
         let mut sums = [0u8; N];

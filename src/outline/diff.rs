@@ -17,15 +17,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 impl AtlasProjection {
-    /// Returns the ranges whose bytes may differ from those at the same offsets of `other`, ascending and
+    /// Returns the ranges whose bytes may differ from the bytes at the same offsets of `other`, ascending and
     /// merged.
     ///
-    /// They end at tiles, or at groups of 16 KiB for tiles of which both store chaining values. All bytes after
-    /// the end of `other` are listed, and none after the end of this projection. Tiles are compared boundary by
-    /// boundary: after an edit that moves them, all bytes after the edit may be listed. No payload is read,
-    /// except of edited tiles, which are hashed first. The cost depends on the difference, because equal
-    /// subtrees are skipped. Fails with INVALID_ARGUMENT if type, K or keys differ, and with the errors of
-    /// loading nodes.
+    /// The ranges end at tiles, or at groups of 16 KiB for tiles of which both projections store chaining
+    /// values. All bytes after the end of `other` are listed, and none after the end of this projection.
+    /// Tiles are compared by their boundaries: after an edit that moves boundaries, all bytes after the edit
+    /// may be listed. No payload is read, except of edited tiles, which are hashed first. The cost depends on
+    /// the difference, because equal subtrees are skipped. Fails with INVALID_ARGUMENT if type, K or keys
+    /// differ, and with the errors of loading nodes.
     pub fn diff(
         &self,
         other: &AtlasProjection,
@@ -50,7 +50,7 @@ impl AtlasProjection {
                  differ",
             ));
         }
-        // Edited tiles need their witnesses first. Progress reports this together with the comparison.
+        // Edited tiles are hashed first. Progress counts the hashing together with the comparison.
         let (bytes, tiles) = (state.tree.bytes(), state.tree.tiles());
         operation.before(bytes, tiles, |operation| {
             operation.executor.check()?;
@@ -69,7 +69,7 @@ impl AtlasProjection {
                     (bytes, tiles)
                 }
                 Compared::Apart((bytes, tiles)) => {
-                    // Bytes between other edges count as different.
+                    // Bytes of tiles with other boundaries count as different.
                     list.push(0..bytes)?;
                     list.at += bytes;
                     (bytes, tiles)
@@ -92,11 +92,11 @@ fn hash_edits(state: &State, operation: &mut Operation<'_>) -> Result<()> {
     rehash::witnesses(&state.context, &state.tree.unhashed()?, operation, 0, false)
 }
 
-/// Maximum number of pairs of nodes to load ahead. More would not stay in a cache.
+/// Maximum number of pairs of nodes to load ahead. More nodes would not stay in a cache.
 const MOST_PAIRS: usize = 512;
 
-/// Loads, on all threads and level by level, nodes that the comparison will need: those at the same place of
-/// both trees that differ. An error is ignored here, because the comparison meets it again.
+/// Loads, on all threads and level by level, the nodes that the comparison will need: nodes at the same place
+/// of both trees that differ. An error is ignored here, because the comparison meets it again.
 fn load_ahead(own: &Tree, other: &Tree, digests: &Digests, operation: &Operation<'_>) {
     // Begin at both tops.
     let mut pairs: Vec<NodePair> = Vec::new();
@@ -105,14 +105,15 @@ fn load_ahead(own: &Tree, other: &Tree, digests: &Digests, operation: &Operation
     );
     // A level with too many pairs is left to the comparison, which loads nodes on its way.
     while !pairs.is_empty() && pairs.len() <= MOST_PAIRS {
-        // Each level is loaded in parallel, and gives the pairs of the next one.
+        // Each level is loaded in parallel, and returns the pairs of the next level.
         let mut below = Vec::new();
         let done = Workers::new(operation, operation.threads()).at_most(pairs.len()).run(
             to_u64(pairs.len()),
             || Ok(()),
             |(), index| {
                 let (own, other) = &pairs[to_usize(index)];
-                // An error gives no pairs: the comparison meets it again, and reports it.
+                // An error returns no pairs, because the comparison meets the same error again and reports
+                // it.
                 Ok(pairs_below(own, other, digests).unwrap_or_default())
             },
             |_, more| {
@@ -134,7 +135,7 @@ type NodePair = (Arc<Node>, Arc<Node>);
 /// Returns pairs of children of two nodes that differ and begin at the same offset.
 fn pairs_below(own: &Arc<Node>, other: &Arc<Node>, digests: &Digests) -> Result<Vec<NodePair>> {
     let mut pairs = Vec::new();
-    // Nodes of unequal heights have no children to compare place by place.
+    // The children of nodes of unequal heights are not at the same places.
     if Node::is_same(own, other, digests)? || own.height() != other.height() {
         return Ok(pairs);
     }
@@ -144,7 +145,7 @@ fn pairs_below(own: &Arc<Node>, other: &Arc<Node>, digests: &Digests) -> Result<
             try_grow(&mut pairs, 1)?;
             pairs.push((Arc::clone(child), Arc::clone(other)));
         }
-        // After children of unequal lengths the places differ.
+        // After children of unequal lengths the remaining children begin at different offsets.
         if child.bytes() != other.bytes() {
             break;
         }

@@ -14,15 +14,15 @@ use crate::tile::scheme::Workspace;
 use crate::tile::tree::TileAt;
 
 impl AtlasProjection {
-    /// Reads and hashes the bytes of all tiles that `regions` touch, and continues after damage, at which
-    /// [`verify`](Self::verify) ends. `None` means all tiles.
+    /// Reads and hashes the bytes of all tiles that `regions` touch, and continues after damage, in contrast
+    /// to [`verify`](Self::verify). `None` means all tiles.
     ///
-    /// `damage` gets every damaged range, ascending, neighbours of one kind merged: in groups of 16 KiB for
-    /// tiles with stored chaining values, else in tiles. A damaged record of a container comes before the range
-    /// that it makes unknown. `false` ends the call with CANCELLED. Memory is one tile per thread. Fails with
-    /// WITNESS if there was any damage, CONSERVATION if only a sum differs, INCOMPLETE if all bytes read are
-    /// right and the base of other bytes is not attached, OUT_OF_RANGE for a region outside the domain, LIMIT,
-    /// or CANCELLED.
+    /// `damage` gets every damaged range, ascending, adjacent ranges of one kind merged. Ranges consist of
+    /// groups of 16 KiB in tiles with stored chaining values, else of whole tiles. A damaged record of a
+    /// container comes before the range that it makes unknown. `false` ends the call with CANCELLED. Memory
+    /// is one tile per thread. Fails with WITNESS if there was any damage, CONSERVATION if only a sum
+    /// differs, INCOMPLETE if all bytes that were read are right and other bytes lie in a base that is not
+    /// attached, OUT_OF_RANGE for a region outside the domain, LIMIT, or CANCELLED.
     pub fn find_damage(
         &self,
         regions: Option<&[AtlasBoundaryRegion]>,
@@ -31,13 +31,13 @@ impl AtlasProjection {
     ) -> Result<()> {
         let state = self.state();
         let selection = Selection::new(&state.tree, regions)?;
-        // A root that does not match the tiles is no range. It is reported if no range is.
+        // A root that does not match the tiles has no range. It is reported only if no range is damaged.
         let unproved = match state.prove(operation) {
             Err(error) if kind_of(&error).is_none() => return Err(error),
             proved => proved,
         };
         let survey = Survey::new(&state, selection)?;
-        // A tree that cannot be loaded counts as not in memory.
+        // If the tree cannot be loaded, its bytes count as not in memory.
         let in_memory = state.tree.is_in_memory().unwrap_or(false);
         let per_worker = survey.per_worker() + if in_memory { 0 } else { TILE_BYTES };
         let Selection { tasks, bytes, .. } = survey.selection;
@@ -114,14 +114,15 @@ impl<'s> Survey<'s> {
             Looked::Lost(lost) => return Ok(self.found_lost(&lost)),
             Looked::Tile(at, verdict) => (at, verdict),
         };
-        // Bytes of a tile whose spans cannot be loaded are unknown, which is no damage of the bytes.
+        // If the spans of a tile cannot be loaded, the bytes are unknown, which does not mean that they are
+        // damaged.
         if !verdict.faults.is_empty()
             && let Some((_, error)) = unloaded_spans(&at.tile)
         {
             return Ok(self.found_lost(&lost(&at, error)));
         }
         let mut found = Found { bytes: to_u64(at.tile.len()), end: at.end().0, ..Found::default() };
-        // Bytes of a base that is not attached are not checked, and not missing.
+        // Bytes of a base that is not attached count as unchecked, and not as missing.
         if verdict.faults.iter().any(|fault| fault.kind == DamageKind::Missing) && lacks_base(&at.tile) {
             verdict.faults.retain(|fault| fault.kind != DamageKind::Missing);
             found.counts.unchecked = 1;
@@ -142,7 +143,7 @@ impl<'s> Survey<'s> {
     fn found_lost(&self, lost: &Lost) -> Found {
         let mut found =
             Found { bytes: lost.range.end - lost.range.start, end: lost.range.end, ..Found::default() };
-        // An edit on top of bytes that are not attached.
+        // An edited tile that keeps bytes of a base that is not attached.
         if lost.is_unattached {
             found.counts.unchecked = 1;
             return found;
@@ -159,7 +160,7 @@ impl<'s> Survey<'s> {
 /// Findings of all tasks so far.
 struct Search<'d, 'f> {
     damage: &'d mut DamageFn<'f>,
-    /// Last damaged range. It is not reported yet, because the next one may extend it.
+    /// Last damaged range. It is not reported yet, because the next range may extend it.
     last: Option<Damage>,
     /// Offset of the record that was reported last.
     record: Option<u64>,
@@ -175,7 +176,7 @@ impl Search<'_, '_> {
         // A range waits until it is clear that the next range does not continue it.
         for damage in &found.damage {
             if damage.part == DamagePart::Record {
-                // Several tiles may need it.
+                // Several tiles may need the same record, which is reported once.
                 if self.record.replace(damage.offset) != Some(damage.offset) {
                     self.report(damage)?;
                 }
@@ -185,7 +186,7 @@ impl Search<'_, '_> {
                 self.report(&complete)?;
             }
         }
-        // Nothing can join a range that ends before the tile does.
+        // A range that ends before its tile does cannot be extended any more.
         match self.last.take_if(|last| last.offset + last.length < found.end) {
             Some(complete) => self.report(&complete),
             None => Ok(()),
@@ -199,7 +200,7 @@ impl Search<'_, '_> {
         if (self.damage)(damage) {
             return Ok(());
         }
-        // The waiting range lies after the refused one.
+        // The search was cancelled, so that the waiting range is dropped.
         self.last = None;
         Err(AtlasError::cancelled("the damage callback cancelled"))
     }
@@ -212,7 +213,7 @@ impl Search<'_, '_> {
 
     fn judge(&self) -> Result<()> {
         let Counts { wrong, unchecked } = self.found;
-        // Damage comes before bytes that were not checked.
+        // Damage takes precedence over bytes that were not checked.
         if let Some(first) = &self.first {
             let what = match first.part {
                 DamagePart::Record => "a record of the container",
@@ -221,7 +222,7 @@ impl Search<'_, '_> {
             let (offset, length, ranges) = (first.offset, first.length, self.ranges);
             let text =
                 format!("{ranges} damaged ranges, the first of {length} bytes at offset {offset}: {what}");
-            // Without a wrong byte, only sums differ.
+            // If no byte is wrong, only sums differ.
             let error = if wrong > 0 { AtlasError::witness(text) } else { AtlasError::conservation(text) };
             return Err(error.at_index(first.index).at_range(offset, length));
         }

@@ -1,7 +1,7 @@
 //! Outlines: comparing, verifying and repairing bytes that stay in their file.
 //!
-//! A projection identifies its bytes without having them. The calls of this module use that: the search for
-//! damage, the repair of a file with the same bytes from another source, and the difference of two
+//! A projection identifies its bytes without storing them. The calls of this module use this property: the
+//! search for damage, the repair of a file with the same bytes from another source, and the difference of two
 //! projections.
 
 #![forbid(unsafe_code)]

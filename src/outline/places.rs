@@ -46,11 +46,12 @@ impl Target<'_, '_, '_> {
         }
         let children = match node.children() {
             Ok(children) => children,
-            // Those tiles cannot be read, and neither can the bytes at that place.
+            // If the nodes cannot be loaded, the bytes of their tiles cannot be read either, so that they are
+            // not checked.
             Err(error) if kind_of(&error).is_some() => return Ok(()),
             Err(error) => return Err(error),
         };
-        // Offsets in the domain, which are those of the target too.
+        // Offset in the domain, which is also the offset in the target.
         let mut offset = start;
         match &*children {
             Children::Nodes(nodes) => {
@@ -64,7 +65,7 @@ impl Target<'_, '_, '_> {
                     self.tile(tile, offset)?;
                     offset += to_u64(tile.len());
                 }
-                // A sign of life for each leaf, at which the caller can cancel.
+                // Progress is reported for each leaf, so that the caller can cancel.
                 self.tracker.advance(0, 0)?;
             }
         }
@@ -74,7 +75,7 @@ impl Target<'_, '_, '_> {
     fn tile(&mut self, tile: &Tile, start: u64) -> Result<()> {
         let mut offset = start;
         for piece in tile.pieces() {
-            // Stored tiles lie in a base or in their container, all others directly in a source.
+            // Stored tiles lie in a base or in their container, all other tiles directly in a source.
             match piece.extent().stored_tile() {
                 Some(stored) if self.is_concerned(&*stored.store)? => self.stored(stored, piece, offset)?,
                 Some(_) => {}
@@ -113,9 +114,9 @@ impl Target<'_, '_, '_> {
         Ok(is_concerned)
     }
 
-    /// Checks the part of a stored tile that is a piece at offset `start` of the domain.
+    /// Checks the bytes of a stored tile that lie in a piece at offset `start` of the domain.
     fn stored(&self, stored: &StoredTile, piece: &Piece, start: u64) -> Result<()> {
-        // Without a base only bytes of the container can be read, which is not the target.
+        // Without a base only bytes of the container can be read, and the container is not the target.
         let Some(base) = stored.store.base() else { return Ok(()) };
         let spans = match stored.spans() {
             Ok(spans) => spans,

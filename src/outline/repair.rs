@@ -31,7 +31,7 @@ use std::path::Path;
 
 impl AtlasProjection {
     /// Repairs the file at `path` in place until it holds the projection's bytes in `regions`. `None` means
-    /// all.
+    /// the whole domain.
     ///
     /// The file is read and compared. Only ranges that differ, cannot be read or are missing are read through
     /// the projection, verified, and then written. `damage` is called once per range, ascending, each at most a
@@ -41,10 +41,10 @@ impl AtlasProjection {
     /// next call continues.
     ///
     /// `Ok` means that all bytes of `regions` are right. Fails with IO if a range could not be written or its
-    /// good bytes could not be read, else INCOMPLETE if they lie in a base that is not attached, else WITNESS
-    /// if a range was refused or the bytes read for it did not verify. Fails with INVALID_ARGUMENT, before
-    /// anything is written, if `path` is not a regular file, or holds bytes of the projection at other
-    /// offsets than those of the domain.
+    /// good bytes could not be read, else INCOMPLETE if the good bytes lie in a base that is not attached,
+    /// else WITNESS if a range was refused or the bytes read for it did not verify. Fails with
+    /// INVALID_ARGUMENT, before anything is written, if `path` is not a regular file, or holds bytes of the
+    /// projection at other offsets than those of the domain.
     pub fn repair_file(
         &self,
         path: impl AsRef<Path>,
@@ -72,15 +72,15 @@ pub(super) fn repair(
     if let Some(file) = storage.identity() {
         places::refuse_own_bytes(&state.tree, file, path, operation)?;
     }
-    // A root that does not match the tiles cannot vouch for the bytes of a repair.
+    // If the root does not match the tiles, it cannot prove the bytes of a repair.
     state.prove(operation)?;
     let survey = Survey::new(&state, selection)?;
     let Selection { tasks, bytes, .. } = survey.selection;
-    // The tile of the file, and good bytes that wait for their turn or are being verified.
+    // Memory of a worker: the tile of the file, and good bytes that wait to be written or are being verified.
     let per_worker = survey.per_worker() + state.context.scheme.workspace() + (2 + AHEAD) * TILE_BYTES;
     let workers = operation.workers(tasks, per_worker, 0)?.ahead(AHEAD);
     let mut tracker = operation.tracker(bytes, tasks);
-    // Nothing is written at a tile before it was compared, so that holes stay until then.
+    // A tile is written only after it was compared, so that the holes of the file can be found in advance.
     let repair = Repair { survey, storage, path, data: DataMap::of_storage(storage) };
     let mut outcome = Outcome::default();
     let done = workers.run(
@@ -88,18 +88,19 @@ pub(super) fn repair(
         || Ok((repair.survey.worker(), Workspace::default())),
         |(worker, workspace), task| repair.task(worker, workspace, task),
         |_, found: Found| {
-            // On the calling thread and in order: the owner is asked before each write.
+            // The ranges are offered on the calling thread and in order, because the owner is asked before
+            // each write.
             for offer in &found.offers {
                 repair.settle(offer, damage, &mut outcome);
             }
             tracker.advance(found.bytes, 1)
         },
     );
-    // Also after an early end, because the written ranges stay.
+    // The file is synced also after an early end, because the written ranges stay.
     let synced = storage
         .sync()
         .map_err(|error| AtlasError::io(format_args!("flushing the bytes of {}", path.display()), error));
-    // The error of the search comes before that of the flush.
+    // An error of the search takes precedence over an error of the flush.
     done?;
     synced?;
     tracker.finish()?;
@@ -142,7 +143,7 @@ struct Outcome {
 impl<'r> Repair<'r> {
     fn task(&self, worker: &mut Worker<'r>, workspace: &mut Workspace, task: u64) -> Result<Found> {
         let looked = self.survey.look(worker, task, |inspector, at| {
-            // A hole is right without a read if the tile consists of zeros.
+            // A tile in a hole is right without a read if the tile consists of zeros.
             let is_hole = |data: &DataMap| data.is_hole(at.offset.0, to_u64(at.tile.len()));
             if self.data.as_ref().is_some_and(is_hole) && inspector.is_of_zeros(&at.tile)? {
                 return Ok(Verdict::default());
@@ -178,11 +179,11 @@ impl<'r> Repair<'r> {
             found.offers.push(Offer { damage, good: Err(lost.error.clone()) });
             Ok(())
         };
-        // The record comes before the ranges that it leaves unknown.
+        // The damaged record is reported before the ranges that it leaves unknown.
         if let Some(record) = self.survey.record(lost) {
             push(record)?;
         }
-        // The callback is promised ranges of at most a tile.
+        // The callback gets ranges of at most a tile.
         let mut start = lost.range.start;
         while start < lost.range.end {
             let end = start.saturating_add(TILE_BYTES).min(lost.range.end);
@@ -203,8 +204,8 @@ impl<'r> Repair<'r> {
         for (range, good) in fetch(at, fault.range.clone(), &self.survey.state.context.scheme, workspace)? {
             let place = |within: usize| at.offset.0 + to_u64(within);
             let range = place(range.start)..place(range.end);
-            // A range that cannot be repaired has the error of its good bytes, any other range that of the
-            // file.
+            // For a range that cannot be repaired, the error of its good bytes is reported, for any other
+            // range the error of the file.
             let os_error = match &good {
                 Ok(_) => fault.os_error,
                 Err(error) => error.os_error(),
@@ -229,7 +230,7 @@ impl<'r> Repair<'r> {
             outcome.refused += 1;
             return;
         }
-        // A range that cannot be written stays as it is, and the repair goes on.
+        // A range that cannot be written stays unchanged, and the repair continues.
         match self.storage.write_at(offset, good) {
             Ok(()) => outcome.repaired += 1,
             Err(error) => {
@@ -254,7 +255,7 @@ impl Outcome {
 
     fn judge(self, path: &Path) -> Result<()> {
         let Outcome { repaired, refused, io, incomplete, witness } = self;
-        // The worst result: IO, then INCOMPLETE, then WITNESS.
+        // The worst result is returned, in the order IO, INCOMPLETE, WITNESS.
         match io.or(incomplete) {
             Some(error) => return Err(error),
             None if witness.is_none() && refused == 0 => return Ok(()),
@@ -280,8 +281,8 @@ impl Outcome {
 /// A part of a tile, with its verified bytes or the reason that there are none.
 type Fetched = (Range<usize>, Result<Buffer>);
 
-/// Reads a part of a tile through the projection: all of the tile, or whole groups of one whose chaining values are
-/// stored.
+/// Reads a part of a tile through the projection: whole groups if the chaining values of the tile are stored,
+/// else the whole tile.
 fn fetch(
     at: &TileAt,
     range: Range<usize>,
@@ -302,7 +303,8 @@ fn fetch(
         };
         return Ok(vec![(range, verified.map(|()| buffer))]);
     };
-    // A run that fails as a whole is read again group by group: some of it may be there.
+    // If a run cannot be read as a whole, it is read again group by group, because some groups may be
+    // readable.
     let failed = match read {
         Ok(()) => None,
         Err(error) => Some(said_of_bytes(error)?),
@@ -350,7 +352,8 @@ fn fetch(
     Ok(fetched)
 }
 
-/// Returns an error that means that bytes are damaged or missing. Fails with any other error, which ends the call.
+/// Returns `error` if it means that bytes are damaged or missing. Fails with any other error, which ends the
+/// call.
 fn said_of_bytes(error: AtlasError) -> Result<AtlasError> {
     if crate::base::damage::kind_of(&error).is_some() { Ok(error) } else { Err(error) }
 }

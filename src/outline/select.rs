@@ -17,7 +17,7 @@ pub(super) struct Selection {
 
 /// Run of consecutive selected tiles, one task each.
 struct Run {
-    /// Task of the first one.
+    /// Number of the first task.
     task: u64,
     tiles: Range<u64>,
     bytes: Range<u64>,
@@ -29,14 +29,14 @@ pub(super) enum Selected {
     /// Tiles whose node cannot be loaded, with the selected part of their bytes. Returned only for the first
     /// of their tasks.
     Unknown(Unloaded),
-    /// A tile whose node cannot be loaded, which the result of an earlier task covers.
+    /// A tile whose node cannot be loaded. The result of an earlier task covers it.
     Told,
 }
 
 impl Selection {
     /// Selects the tiles that `regions` touch. `None` means all tiles.
     pub(super) fn new(tree: &Tree, regions: Option<&[AtlasBoundaryRegion]>) -> Result<Selection> {
-        // Without regions no edge has to be looked up.
+        // Without regions no tile edges have to be found.
         let Some(regions) = regions else {
             let all = Run { task: 0, tiles: 0..tree.tiles(), bytes: 0..tree.bytes() };
             return Ok(Self::of_runs(vec![all]));
@@ -102,7 +102,7 @@ fn touched(tree: &Tree, range: Range<u64>) -> Result<Run> {
         let seen = seen.ok_or_else(|| AtlasError::internal(format!("byte {offset} is not in the tree")))?;
         Ok(match seen {
             Seen::Tile(at) => (at.index.0..at.index.0 + 1, at.offset.0..at.end().0),
-            // The edges of the tiles are lost. They are those of full tiles, as far as anybody knows.
+            // The edges of the tiles are lost. The range is assumed to consist of full tiles.
             Seen::Unloaded(Unloaded { tiles, bytes, .. }) => {
                 let start = offset - (offset - bytes.start) % TILE_BYTES;
                 (tiles, start..start.saturating_add(TILE_BYTES).min(bytes.end))

@@ -22,7 +22,7 @@ pub(super) const AHEAD: u64 = 2;
 pub(super) struct Survey<'s> {
     pub(super) state: &'s State,
     pub(super) selection: Selection,
-    /// Generation of the container that the whole tree is in. 0 means none.
+    /// Generation of the container that has the whole tree. 0 means none.
     pub(super) generation: u64,
     /// True if tiles have to be hashed before they can be compared.
     is_edited: bool,
@@ -90,14 +90,14 @@ impl<'s> Survey<'s> {
             Selected::Told => return Ok(Looked::Told),
             Selected::Unknown(unknown) => {
                 let (error, range) = (unknown.error, unknown.bytes);
-                // The place of the error is that of the record in the container.
+                // The place in the error is the place of the record in the container.
                 let record = error.offset().zip(error.length());
                 let record = record.map(|(offset, length)| offset..offset.saturating_add(length));
                 let (index, is_unattached) = (unknown.tiles.start, false);
                 return Ok(Looked::Lost(Lost { index, range, error, record, is_unattached }));
             }
         };
-        // The witness of an edited tile follows from its parts, each of them checked.
+        // The witness of an edited tile is computed from its parts, each of which is checked.
         match rehash::witness(&self.state.context, &at.tile, &mut worker.reader) {
             Ok(_) => {}
             Err(error) if kind_of(&error).is_some() => return Ok(Looked::Lost(lost(&at, error))),
@@ -124,7 +124,7 @@ impl<'s> Survey<'s> {
 
     /// Returns the kind of damage of lost bytes.
     pub(super) fn kind_of_lost(lost: &Lost) -> DamageKind {
-        // With a damaged record it is unknown whether the bytes are right.
+        // If a record is damaged, it is unknown if the bytes are right.
         let kind = kind_of(&lost.error).filter(|_| lost.record.is_none());
         kind.unwrap_or(DamageKind::Unknown)
     }
@@ -138,8 +138,7 @@ impl<'s> Survey<'s> {
     }
 }
 
-/// Returns the loss of a tile: one of its records is damaged, or bytes that it keeps from before an edit are
-/// missing.
+/// Returns the loss of a tile: one of its records is damaged, or bytes that an edit kept are missing.
 pub(super) fn lost(at: &TileAt, error: AtlasError) -> Lost {
     let record = unloaded_spans(&at.tile).map(|(record, _)| record);
     // Bytes of a base that is not attached are not lost.
@@ -147,7 +146,7 @@ pub(super) fn lost(at: &TileAt, error: AtlasError) -> Lost {
     Lost { index: at.index.0, range: at.offset.0..at.end().0, error, record, is_unattached }
 }
 
-/// Returns the stored tiles that a tile is made of.
+/// Returns the stored tiles of which a tile is made.
 pub(super) fn stored_tiles(tile: &Tile) -> impl Iterator<Item = &Arc<StoredTile>> {
     tile.pieces().iter().filter_map(|piece| piece.extent().stored_tile())
 }
@@ -161,7 +160,7 @@ pub(super) fn unloaded_spans(tile: &Tile) -> Option<(Range<u64>, AtlasError)> {
             TilePlace::Record(offset) => offset,
             TilePlace::Span(..) => stored.leaf,
         };
-        // The head of a record, and one span: there is no shorter one.
+        // The shortest record has a head and one span.
         let (offset, length) = (error.offset().unwrap_or(named), error.length().unwrap_or(56));
         Some((offset..offset.saturating_add(length), error))
     })
@@ -174,7 +173,7 @@ pub(super) fn lacks_base(tile: &Tile) -> bool {
 
 impl Survey<'_> {
     /// Compares a tile with its own bytes. Bytes in a hole of a sparse file are not read if the tile's
-    /// witness is that of zeros.
+    /// witness is the witness of zeros.
     pub(super) fn compare(&self, inspector: &mut Inspector<'_>, at: &TileAt) -> Result<Verdict> {
         // A hole is right if the tile consists of zeros. Otherwise it is compared like all bytes.
         if is_hole(&self.holes, &at.tile) && inspector.is_of_zeros(&at.tile)? {

@@ -44,7 +44,7 @@ impl<'t, 'a> Call<'t, 'a> {
     /// Returns the workers of a step as [`Operation::workers`] does, with a bounded lead over the report.
     pub(super) fn workers(&self, tasks: u64, per_worker: u64, fixed: u64) -> Result<Workers<'a>> {
         let workers = self.run.workers(tasks, per_worker, fixed)?.ahead(AHEAD);
-        // `run` has no callback, but the tracker of the call may have one.
+        // `run` has no callback, but the tracker of the call may have a callback.
         Ok(if self.unwatched { workers } else { workers.watched() })
     }
 
@@ -57,10 +57,10 @@ impl<'t, 'a> Call<'t, 'a> {
             let more =
                 (progress.bytes_done.saturating_sub(bytes), progress.chunks_done.saturating_sub(tasks));
             (bytes, tasks) = (progress.bytes_done.max(bytes), progress.chunks_done.max(tasks));
-            // Progress that was reported is not reported again.
+            // Calls without an increment are not passed on.
             more == (0, 0) || tracker.advance(more.0, more.1).is_ok()
         };
-        // Threads and memory limit are those of the outer call.
+        // The inner call uses the threads and the memory limit of the outer call.
         let mut inner = self.run.silent();
         if !self.unwatched {
             inner = inner.with_progress(&mut forward);

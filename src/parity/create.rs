@@ -29,7 +29,7 @@ pub(super) fn create(
     operation: &mut Operation<'_>,
     make: impl FnOnce(&Path) -> Result<AtomicFile>,
 ) -> Result<()> {
-    // An existing parity file would be replaced by a file that accepts damage as correct.
+    // An existing parity file is not replaced, because a new file would accept damaged bytes as correct.
     refuse_existing(path)?;
     let geometry = Geometry::choose(source.size(), &options.wanted)?;
     let key = options.key.as_deref();
@@ -39,7 +39,7 @@ pub(super) fn create(
     let mut table = Table::new(&geometry)?;
     let file = begin(make(path)?, &geometry)?;
     let code = if geometry.size > 0 { Some(Code::new(&geometry)?) } else { None };
-    // The totals follow once the plan exists.
+    // The totals of progress are set once the plan exists.
     let mut call = Call::new(operation, 0, 0);
     let mut root = if options.store_root { Some(ScatteredRoot::new(geometry.size)?) } else { None };
     // An empty source has no units to encode.
@@ -57,7 +57,7 @@ pub(super) fn create(
             rooted,
         };
         let rows = 0..geometry.rows;
-        // All rows and all columns: each byte of the source is read once.
+        // The encoding covers all rows and columns, so that each byte of the source is read once.
         let encoding = Encoding {
             code,
             geometry: &geometry,
@@ -97,7 +97,7 @@ pub(super) fn linear_root(
     key: Option<&[u8; 32]>,
     operation: &mut Operation<'_>,
 ) -> Result<Digest> {
-    // The root is that of a projection of the same bytes with the same key.
+    // The root equals the root of a projection of the same bytes with the same key.
     let mut options = ProjectionOptions::new();
     if let Some(key) = key {
         options = options.with_key(key);
@@ -138,7 +138,7 @@ impl Columns for Fresh<'_> {
         }
         let bytes = match self.source.slice(offset, buffer.len()) {
             Some(bytes) => bytes,
-            // The root needs the zeros, which are made instead of read.
+            // The root needs the zeros of the hole, which are made instead of read.
             None if is_hole => {
                 buffer.fill(0);
                 &*buffer
@@ -180,7 +180,7 @@ pub(super) fn store(
     Ok(())
 }
 
-/// Adds the digests of units to `made`. False if all of them are zeros.
+/// Adds the digests of units to `made`. Returns false if all units are zeros.
 fn digest_units(
     digests: &Digests,
     zeros: &Short,

@@ -51,11 +51,11 @@ pub(super) struct Padded {
 pub(super) enum Found {
     /// The bytes, with zeros after the end of the file.
     Bytes,
-    /// All of them lie after the end of the file and are zeros. Nothing was read.
+    /// All requested bytes lie after the end of the file and are zeros. Nothing was read.
     Behind,
-    /// Some of them lie before the first byte of a file that has lost its beginning.
+    /// Some requested bytes lie before the first byte of a file that has lost its beginning.
     Before,
-    /// The system cannot read them; the value is its error number.
+    /// The system cannot read the bytes. The value is the error number of the system.
     Unreadable(i32),
 }
 
@@ -74,7 +74,7 @@ impl Padded {
 
     /// Reads all of `out`.
     pub(super) fn read(&self, offset: u64, out: &mut [u8]) -> Result<Found> {
-        // Places are those of the complete file; a lost front moves them.
+        // Offsets refer to the complete file. If its beginning is lost, they are shifted.
         let Some(start) = offset.checked_sub(self.shift) else { return Ok(Found::Before) };
         // Bytes after the end count as zeros and need no read.
         let present = self.present(offset, out.len());
@@ -97,11 +97,11 @@ impl Padded {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Good,
-    /// It differs from its digest.
+    /// The unit differs from its digest.
     Differs,
-    /// It cannot be read.
+    /// The unit cannot be read.
     Unreadable,
-    /// Its digest is lost.
+    /// The digest of the unit is lost.
     Unknown,
 }
 
@@ -129,7 +129,7 @@ impl ParityFile {
         let file = Padded { source, size, shift: 0 };
         let mut tracker = operation.tracker(size, 1);
         let mut found = None;
-        // The two ends first, which suffices for most files.
+        // Try the two ends first, which suffices for most files.
         let end = size.checked_sub(BLOCK);
         for at in end.map(|end| [0, end]).into_iter().flatten() {
             let mut block = [0; PAGE_SIZE];
@@ -151,7 +151,7 @@ impl ParityFile {
                 }
             }
         }
-        // Without any head, the error explains the first or last block.
+        // If no head was found, the error explains the first or last block.
         let Some((head, shift)) = found else { return Err(refused(&file, &seals)?) };
         tracker.finish()?;
         // A file too short for its digests is refused before anything depends on them.
@@ -194,7 +194,8 @@ impl ParityFile {
 fn candidate(block: &Block, at: u64, size: u64, seals: &Seals) -> Option<(Head, u64)> {
     let (head, number) = Head::decode(block, seals)?;
     let geometry = &head.geometry;
-    // A block at a place of its own is the normal case; a copied block elsewhere does not count.
+    // In the normal case the block lies at its own place. A block that was copied to another place does not
+    // count.
     if Copies::BOTH.iter().any(|copy| geometry.block_offset(*copy, number) == at) {
         return Some((head, 0));
     }
@@ -230,7 +231,7 @@ fn search(
 fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
     let name = file.source.name();
     let mut first = None;
-    // The first and the last block, whichever explains more.
+    // Look at the first and the last block for a reason.
     for at in [Some(0), file.size.checked_sub(BLOCK)].into_iter().flatten() {
         let mut block = [0; PAGE_SIZE];
         if file.read(at, &mut block)? != Found::Bytes {
@@ -238,10 +239,10 @@ fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
         }
         first.get_or_insert(block);
         match refusal(&block, seals) {
-            Some(Refusal::Unsupported { version, kind }) => {
+            Some(Refusal::Unsupported { version, kind, flags }) => {
                 return Ok(AtlasError::unsupported(format!(
-                    "{name} is of version {version} and kind {kind}, or has flags, that this library does not know: \
-                     it reads version 1 of parity files, kind 4"
+                    "{name} has version {version}, kind {kind} and flags {flags:#x}; this library reads \
+                     parity files of version 1, kind 4, flags 0 and 0x1: use a newer version of it"
                 )));
             }
             Some(Refusal::Key) => {
@@ -266,7 +267,7 @@ fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
 pub(super) struct Entries {
     number: Option<u64>,
     blocks: Box<[Block; 2]>,
-    /// Index of the valid copy: 0 for the head, 1 for the tail.
+    /// Index of the valid copy: 0 for the head, 1 for the tail. `None` means that no copy is valid.
     counts: Option<usize>,
     /// True for each copy that could be read.
     read: [bool; 2],
@@ -293,7 +294,7 @@ impl Entries {
                 self.blocks[place].fill(0);
             }
             self.read[place] = matches!(found, Found::Bytes | Found::Behind);
-            // The tail copy is read only if the head copy does not count.
+            // The tail copy is read only if the head copy is not valid.
             if counts {
                 self.counts = Some(place);
                 break;
@@ -335,8 +336,8 @@ pub(super) struct Unit<'b> {
     pub(super) state: State,
     pub(super) found: Found,
     pub(super) digest: Short,
-    /// All of its bytes, with zeros after its end; unspecified if it could not be read. `None` for zeros
-    /// that were not read.
+    /// All bytes of the unit, with zeros after its end; unspecified if the unit could not be read. `None`
+    /// means zeros that were not read.
     pub(super) bytes: Option<&'b mut [u8]>,
 }
 
@@ -373,7 +374,8 @@ impl<'f> UnitReader<'f> {
     }
 
     /// Returns the digest and the bytes of a unit that the check found good. `None` instead of bytes if the unit lies
-    /// wholly after the end of the file and so is zeros. Fails with WITNESS if the unit is no longer good.
+    /// wholly after the end of the file and therefore consists of zeros. Fails with WITNESS if the unit is no
+    /// longer good.
     pub(super) fn good(&mut self, index: u64) -> Result<(Short, Option<&mut [u8]>)> {
         let (mut digest, mut read) = (Short::default(), false);
         self.batch(index..index + 1, &mut |unit| {
@@ -397,7 +399,7 @@ impl<'f> UnitReader<'f> {
         let count = to_usize(units.end - units.start);
         // Data units come from the protected file, parity units from the parity file.
         let bytes = &mut buffer[..count * len];
-        // The protected part of the last unit, and zeros after it even if the file continues.
+        // Of the last unit only the protected part is read, and zeros follow it even if the file continues.
         let wanted = if is_data {
             to_usize(geometry.data_len(units.end - 1)) + (count - 1) * len
         } else {
@@ -410,7 +412,7 @@ impl<'f> UnitReader<'f> {
             let wanted = if is_data { to_usize(geometry.data_len(index)) } else { len };
             let offset = geometry.unit_offset(index);
             let found = match all {
-                // Unit by unit, because the next one may be readable.
+                // The units are read one by one, because the next unit may be readable.
                 Found::Before | Found::Unreadable(_) if count > 1 => {
                     from.read(offset, &mut unit[..wanted])?
                 }
@@ -425,7 +427,7 @@ impl<'f> UnitReader<'f> {
                     let digest = if is_zero(unit) { file.zeros } else { short(&file.digests.tile(unit)) };
                     (digest, entries.judge(file, index, &digest)?)
                 }
-                // Bytes before a cut-off front cannot be read either, without a reason.
+                // Bytes of a beginning that was cut off count as unreadable, without an error number.
                 Found::Before | Found::Unreadable(_) => (Short::default(), State::Unreadable),
             };
             let bytes = (found != Found::Behind).then_some(unit);
@@ -455,7 +457,7 @@ pub(super) fn changed(file: &ParityFile, index: u64) -> AtlasError {
 
 /// Fails with WITNESS if the known root differs from the stored root.
 pub(super) fn check_root(head: &Head, known: Option<&Digest>) -> Result<()> {
-    // A root that was not stored is compared with nothing here, and a repair compares its result.
+    // If no root is stored, nothing is compared here, and a repair compares its result with the known root.
     let (Some(known), true) = (known, head.root != Digest::default()) else { return Ok(()) };
     if crate::hash::digest::same(known, &head.root) {
         return Ok(());

@@ -5,10 +5,10 @@
 use super::geometry::{DIGESTS_A_BLOCK, Geometry};
 use crate::base::units::{PAGE_SIZE, to_usize};
 use crate::hash::digest::Digest;
+use crate::hash::key::Key;
 use crate::hash::record::MAGIC;
 use blake3::Hasher;
 use blake3::hazmat::{ContextKey, HasherExt};
-use zeroize::Zeroizing;
 
 const VERSION: u16 = 1;
 /// Kind of a parity file among the files of the library.
@@ -37,7 +37,7 @@ pub(super) fn short(digest: &Digest) -> Short {
     std::array::from_fn(|at| digest[at])
 }
 
-/// Returns true if both are equal, in constant time.
+/// Returns true if the two digests are equal, in constant time.
 pub(super) fn same_short(a: &Short, b: &Short) -> bool {
     a.iter().zip(b).fold(0, |any, (a, b)| any | (a ^ b)) == 0
 }
@@ -51,12 +51,12 @@ const KEY_CONTEXT: &str = "atlas_manifold 1 parity key";
 
 /// C, the digest that seals heads and blocks.
 pub(super) struct Seals {
-    key: Option<Zeroizing<[u8; 32]>>,
+    key: Option<Key>,
 }
 
 impl Seals {
     pub(super) fn new(key: Option<&[u8; 32]>) -> Seals {
-        Seals { key: key.map(|key| Zeroizing::new(blake3::derive_key(KEY_CONTEXT, key))) }
+        Seals { key: key.map(|key| Key::derived(KEY_CONTEXT, key)) }
     }
 
     fn seal(&self, bytes: &[u8]) -> Short {
@@ -86,7 +86,7 @@ pub(super) struct Head {
     pub(super) geometry: Geometry,
     pub(super) keyed: bool,
     pub(super) id: [u8; 16],
-    /// Zeros if it was not computed.
+    /// LINEAR root of the protected bytes. Zeros mean that it was not computed.
     pub(super) root: Digest,
 }
 
@@ -125,7 +125,7 @@ impl Head {
     /// Returns the head of a block and its number, if the seal is valid, the fields are consistent, and the
     /// file is keyed exactly if `seals` are.
     pub(super) fn decode(block: &Block, seals: &Seals) -> Option<(Head, u64)> {
-        // Most blocks of a search are no heads; the magic rules them out without a digest.
+        // Most blocks of a search have no head; the magic rules them out without a digest.
         if !block.starts_with(&MAGIC) || !seals.hold(block, SEALED_HEAD) {
             return None;
         }
@@ -144,13 +144,14 @@ impl Head {
             return None;
         }
         let head = Head { geometry, keyed: seals.key.is_some(), id: take(block, 24), root: take(block, 80) };
-        // Version, kind, reserved bytes, sizes and flags must equal the encoded ones.
+        // Version, kind, reserved bytes, sizes and flags must equal the encoded values.
         (head.encode(number)[..] == block[..SEALED_HEAD]).then_some((head, number))
     }
 
-    /// Returns true if `block` is a valid block number `number` of this file.
+    /// Returns true if `block` is the intact block of this file with the number `number`.
     pub(super) fn accepts(&self, block: &Block, number: u64, seals: &Seals) -> bool {
-        // The head must be that of the opened file: a block of an older version has another id.
+        // The head must equal the head of the opened file, because a block of an older version has another
+        // id.
         block[..SEALED_HEAD] == self.encode(number)[..] && seals.hold(block, SEALED_BLOCK)
     }
 
@@ -158,7 +159,8 @@ impl Head {
     pub(super) fn block(&self, number: u64, digests: &[Short], seals: &Seals) -> Block {
         let mut block = [0; PAGE_SIZE];
         block[..SEALED_HEAD].copy_from_slice(&self.encode(number));
-        // The head has a seal of its own, so that the geometry can be read from a torn block.
+        // The head has a seal of its own, so that the geometry can be read from a block that is only partly
+        // written.
         let seal = seals.seal(&block[..SEALED_HEAD]);
         block[SEALED_HEAD..HEAD].copy_from_slice(&seal);
         for (place, digest) in block[HEAD..SEALED_BLOCK].chunks_mut(SHORT).zip(digests) {
@@ -175,13 +177,13 @@ impl Head {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// Another version or kind, or an unknown flag.
-    Unsupported { version: u16, kind: u16 },
+    Unsupported { version: u16, kind: u16, flags: u32 },
     /// The block is keyed and no key was given, or the reverse.
     Key,
 }
 
-/// Examines the first or last block of a file without a valid head. `None` if it has no magic number, or
-/// shows no reason.
+/// Examines the first or last block of a file without a valid head. `None` if the block has no magic number
+/// or shows no reason.
 pub(super) fn refusal(block: &Block, seals: &Seals) -> Option<Refusal> {
     if !block.starts_with(&MAGIC) {
         return None;
@@ -190,9 +192,9 @@ pub(super) fn refusal(block: &Block, seals: &Seals) -> Option<Refusal> {
     let (version, kind) = (u16::from_le_bytes(take(block, 8)), u16::from_le_bytes(take(block, 10)));
     let flags = u32::from_le_bytes(take(block, 52));
     if (version, kind) != (VERSION, KIND) || seals.hold(block, SEALED_HEAD) && flags > FLAG_KEYED {
-        return Some(Refusal::Unsupported { version, kind });
+        return Some(Refusal::Unsupported { version, kind, flags });
     }
-    // With a key nothing is known about the block; without it the flag is a hint.
+    // If a key was given, the key may be the reason; if not, the flag in the block is a hint.
     (seals.key.is_some() || flags & FLAG_KEYED != 0).then_some(Refusal::Key)
 }
 

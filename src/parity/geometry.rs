@@ -23,7 +23,7 @@ const DEFAULT_COLUMNS: u64 = 256;
 /// Number of elements of the field.
 const FIELD_SIZE: u64 = 65_536;
 
-/// Shape of a parity file. All of it follows from `size`, `unit`, `rows` and `parity`.
+/// Shape of a parity file. All places follow from `size`, `unit`, `rows` and `parity`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Geometry {
     /// n, the number of protected bytes.
@@ -38,7 +38,7 @@ pub(super) struct Geometry {
     pub(super) rows: u64,
 }
 
-/// Numbers that the caller requests. 0 means derived from the size.
+/// Numbers that the caller requests. 0 means that the library derives the number from the size of the source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub(super) unit: u32,
@@ -56,7 +56,7 @@ impl Geometry {
         if size > MAX_SIZE {
             return refused(format!("the source has {size} bytes and at most {MAX_SIZE} can be protected"));
         }
-        // Unit size: by the size of the source unless the caller chose one.
+        // Unit size: derived from the size of the source unless the caller chose it.
         let unit = match wanted.unit {
             0 if size < LARGE => SMALL_UNIT,
             0 => LARGE_UNIT,
@@ -66,7 +66,7 @@ impl Geometry {
             return refused(format!("unit_size {unit} is not a multiple of 4096 from 4096 to {MAX_UNIT}"));
         }
         let unit = u64::from(unit);
-        // An empty file has no unit to protect, and its parity file has its heads alone.
+        // An empty file has no unit to protect, and its parity file has only heads.
         if size == 0 {
             return Ok(Geometry { size, unit, columns: 0, parity: 0, rows: 0 });
         }
@@ -79,7 +79,7 @@ impl Geometry {
         if rows > units {
             return refused(format!("rows {rows} are more than the {units} units of {unit} bytes"));
         }
-        // Columns and parity follow.
+        // The numbers of columns and parity units follow.
         let columns = units.div_ceil(rows);
         let parity = match wanted.parity {
             0 => default_parity(columns, wanted.redundancy)?,
@@ -102,7 +102,7 @@ impl Geometry {
 
     /// Returns the geometry with the same units and rows for another size. `None` if they do not fit it.
     pub(super) fn resized(&self, size: u64) -> Option<Geometry> {
-        // An empty file has no rows, from which nothing can grow.
+        // An empty file has no rows to which bytes could be added.
         if size == 0 || self.rows == 0 {
             return None;
         }
@@ -113,7 +113,7 @@ impl Geometry {
 
     /// Returns true if the fields are consistent and within their limits.
     pub(super) fn is_valid(&self) -> bool {
-        // The numbers come from a file: each is bounded before it is multiplied.
+        // The numbers come from a file, so that each is bounded before it is multiplied.
         let unit = u32::try_from(self.unit).unwrap_or(0);
         if !is_unit(unit) || self.size > MAX_SIZE {
             return false;
@@ -141,7 +141,8 @@ impl Geometry {
         self.parity * self.rows
     }
 
-    /// Returns the number of all units, which is that of the digests. Parity units come after data units.
+    /// Returns the number of all units, which is also the number of digests. Parity units come after data
+    /// units.
     pub(super) fn all_units(&self) -> u64 {
         self.units() + self.parity_units()
     }
@@ -203,7 +204,7 @@ impl Geometry {
 
     /// Returns the length of the longest run of lost bytes that can be rebuilt wherever it begins.
     pub(super) fn burst(&self) -> u64 {
-        // Then the parity units alone rebuild everything.
+        // With as many parity units as data units, the parity units alone rebuild everything.
         if self.parity == self.columns {
             return self.size;
         }
@@ -246,6 +247,6 @@ fn default_parity(columns: u64, redundancy: u32) -> Result<u64> {
         )));
     }
     let share = columns.saturating_mul(u64::from(redundancy)).div_ceil(10_000);
-    // At least two, so that a second bad unit does not lose a row.
+    // There are at least two parity units, so that a second bad unit does not lose a row.
     Ok(share.max(2).min(columns))
 }

@@ -44,6 +44,7 @@ use crate::base::damage::DamageFn;
 use crate::base::error::{AtlasError, Result};
 use crate::exec::operation::Operation;
 use crate::hash::digest::Digest;
+use crate::hash::key::Key;
 use crate::shard::{AtlasBoundaryRegion, VerifyOptions};
 use crate::source::Source;
 use call::Call;
@@ -54,7 +55,6 @@ use repair::{Repair, lost};
 use std::path::Path;
 use survey::Survey;
 use update::Update;
-use zeroize::Zeroizing;
 
 /// Fails with UNSUPPORTED if the Cargo feature is not built in.
 pub(crate) fn available() -> Result<()> {
@@ -100,14 +100,14 @@ pub(crate) fn available() -> Result<()> {
 pub struct AtlasParity {
     file: ParityFile,
     known_root: Option<Digest>,
-    key: Option<Zeroizing<[u8; 32]>>,
+    key: Option<Key>,
 }
 
 impl AtlasParity {
     /// Writes the parity file of `source` to `path`. Fails with IO (EEXIST) if `path` exists.
     ///
-    /// Every byte is read once. Work memory is 256 MiB, or less if the memory limit leaves less, besides 16
-    /// bytes per unit. The contents of the file do not depend on this memory.
+    /// Every byte is read once. Work memory is at most 256 MiB, and less if the memory limit leaves less, plus
+    /// 16 bytes per unit. The contents of the file do not depend on this memory.
     pub fn create(
         source: &Source,
         path: impl AsRef<Path>,
@@ -121,8 +121,8 @@ impl AtlasParity {
     /// Opens a parity file, even if the head of only one block is left.
     ///
     /// With a key, the file must be keyed with it. A keyed file fails with WITNESS if no key is given. An
-    /// expected root must equal the stored root if there is one, and repairs compare the whole result with
-    /// it. Fails with FORMAT, WITNESS, or UNSUPPORTED for a newer version.
+    /// expected root must equal the stored root, if the file stores a root, and repairs compare the whole
+    /// result with it. Fails with FORMAT, WITNESS, or UNSUPPORTED for a newer version.
     pub fn open(
         path: impl AsRef<Path>,
         options: &VerifyOptions,
@@ -167,7 +167,8 @@ impl AtlasParity {
     ///
     /// `report` is filled if the call reaches a verdict: `Ok` if all is intact, WITNESS if all of the
     /// damage can be repaired, INCOMPLETE if some of it cannot. `damage` then receives each damaged unit
-    /// and block, first those of the data, ascending; `false` ends the call with CANCELLED.
+    /// and block, first in the data, then in the parity file, each ascending; `false` ends the call with
+    /// CANCELLED.
     pub fn check(
         &self,
         source: &Source,
@@ -175,7 +176,7 @@ impl AtlasParity {
         report: &mut ParityReport,
         operation: &mut Operation<'_>,
     ) -> Result<()> {
-        // A call that fails early leaves a report without a verdict.
+        // If the call fails early, the report has no verdict.
         *report = ParityReport::default();
         let data = Padded::data(source, self.file.geometry());
         let (bytes, tasks) = Survey::work(self.file.geometry());
@@ -187,7 +188,7 @@ impl AtlasParity {
         if let Some(damage) = damage {
             survey.tell(&self.file, &data, damage)?;
         }
-        // Lost rows come before damage that can be repaired.
+        // INCOMPLETE takes precedence over damage that can be repaired.
         let verdicts = [report.data, report.parity];
         if verdicts.contains(&ParityVerdict::Incomplete) {
             return Err(lost(report));
@@ -200,12 +201,12 @@ impl AtlasParity {
 
     /// Checks, and then repairs the file of this name.
     ///
-    /// `damage` lets the owner decide: it is called for each damaged data unit before the first one is
+    /// `damage` lets the owner decide: it is called for each damaged data unit before the first unit is
     /// written, and `false` leaves a unit as it is. A repair in place requires it. `Ok` means that the data
     /// is intact, whatever the state of the parity file. WITNESS means that a unit was refused and the others
     /// are repaired, or that a rebuilt unit does not match its digest or the expected root; in the latter
-    /// case no new file appears. INCOMPLETE means that a row is lost, and nothing was written unless
-    /// `options` are partial.
+    /// case no new file appears. INCOMPLETE means that a row is lost. Nothing was written then, unless
+    /// `options` are partial: then the other rows were repaired.
     pub fn repair(
         &self,
         path: impl AsRef<Path>,
@@ -214,7 +215,7 @@ impl AtlasParity {
         report: &mut ParityReport,
         operation: &mut Operation<'_>,
     ) -> Result<()> {
-        // A call that is refused leaves a report without a verdict.
+        // If the call is refused, the report has no verdict.
         *report = ParityReport::default();
         let path = path.as_ref();
         let in_place = options.mode == RepairMode::InPlace;
@@ -262,7 +263,7 @@ impl AtlasParity {
     /// size differs. Replaces a file of this name; this handle stays open on the old file.
     ///
     /// Unit size, rows and parity columns stay; of the options only the id and the stored root count. The
-    /// result is that of [`create`](Self::create) on the old bytes with these regions replaced, so that
+    /// result equals that of [`create`](Self::create) on the old bytes with these regions replaced, so that
     /// damage elsewhere stays damage. Fails with WITNESS if other bytes of the affected rows differ, or any
     /// byte if the root is stored. Fails with INVALID_ARGUMENT if the rows do not fit the new size.
     pub fn update(
@@ -298,7 +299,7 @@ fn damaged(file: &ParityFile, report: &ParityReport) -> AtlasError {
     note(short, "bytes are missing at the end of the data");
     note(report.bad_parity_units, "parity units are bad");
     note(report.bad_blocks, "blocks of digests are bad");
-    // Both verdicts count sizes: a parity file with bytes after its end has no bad unit.
+    // A wrong size is damage too, without a bad unit: the parity file may have bytes after its end.
     if found.is_empty() {
         let (has, wanted) = (file.present(), file.geometry().file_size());
         found.push(format!("the parity file has {has} bytes instead of {wanted}"));

@@ -4,8 +4,8 @@
 
 use super::geometry::Wanted;
 use crate::hash::digest::Digest;
+use crate::hash::key::Key;
 use std::path::PathBuf;
-use zeroize::Zeroizing;
 
 /// The default share of parity: 6.25 %.
 pub(crate) const DEFAULT_REDUNDANCY: u32 = 625;
@@ -29,7 +29,7 @@ pub(crate) const DEFAULT_REDUNDANCY: u32 = 625;
 #[derive(Clone)]
 pub struct ParityOptions {
     pub(super) wanted: Wanted,
-    pub(super) key: Option<Zeroizing<[u8; 32]>>,
+    pub(super) key: Option<Key>,
     pub(super) id: Option<[u8; 16]>,
     pub(super) store_root: bool,
 }
@@ -47,23 +47,24 @@ impl ParityOptions {
         Self::default()
     }
 
-    /// Sets the bytes per unit: a multiple of 4,096 up to 1 MiB. 0 means 4 KiB below 256 MiB, else 64 KiB.
+    /// Sets the bytes per unit: a multiple of 4,096 up to 1 MiB. 0 means 4 KiB for a source of less than 256
+    /// MiB, else 64 KiB.
     #[must_use]
     pub fn with_unit_size(mut self, bytes: u32) -> Self {
         self.wanted.unit = bytes;
         self
     }
 
-    /// Sets M, the number of parity columns, from 1 to that of the data columns. 0 means derived from the
-    /// redundancy.
+    /// Sets M, the number of parity columns, from 1 to the number of data columns. 0 means that the
+    /// redundancy determines it.
     #[must_use]
     pub fn with_parity_columns(mut self, columns: u32) -> Self {
         self.wanted.parity = columns;
         self
     }
 
-    /// Sets the share of parity in 1/10,000 of the data columns, up to 10,000: at least 2 columns, or all
-    /// if there are fewer.
+    /// Sets the share of parity in 1/10,000 of the data columns, up to 10,000: at least 2 columns, or as many
+    /// as there are data columns if these are fewer.
     #[must_use]
     pub fn with_redundancy(mut self, redundancy: u32) -> Self {
         self.wanted.redundancy = redundancy;
@@ -80,11 +81,11 @@ impl ParityOptions {
     /// Sets a key for the digests: only its owners can make or verify them.
     #[must_use]
     pub fn with_key(mut self, key: &[u8; 32]) -> Self {
-        self.key = Some(Zeroizing::new(*key));
+        self.key = Some(Key::new(key));
         self
     }
 
-    /// Sets the id, in place of a random one. The same bytes then give the same file.
+    /// Sets the id, which is random by default. With the same id, the same bytes give the same file.
     #[must_use]
     pub fn with_id(mut self, id: [u8; 16]) -> Self {
         self.id = Some(id);
@@ -121,7 +122,7 @@ pub struct ParityInfo {
     pub keyed: bool,
     /// Stored root of the protected bytes. `None` if it was not stored.
     pub root: Option<Digest>,
-    /// Id of the file. Each creation and update makes a new one, unless the options name it.
+    /// Id of the file. Each creation and update makes a new id, unless the options name the id.
     pub id: [u8; 16],
 }
 
@@ -139,7 +140,7 @@ pub enum ParityVerdict {
     Incomplete,
 }
 
-/// Result of a check, with which every repair begins.
+/// Result of a check. Every repair begins with a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ParityReport {
@@ -168,9 +169,10 @@ pub struct ParityReport {
 /// Destination of a repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RepairMode {
-    /// The repaired file gets this name, which must not exist. The damaged file is only read.
+    /// The repaired file gets this name; no file of this name may exist. The damaged file is only read.
     NewFile(PathBuf),
-    /// The repaired file takes the name of the damaged one, which is kept under this name.
+    /// The repaired file takes the name of the damaged file, which is kept under this name; no file of this
+    /// name may exist.
     Keep(PathBuf),
     /// Damaged units are overwritten in the file.
     InPlace,
@@ -189,7 +191,7 @@ impl RepairOptions {
         RepairOptions { mode, partial: false }
     }
 
-    /// Repairs the rows that can be repaired, even if others cannot.
+    /// Repairs the rows that can be repaired, even if other rows cannot be repaired.
     #[must_use]
     pub fn with_partial(mut self) -> Self {
         self.partial = true;

@@ -28,7 +28,7 @@ use std::sync::Arc;
 /// A repair of one file.
 pub(super) struct Repair<'r> {
     pub(super) file: &'r ParityFile,
-    /// Root that the result must have, and the key that it is made with.
+    /// Root that the result must have, and the key with which it is computed.
     pub(super) known_root: Option<&'r Digest>,
     pub(super) key: Option<&'r [u8; 32]>,
     pub(super) path: &'r Path,
@@ -42,9 +42,9 @@ pub(super) struct Repair<'r> {
 /// Data units to write.
 struct Chosen {
     units: Bits,
-    /// True if the damage callback refused a unit.
-    refused: bool,
-    /// True if it refused a unit after the end of the file.
+    /// Number of repairable units that the damage callback refused.
+    refused: u64,
+    /// True if the damage callback refused a unit after the end of the file.
     refused_end: bool,
 }
 
@@ -88,7 +88,7 @@ impl Repair<'_> {
         // The last report of the check is held back until the size of the repair is known.
         let held = Survey::take(self.file, &data, &mut call)?;
         *report = held.survey().report;
-        // A row that is lost ends the call, unless the caller asked for the rest.
+        // A lost row ends the call, unless the caller asked for a partial repair.
         let incomplete = report.data == ParityVerdict::Incomplete;
         if incomplete && !self.options.partial {
             held.release(&mut call)?;
@@ -96,15 +96,25 @@ impl Repair<'_> {
         }
         // The owner decides about each unit before the first one is written.
         let chosen = self.ask(held.survey(), &data, damage)?;
-        // With a known root, a partial result would not match it.
-        if self.known_root.is_some() && (chosen.refused || incomplete) {
+        // A partial result would not match a known root.
+        if self.known_root.is_some() && chosen.refused > 0 {
             return Err(AtlasError::witness(format!(
-                "{} was not changed: with a known root the whole result is compared with it, and a unit was refused \
-                 or cannot be rebuilt",
-                self.path.display()
+                "{} was not changed: the damage callback refused {} units, and the result would not have the \
+                 expected root: allow all units, or open the parity file without expected_root",
+                self.path.display(),
+                chosen.refused
             )));
         }
-        // Nothing to keep if the data is intact.
+        if self.known_root.is_some() && incomplete {
+            return Err(AtlasError::witness(format!(
+                "{} was not changed: {} rows have lost more units than they have parity, and the result \
+                 would not have the expected root: open the parity file without expected_root to repair the \
+                 other rows",
+                self.path.display(),
+                report.lost_rows
+            )));
+        }
+        // In the mode Keep an intact file needs no new file.
         let plan = self.plan(held.survey(), &chosen)?;
         let other = match &self.options.mode {
             RepairMode::InPlace => None,
@@ -145,11 +155,12 @@ impl Repair<'_> {
         if incomplete {
             return Err(lost(report));
         }
-        if chosen.refused {
+        if chosen.refused > 0 {
             return Err(AtlasError::witness(format!(
-                "{}: {} units were repaired, and the damage callback refused the others",
+                "{}: {} units were repaired, and {} are still bad because the damage callback refused them",
                 self.path.display(),
-                report.repaired_units
+                report.repaired_units,
+                chosen.refused
             )));
         }
         Ok(())
@@ -158,23 +169,24 @@ impl Repair<'_> {
     /// Calls `damage` for each damaged unit before the first one is written.
     fn ask(&self, survey: &Survey, data: &Padded, mut damage: Option<&mut DamageFn<'_>>) -> Result<Chosen> {
         let geometry = self.file.geometry();
-        let mut chosen = Chosen { units: Bits::new(geometry.units())?, refused: false, refused_end: false };
+        let mut chosen = Chosen { units: Bits::new(geometry.units())?, refused: 0, refused_end: false };
         for unit in survey.hurt(0..geometry.units()) {
             let found = survey.damage(self.file, data, unit);
-            // The owner hears of units that cannot be rebuilt too, but only repairable units can be chosen.
+            // The owner is also told of units that cannot be rebuilt, but only repairable units can be
+            // chosen.
             let wanted = damage.as_mut().is_none_or(|damage| damage(&found));
             if !found.repairable {
                 continue;
             }
             chosen.units.set(unit, wanted);
-            chosen.refused |= !wanted;
+            chosen.refused += u64::from(!wanted);
             // A refused unit after the end must not make the file longer.
             chosen.refused_end |= !wanted && found.offset + found.length > self.source.size();
         }
         Ok(chosen)
     }
 
-    /// Returns the size of the result: the protected bytes, and those after them. If a unit after the end
+    /// Returns the size of the result: the protected bytes and the bytes after them. If a unit after the end
     /// of the file was refused, the file becomes no longer than the written bytes.
     fn size(&self, chosen: &Chosen) -> u64 {
         let (geometry, size) = (self.file.geometry(), self.source.size());
@@ -213,7 +225,7 @@ impl Repair<'_> {
         if plan.rows.is_empty() {
             return Ok(0);
         }
-        // Memory for all rows, then workers for the rest of the limit.
+        // Count the memory for all rows, then use the rest of the limit for workers.
         let (code, tasks) = (Code::new(&geometry)?, to_u64(plan.rows.len()));
         let fixed = Survey::footprint(&geometry)
             + Bits::footprint(geometry.units())
@@ -239,7 +251,7 @@ impl Repair<'_> {
                     let same = chosen.units.has(unit)
                         && survey.is_unknown(unit)
                         && is_present(data, geometry.unit_offset(unit), bytes, present)?;
-                    // Units that the owner refused are rebuilt with their row and not written.
+                    // Units that the owner refused are rebuilt with their row, but not written.
                     if chosen.units.has(unit) && !same {
                         write(unit, bytes)?;
                         written += 1;
@@ -334,7 +346,7 @@ impl Repair<'_> {
                     if unit.state != State::Good && !survey.is_hurt(unit.index) {
                         return Err(changed(self.file, unit.index));
                     }
-                    // Units that cannot be read stay zeros; the rest is copied as it is.
+                    // Units that cannot be read stay zeros; all other units are copied unchanged.
                     if let (Found::Bytes, Some(bytes)) = (unit.found, &unit.bytes) {
                         let offset = geometry.unit_offset(unit.index);
                         let len = to_usize(geometry.data_len(unit.index).min(protected - offset));
@@ -348,7 +360,7 @@ impl Repair<'_> {
         )
     }
 
-    /// Overwrites damaged units in the file. Only verified bytes are written, and only over damaged ones, so
+    /// Overwrites damaged units in the file. Only verified bytes are written, and only over damaged bytes, so
     /// that an interruption at any moment does no harm.
     fn in_place(
         &self,
@@ -377,7 +389,8 @@ impl Repair<'_> {
             None => self.rebuild(work, call, write),
             Some(known) => self.rebuild_aside(known, work, call, make, write),
         };
-        // A truncated file gets its length last: an unknown unit whose missing end is zeros is not written.
+        // A truncated file gets its length at the end, because an unknown unit whose missing end is zeros is
+        // not written.
         let resized = repaired.and_then(|repaired| {
             report.repaired_units = repaired;
             let (size, now) = (self.size(work.chosen), storage.len());
@@ -388,7 +401,7 @@ impl Repair<'_> {
             }
             Ok(())
         });
-        // Also after an early end, because the written units stay.
+        // The file is synced also after an early end, because the written units stay.
         let synced = storage.sync().map_err(|error| failed("flushing the bytes".to_owned(), error));
         resized.and(synced)
     }
@@ -417,7 +430,8 @@ impl Repair<'_> {
         })?;
         // The root of the whole result, read through the rebuilt units.
         let rebuilt = Arc::new(rebuilt);
-        // The damaged file is read through the repaired units, without a copy of the whole.
+        // The damaged file is read with the repaired units in place of the damaged ones, without a copy of
+        // the whole file.
         let overlay = Overlay {
             data: work.data.clone(),
             aside: aside.storage()?,
@@ -448,7 +462,7 @@ fn units_a_task(geometry: &Geometry) -> u64 {
 
 /// Returns true if the file has these bytes at `offset`.
 fn is_present(data: &Padded, offset: u64, bytes: &[u8], scratch: &mut Buffer) -> Result<bool> {
-    // A unit that cannot be read is not there, and must be written.
+    // A unit that cannot be read does not have these bytes, and must be written.
     let scratch = &mut scratch[..bytes.len()];
     Ok(data.read(offset, scratch)? == Found::Bytes && scratch == bytes)
 }
@@ -456,8 +470,8 @@ fn is_present(data: &Padded, offset: u64, bytes: &[u8], scratch: &mut Buffer) ->
 /// Returns the error for rows that cannot be rebuilt.
 pub(super) fn lost(report: &ParityReport) -> AtlasError {
     AtlasError::incomplete(format!(
-        "{} of {} damaged rows have lost more units than they have parity: {} data units are bad, {} unknown, and \
-         {} parity units",
+        "{} of {} damaged rows have lost more units than they have parity: {} data units are bad, {} \
+         unknown, and {} parity units",
         report.lost_rows,
         report.damaged_rows,
         report.bad_units,
@@ -485,7 +499,7 @@ fn keep(path: &Path, other: &Path, target: AtomicFile) -> Result<()> {
     })?;
     // The name changes from the damaged to the repaired file in one step.
     target.persist().map_err(|failed| {
-        // The damaged file still has its name.
+        // After a failure the damaged file still has its old name, so that the second name is removed.
         drop(std::fs::remove_file(other));
         failed.1
     })
@@ -502,7 +516,7 @@ struct Overlay {
 impl ReadAt for Overlay {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let unit_len = self.geometry.unit;
-        // Unit by unit: rebuilt ones from the temporary file, the others from the damaged one.
+        // Unit by unit: rebuilt units come from the temporary file, all other units from the damaged file.
         let (mut at, mut rest) = (offset, buffer);
         while !rest.is_empty() {
             let unit = at / unit_len;
@@ -512,7 +526,7 @@ impl ReadAt for Overlay {
             if self.rebuilt.has(unit) {
                 self.aside.read_at(at, OutBytes::new(part))?;
             } else {
-                // A unit that was refused or not rebuilt enters the root as it is.
+                // A unit that was refused or not rebuilt enters the root unchanged.
                 match self.data.read(at, part).map_err(io::Error::other)? {
                     Found::Bytes => {}
                     Found::Behind => part.fill(0),

@@ -20,7 +20,7 @@ use crate::exec::operation::Operation;
 use crate::source::Source;
 use std::path::Path;
 
-/// Writes the parity file again to `path`, from the data and the intact part of it.
+/// Writes the parity file again, to `path`, from the data and from the intact part of the old parity file.
 pub(super) fn restore(
     file: &ParityFile,
     source: &Source,
@@ -40,7 +40,7 @@ pub(super) fn restore(
         held.release(&mut call)?;
         return Err(lost(&report));
     }
-    // The rows with damage are rebuilt, all others copied.
+    // The rows with damage are rebuilt, all other rows are copied.
     let (mut table, missing) = known_digests(file, &geometry)?;
     let concerned = concerned(held.survey(), &geometry, &missing)?;
     let mut rows = Vec::new();
@@ -62,7 +62,7 @@ pub(super) fn restore(
         + Bits::footprint(geometry.all_units() + geometry.rows)
         + 8 * to_u64(rows.len());
 
-    // The parity units of sound rows are copied, and verified on the way.
+    // The parity units of rows without damage are copied, and verified again.
     let workers = call.workers(copies, UnitReader::footprint(&geometry), fixed)?;
     workers.run(
         copies,
@@ -76,7 +76,7 @@ pub(super) fn restore(
                     return Ok(());
                 }
                 if unit.state != State::Good {
-                    // A change after the check would give a parity unit without its digest.
+                    // If a unit changed after the check, the copied unit would not match its digest.
                     return Err(changed(file, unit.index));
                 }
                 match &unit.bytes {
@@ -103,7 +103,7 @@ pub(super) fn restore(
             to_u64(rows.len()),
             || RowBuilder::new(file, &data, &code, &survey, plan),
             |builder, task| {
-                // Digests of all units of the row, to fill in the lost ones and compare the others.
+                // Digests of all units of the row, to fill in lost digests and compare known digests.
                 let row = rows[to_usize(task)];
                 let mut made: Vec<(u64, Short)> = try_vec(to_usize(geometry.columns + 2 * geometry.parity))?;
                 let rebuilt = builder.rebuild(row, |unit, digest| made.push((unit, digest)))?;
@@ -116,7 +116,7 @@ pub(super) fn restore(
             },
             |_, made| {
                 for (unit, digest) in made {
-                    // A digest that was lost is set; every known digest must be that of the file.
+                    // A lost digest is set; every known digest must equal the digest in the file.
                     if missing.has(unit) {
                         table.set(unit, digest);
                     } else if !same_short(table.get(unit), &digest) {
@@ -129,7 +129,7 @@ pub(super) fn restore(
     }
     // The blocks of digests come last, and then the name of the file.
     write_blocks(&target, &file.head, &file.seals, &table)?;
-    // A file of this name is replaced, which may be the damaged parity file itself.
+    // Replaces a file of this name, possibly the damaged parity file itself.
     target.persist().map_err(|failed| failed.1)?;
     call.advance(2 * BLOCK * geometry.blocks(), 1)?;
     call.finish()

@@ -49,22 +49,23 @@ impl RowPlan {
         let points = geometry.parity.next_power_of_two();
         let sums = match wish {
             Wish::Data => most,
-            // All M sums, and copies of q of them as syndromes.
+            // Memory for all M sums, and for copies of q of them as syndromes.
             Wish::DataAndParity => geometry.parity + most,
         };
         let lists = 16 * (most + geometry.parity);
-        // The memory without transforms, and the memory with them.
-        // Sums and rebuilt units, each as long as a unit.
+        // Memory without transforms: sums and rebuilt units, each as long as a unit. The transforms need an
+        // encoder in addition.
         let units = (sums + most).saturating_mul(unit).saturating_add(lists);
         let least = units
             .saturating_add(UnitReader::footprint(geometry))
             .saturating_add(Code::solving_footprint(geometry, most));
         let more = least.saturating_add(Encoder::footprint(points, geometry.unit));
-        // A hostile geometry must not cost memory without a limit set by the caller.
+        // A hostile geometry must not use much memory unless the caller has set a limit.
         if !operation.is_limited() && least > ROW_MEMORY {
             return Err(AtlasError::limit(format!(
-                "rebuilding {most} lost units of {} bytes in one row takes {least} bytes of memory, more than the \
-                 {ROW_MEMORY} that are used without a memory_limit: set a memory_limit that allows it",
+                "rebuilding {most} lost units of {} bytes in one row takes {least} bytes of memory, more \
+                 than the {ROW_MEMORY} that are used without a memory_limit: set a memory_limit that allows \
+                 it",
                 geometry.unit
             )));
         }
@@ -118,12 +119,14 @@ impl<'f> RowBuilder<'f> {
         let mut lost = try_vec(to_usize(self.plan.most))?;
         // Bad and unknown units are both unknowns of the code.
         lost.extend(geometry.data_of_row(row).filter(|(_, unit)| self.survey.is_hurt(*unit)));
-        // As many good parity units as data units were lost.
+        // Choose as many good parity units as data units were lost.
         let mut chosen = try_vec(lost.len())?;
         let good = (0..).zip(geometry.parity_of_row(row)).filter(|(_, unit)| !self.survey.is_hurt(*unit));
         chosen.extend(good.take(lost.len()).map(|(parity, _): (usize, u64)| parity));
         if chosen.len() < lost.len() {
-            return Err(AtlasError::internal(format!("row {row} has lost more than its parity units")));
+            return Err(AtlasError::internal(format!(
+                "row {row} has lost more units than it has good parity units"
+            )));
         }
         let all = self.plan.wish == Wish::DataAndParity;
         let mut wanted = try_vec(if all { self.code.parity() } else { chosen.len() })?;
@@ -146,7 +149,7 @@ impl<'f> RowBuilder<'f> {
         resize(&mut self.units, lost.len(), len)?;
         if all {
             resize(&mut self.syndromes, lost.len(), len)?;
-            // The sums are needed once more for the parity, so that the syndromes are copies.
+            // The syndromes are copies, because the sums are needed again for the parity.
             for (syndrome, parity) in self.syndromes.iter_mut().zip(&chosen) {
                 syndrome.copy_from_slice(&self.sums[*parity]);
             }
@@ -162,14 +165,15 @@ impl<'f> RowBuilder<'f> {
         }
         // Solve for the lost units.
         let mut columns = try_vec(lost.len())?;
-        // The code knows columns, the survey units.
+        // The code addresses columns, the survey addresses units.
         columns.extend(lost.iter().map(|(column, _)| to_usize(*column)));
         let count = lost.len();
         self.code.solve(&columns, &chosen, &mut syndromes[..count], &mut self.units[..count])?;
         if all {
-            // The parity of the whole row: that of the present units, plus that of the rebuilt ones.
+            // The parity of the whole row is the parity of the present units plus the parity of the rebuilt
+            // units.
             for (column, unit) in columns.iter().zip(&self.units) {
-                // The product destroys its input, which the caller still needs.
+                // The product overwrites its input, which the caller still needs.
                 let mut scratch = Buffer::copy_of(unit)?;
                 self.code.add_product(*column, &mut scratch, &wanted, &mut self.sums[..wanted.len()]);
             }
@@ -264,7 +268,8 @@ pub(super) fn contradicts(geometry: &Geometry, index: u64) -> AtlasError {
     let offset = geometry.unit_offset(index);
     let what = if index < geometry.units() { "data" } else { "parity" };
     let text = format!(
-        "the {what} unit at offset {offset} was rebuilt and differs from its digest: the parity file contradicts itself"
+        "the {what} unit at offset {offset} was rebuilt and differs from its digest: the parity file \
+         contradicts itself"
     );
     AtlasError::witness(text).at_index(index).at_range(offset, geometry.unit)
 }

@@ -21,7 +21,7 @@ pub(super) struct Bits {
 
 impl Bits {
     pub(super) fn new(limit: u64) -> Result<Bits> {
-        // The limit comes from a file: memory that is not there is an error and no abort.
+        // The limit comes from a file, so that a lack of memory must be an error and not an abort.
         let len = usize::try_from(limit.div_ceil(8)).unwrap_or(usize::MAX);
         let mut bytes = try_vec(len)?;
         bytes.resize(len, 0);
@@ -66,7 +66,7 @@ impl Bits {
 pub(super) struct Survey {
     /// Units that are not good, then invalid blocks of the head and of the tail.
     hurt: Bits,
-    /// Unknown units of the same numbers. They are in `hurt` too.
+    /// Numbers of unknown units, which are in `hurt` too.
     unknown: Bits,
     /// Numbers of unreadable units and blocks, each with its error number, ascending.
     unreadable: Vec<(u64, i32)>,
@@ -75,7 +75,7 @@ pub(super) struct Survey {
     pub(super) report: ParityReport,
 }
 
-/// A survey that has not made its last progress report yet.
+/// A survey whose last progress report was not made yet.
 pub(super) struct Held {
     survey: Survey,
     bytes: u64,
@@ -98,7 +98,7 @@ struct Pieces {
     /// Units or blocks of a piece.
     units: u64,
     blocks: u64,
-    /// Pieces of each part.
+    /// Number of pieces of each part.
     counts: [u64; 4],
 }
 
@@ -110,7 +110,7 @@ enum Piece {
 
 impl Pieces {
     fn new(geometry: &Geometry) -> Pieces {
-        // Pieces of the same size in bytes, whatever the unit.
+        // Pieces have the same size in bytes for every unit size.
         let (units, blocks) = ((PIECE / geometry.unit).max(1), PIECE / BLOCK);
         let of_blocks = geometry.blocks().div_ceil(blocks);
         // Head, parity and tail follow the order of the parity file, so that a disk reads it once.
@@ -197,7 +197,7 @@ impl Survey {
         let pieces = Pieces::new(&geometry);
         let per_worker = UnitReader::footprint(&geometry) + BLOCK;
         let workers = call.workers(pieces.count(), per_worker, Self::footprint(&geometry))?;
-        // Everything starts good; tasks report only damage.
+        // All units count as good at first, because tasks report only damage.
         let mut survey = Survey {
             hurt: Bits::new(numbers)?,
             unknown: Bits::new(numbers)?,
@@ -249,11 +249,11 @@ impl Survey {
         let unknown = to_u64(of_data.filter(|unit| self.unknown.has(*unit)).count());
         let report = &mut self.report;
         report.unknown_units = unknown;
-        // Unknown units are in `hurt` too, and counted apart.
+        // Unknown units are in `hurt` too, but are counted separately.
         report.bad_units = to_u64(self.hurt.iter(0..units).count()) - unknown;
         report.bad_parity_units = to_u64(self.hurt.iter(units..all).count());
         report.bad_blocks = to_u64(self.hurt.iter(all..all + 2 * geometry.blocks()).count());
-        // The rows, each with the number of its lost units.
+        // Judge each row by the number of its lost units.
         let (mut data_lost, mut parity_lost) = (false, false);
         for row in 0..geometry.rows {
             let hurt = |unit: &u64| self.hurt.has(*unit);
@@ -286,7 +286,7 @@ impl Survey {
         };
         let short = data.source.size() < geometry.size;
         report.data = verdict(data_lost, short || report.bad_units + report.unknown_units > 0);
-        // A file that is too long is damaged as well, since a restored file has another size.
+        // A file that is too long is damaged as well, because a restored file has another size.
         let resized = file.present() != geometry.file_size();
         report.parity = verdict(parity_lost, resized || report.bad_parity_units + report.bad_blocks > 0);
     }
@@ -314,7 +314,7 @@ impl Survey {
     pub(super) fn damage(&self, file: &ParityFile, data: &Padded, number: u64) -> Damage {
         let geometry = file.geometry();
         let (units, all, blocks) = (geometry.units(), geometry.all_units(), geometry.blocks());
-        // Part and place of the number: data units, parity units, blocks of both copies.
+        // Find the part and the place of the number: data units, parity units, blocks of both copies.
         let code = self.unreadable.binary_search_by_key(&number, |(number, _)| *number);
         let os_error = code.map_or(0, |place| self.unreadable[place].1);
         // Data units have their place in the protected file, everything else in the parity file.
@@ -333,7 +333,7 @@ impl Survey {
             let offset = geometry.block_offset(copy, block);
             (DamagePart::Digests, block, offset, BLOCK, file.is_missing(offset))
         };
-        // Kind and repairability.
+        // Determine the kind of damage, and if it can be repaired.
         let kind = match (missing, os_error) {
             (true, _) => DamageKind::Missing,
             (false, 0) if self.unknown.has(number) => DamageKind::Unknown,
@@ -353,7 +353,8 @@ impl Survey {
         !self.is_nowhere(geometry, block) || !rows.any(|row| self.lost.has(row))
     }
 
-    /// Passes each damage to `damage`: first those of the data, then those of the parity file, ascending.
+    /// Passes each damage to `damage`: first the damage of the data, then the damage of the parity file, each
+    /// ascending.
     pub(super) fn tell(&self, file: &ParityFile, data: &Padded, damage: &mut DamageFn<'_>) -> Result<()> {
         let geometry = file.geometry();
         let (units, all, blocks) = (geometry.units(), geometry.all_units(), geometry.blocks());
@@ -387,7 +388,7 @@ fn inspect(file: &ParityFile, reader: &mut UnitReader<'_>, piece: &Piece) -> Res
         Piece::Units(units) => reader.visit(units.clone(), |unit| match unit.state {
             State::Good => Ok(()),
             State::Unknown => note(unit.index, true, None),
-            // The number of the error is kept for the report.
+            // The error number is kept for the report.
             State::Differs | State::Unreadable => note(unit.index, false, code(unit.found)),
         })?,
         Piece::Blocks(copy, blocks) => {

@@ -1,4 +1,4 @@
-//! Shared by the tests: golden files, and bytes that are easy to make again.
+//! Shared by the tests: golden files, and bytes that are generated from a seed.
 
 use crate::base::split_mix::SplitMix64;
 use serde_json::Value;

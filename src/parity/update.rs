@@ -39,13 +39,13 @@ pub(super) struct Update<'u> {
 struct Changes {
     old: Geometry,
     new: Geometry,
-    /// Old and new units that were named as changed, or were cut off.
+    /// Old and new units that the regions name as changed, or that were cut off.
     named: Bits,
-    /// Units with appended bytes, including the last old one if it was not full.
+    /// Units with appended bytes, including the last old unit if it was not full.
     grown: Range<u64>,
     /// Rows with a named unit.
     touched: Bits,
-    /// Rows with a grown unit and no named one.
+    /// Rows with a grown unit and no named unit.
     growing: Bits,
 }
 
@@ -54,12 +54,12 @@ impl Changes {
         // Units, rows and columns stay, so that the new size must fit them.
         let Some(new) = old.resized(size) else {
             return Err(AtlasError::invalid_argument(format!(
-                "{} rows and {} parity columns of units of {} bytes do not fit the new size {size}: create a new \
-                 parity file",
+                "{} rows and {} parity columns of units of {} bytes do not fit the new size {size}: create a \
+                 new parity file",
                 old.rows, old.parity, old.unit
             )));
         };
-        // Named units: those of the regions, and those that were cut off.
+        // Named units are the units of the regions and the units that were cut off.
         let mut named = Bits::new(old.units().max(new.units()))?;
         let cut = (size < old.size).then_some(size..old.size);
         for region in regions {
@@ -68,19 +68,19 @@ impl Changes {
         // The regions are within the new size, so that no sum overflows.
         let regions = regions.iter().map(|region| region.offset..region.offset + region.length);
         for range in regions.chain(cut).filter(|range| !range.is_empty()) {
-            // A unit that is touched anywhere is encoded again as a whole.
+            // A unit that a region touches is encoded again as a whole.
             for unit in range.start / old.unit..range.end.div_ceil(old.unit) {
                 named.set(unit, true);
             }
         }
-        // Grown units begin with the last old one, if it was not full.
+        // Grown units begin with the last old unit, if it was not full.
         let grown = if size > old.size { old.size / old.unit..new.units() } else { 0..0 };
         let (mut touched, mut growing) = (Bits::new(old.rows)?, Bits::new(old.rows)?);
         for unit in named.iter(0..old.units().max(new.units())) {
-            // Row of a unit in both geometries, since R stays.
+            // A unit has the same row in both geometries, because R stays.
             touched.set(unit % old.rows, true);
         }
-        // All rows are affected once a column of them has grown.
+        // If more units than rows have grown, all rows are affected.
         for unit in grown.clone().take(to_usize(old.rows.min(grown.end - grown.start))) {
             if !touched.has(unit % old.rows) {
                 growing.set(unit % old.rows, true);
@@ -93,7 +93,7 @@ impl Changes {
         Bits::footprint(self.old.units().max(self.new.units())) + 4 * Bits::footprint(self.old.rows)
     }
 
-    /// Returns true if the unit has its protected bytes, or must begin with them.
+    /// Returns true if the unit must have its protected bytes, or begin with them.
     fn is_old(&self, unit: u64) -> bool {
         unit < self.old.units() && !self.named.has(unit)
     }
@@ -108,7 +108,7 @@ impl Update<'_> {
         operation: &mut Operation<'_>,
         make: impl FnOnce(&Path) -> Result<AtomicFile>,
     ) -> Result<()> {
-        // Everything that can be refused without a read is refused first.
+        // Check first for all errors that need no read.
         let changes = Changes::new(*self.file.geometry(), self.source.size(), regions)?;
         let Changes { old, new, .. } = changes;
         let id = self.options.id.map_or_else(random_id, Ok)?;
@@ -122,7 +122,7 @@ impl Update<'_> {
         // Old units without a digest cannot be verified, so that the update is refused.
         let (known, missing) = known_digests(self.file, &old)?;
         if let Some(unit) = missing.iter(0..old.units()).find(|unit| changes.is_old(*unit)) {
-            return Err(not_protected(&old, unit, "its digest is lost"));
+            return Err(not_protected(&old, unit, "its digest in the parity file is lost"));
         }
         let code = Code::new(&new)?;
         // Digests of unchanged units are taken over.
@@ -139,10 +139,10 @@ impl Update<'_> {
         // The steps below write to the same new file, row by row.
         let context = Context { update: self, changes: &changes, known: &known, target: &target, fixed };
 
-        // Parity units of rows without a change are copied. Rows in which one of them is bad are noted.
+        // Parity units of rows without a change are copied. Rows with a bad parity unit are noted.
         let mut damaged = Bits::new(old.rows)?;
         context.copy(&mut call, &mut table, &mut damaged)?;
-        // Rows that have only grown: appended bytes are added to the old parity.
+        // In rows that have only grown, the appended bytes are added to the old parity.
         let growing = runs(&changes.growing, old.rows)?;
         if !growing.is_empty() {
             let found = Mutex::new(&mut damaged);
@@ -216,12 +216,12 @@ impl Context<'_> {
         })
     }
 
-    /// Copies the parity units of rows without a change, and notes rows with a bad one.
+    /// Copies the parity units of rows without a change, and notes rows with a bad parity unit.
     fn copy(&self, call: &mut Call<'_, '_>, table: &mut Table, damaged: &mut Bits) -> Result<()> {
         // Good parity units of rows without changes are copied, and their digests kept.
         let Changes { old, new, touched, growing, .. } = self.changes;
         let (file, tasks) = (self.update.file, copy_tasks(old));
-        // Only parity units are read here; the data is that of the old size.
+        // Only parity units are read here. The data still has its old size.
         let data = Padded::data(self.update.source, old);
         let workers = call.workers(tasks, UnitReader::footprint(old), self.fixed)?;
         let step = copy_step(old);
@@ -255,7 +255,7 @@ impl Context<'_> {
                 }
                 Ok((found, (units.end - units.start) * old.unit))
             },
-            // A unit that is not good makes its row one that is encoded again.
+            // If a unit is not good, its row is encoded again.
             |_, (found, bytes)| {
                 for (parity, digest) in found {
                     match digest {
@@ -272,7 +272,7 @@ impl Context<'_> {
     fn verify(&self, call: &mut Call<'_, '_>) -> Result<()> {
         let old = &self.changes.old;
         let file = self.update.file;
-        // The root covers every byte, also of rows that the update does not touch.
+        // The root covers every byte, including rows that the update does not touch.
         let data = Padded::data(self.update.source, old);
         let tasks = copy_units(old.units(), old);
         let workers = call.workers(tasks, UnitReader::footprint(old), self.fixed)?;
@@ -286,7 +286,7 @@ impl Context<'_> {
                 let bytes = (units.end * old.unit).min(old.size) - units.start * old.unit;
                 reader.visit(units, |unit| {
                     if self.changes.is_old(unit.index) && unit.state != State::Good {
-                        return Err(not_protected(old, unit.index, "it differs from its digest"));
+                        return Err(not_protected(old, unit.index, "its bytes differ from its digest"));
                     }
                     Ok(())
                 })?;
@@ -321,13 +321,13 @@ impl Context<'_> {
         }
         let digest = short(hasher.finalize().as_bytes());
         if !same_short(&digest, self.known.get(unit)) {
-            return Err(not_protected(old, unit, "it differs from its digest"));
+            return Err(not_protected(old, unit, "its bytes differ from its digest"));
         }
         // A grown unit begins with old bytes, which the caller removes from the sum.
         Ok(before)
     }
 
-    /// Adds the digest of a unit that is new.
+    /// Adds the digest of a unit, unless its old digest is kept.
     fn note(&self, unit: u64, bytes: &[u8], made: &mut Made) -> Result<()> {
         // An old unit that was verified keeps its digest.
         let is_kept = self.changes.is_old(unit) && !self.changes.grown.contains(&unit);
@@ -387,7 +387,7 @@ impl Columns for Grown<'_> {
         let Changes { new, grown, .. } = self.context.changes;
         let mut any = false;
         for (unit, bytes) in units.zip(buffer.chunks_mut(new.unit_len())) {
-            // Only appended bytes count; the old ones are in the old parity.
+            // Only appended bytes are encoded, because the old bytes are in the old parity.
             if !grown.contains(&unit) {
                 bytes.fill(0);
                 continue;
@@ -403,13 +403,13 @@ impl Columns for Grown<'_> {
     fn store(&self, units: Range<u64>, bytes: &mut [u8], made: &mut Made) -> Result<()> {
         let Changes { old, new, .. } = self.context.changes;
         let (file, data) = (self.context.update.file, Padded::data(self.context.update.source, old));
-        // A reader of its own, because parts are stored by several threads.
+        // Each call makes a reader, because parts are stored by several threads.
         let mut reader = UnitReader::new(file, &data)?;
         // Add the old parity unit if it is good; otherwise the row is encoded again.
         for (unit, bytes) in units.zip(bytes.chunks_mut(new.unit_len())) {
             let parity = unit - new.units();
             let mut good = false;
-            // The same parity unit in the old file.
+            // Index of the same parity unit in the old file.
             let before = old.units() + parity;
             reader.visit(before..before + 1, |unit| {
                 good = unit.state == State::Good;
@@ -460,8 +460,8 @@ fn runs(rows: &Bits, count: u64) -> Result<Vec<Range<u64>>> {
 fn not_protected(geometry: &Geometry, unit: u64, why: &str) -> AtlasError {
     let (offset, length) = (geometry.unit_offset(unit), geometry.data_len(unit));
     AtlasError::witness(format!(
-        "the data unit at offset {offset} differs from the protected bytes ({why}) and was not named as changed: repair it \
-         first, or name it"
+        "the data unit at offset {offset} was not named as changed, and {why}: repair the unit first, or \
+         name it as changed"
     ))
     .at_index(unit)
     .at_range(offset, length)

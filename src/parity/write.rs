@@ -52,7 +52,7 @@ pub(super) fn begin(file: AtomicFile, geometry: &Geometry) -> Result<AtomicFile>
 /// Writes both copies of the digests.
 pub(super) fn write_blocks(file: &AtomicFile, head: &Head, seals: &Seals, table: &Table) -> Result<()> {
     let geometry = &head.geometry;
-    // A bounded number of blocks at a time, because a large file has hundreds of MiB of them.
+    // A bounded number of blocks is written at a time, because a large file has hundreds of MiB of blocks.
     let mut buffer = Buffer::aligned(PAGE_SIZE * to_usize(BLOCKS_A_WRITE.min(geometry.blocks())))?;
     let mut first = 0;
     // Blocks are assembled and sealed, and written to both copies.

@@ -77,7 +77,8 @@ pub struct IncrementalStats {
 }
 
 impl IncrementalStats {
-    /// Adds the counts of another call. That call itself counts rollbacks, violations and times.
+    /// Adds the counts of another call, except rollbacks, violations and times, which are counted when they
+    /// happen.
     pub(crate) fn add(&mut self, other: &IncrementalStats) {
         self.total_updates += other.total_updates;
         self.insert_operations += other.insert_operations;
@@ -95,7 +96,7 @@ pub(crate) struct PastState {
     pub(crate) root: Option<Digest>,
 }
 
-/// States that a projection can be rolled back to, one per delta.
+/// States to which a projection can be rolled back, one per delta.
 #[derive(Default)]
 pub(crate) struct History {
     config: IncrementalConfig,
@@ -118,7 +119,7 @@ impl History {
         to_u64(self.past.len())
     }
 
-    /// Iterates over the states from the one before the last delta back to the oldest one.
+    /// Iterates over the states, from the state before the last delta back to the oldest.
     pub(crate) fn newest_first(&self) -> impl Iterator<Item = &PastState> {
         self.past.iter().rev()
     }
@@ -167,7 +168,7 @@ impl History {
 /// of the totals do not wait for an update.
 #[derive(Default)]
 pub(crate) struct UpdateLog {
-    /// Its lock serialises updates.
+    /// The lock of the history serialises updates.
     history: Mutex<History>,
     /// Copy of the configuration of `history`.
     config: Mutex<IncrementalConfig>,
@@ -203,7 +204,8 @@ impl UpdateLog {
         result
     }
 
-    /// Sets the configuration of `history`, which is this log's. Returns the trees that no longer fit.
+    /// Sets the configuration of `history`, the locked history of this log. Returns the trees that no longer
+    /// fit.
     pub(crate) fn configure(&self, history: &mut History, config: &IncrementalConfig) -> Vec<Tree> {
         // Readers take the lock of this copy alone.
         *lock(&self.config) = *config;

@@ -37,7 +37,7 @@ pub struct ProjectionInfo {
     pub domain_size: u64,
     /// Number of pages of 4,096 bytes. The last page may be shorter.
     pub page_count: u64,
-    /// Number of tiles of at most 1 MiB.
+    /// Number of tiles, each of at most 1 MiB.
     pub tile_count: u64,
     /// Sum of all bytes mod 96.
     pub residue: Residue,
@@ -114,7 +114,7 @@ impl AtlasProjection {
 
     /// Returns the projection of fresh tiles, if the policy of `context` accepts them.
     pub(crate) fn from_fresh(context: Arc<Context>, tree: Tree) -> Result<AtlasProjection> {
-        // Checked once for all bytes. Later changes are checked by their own sums.
+        // The policy is checked once for all bytes. Later changes are checked by their own sums.
         let residue = tree.residue();
         if context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
             return Err(AtlasError::conservation(format!(
@@ -161,8 +161,8 @@ impl AtlasProjection {
         let state = self.state();
         let tree = &state.tree;
         let (size, tiles) = (tree.bytes(), tree.tiles());
-        // No tile has more than TILE_BYTES, so the last one's offset decides whether all before it are
-        // full.
+        // No tile has more than TILE_BYTES, so that the offset of the last tile shows if all tiles before it
+        // are full.
         let last = tree.tile(TileIndex(tiles.saturating_sub(1)));
         let canonical = last.is_ok_and(|at| at.is_none_or(|at| at.offset.0 == at.index.0 * TILE_BYTES));
         ProjectionInfo {
@@ -212,7 +212,7 @@ impl AtlasProjection {
     #[must_use]
     pub fn snapshot(&self) -> AtlasProjection {
         let state = Arc::new(self.state().snapshot());
-        // Maps and configuration are copied; history and statistics begin anew.
+        // Maps and configuration are copied; the history starts empty and the statistics start at 0.
         let snapshot = Self::of(state, *lock(&self.transform), self.updates.successor());
         AtlasProjection { verifies_reads: self.verifies_reads, ..snapshot }
     }
@@ -229,7 +229,8 @@ impl AtlasProjection {
         state.cache.tidy(&state.tree, READ_BUDGET);
         check_range(offset, to_u64(buffer.len()), state.tree.bytes(), "read")?;
         let (mut at, mut rest) = (ByteOffset(offset), buffer);
-        // The reader lasts for the call: neighbouring tiles may share an extent, which is checked once.
+        // One reader serves the whole call, because neighbouring tiles may share an extent, which is then
+        // checked once.
         let mut checked = self.verifies_reads.then(|| CheckedReader::new(&state.context));
         // One tile per round.
         while !rest.is_empty() {
@@ -239,7 +240,7 @@ impl AtlasProjection {
             let start = to_usize(at - tile.offset);
             let take = rest.len().min(tile.tile.len() - start);
             let part = rest.split_off_front(take);
-            // Verified reads go through the witness, plain ones directly to the source.
+            // Verified reads check the witness, plain reads go directly to the source.
             let read = match &mut checked {
                 Some(reader) => rehash::read_checked(&tile.tile, start, part, reader),
                 None => tile.tile.read_raw(start, part),
@@ -263,17 +264,17 @@ impl AtlasProjection {
 
     /// Writes all bytes to a file, each verified before it is written.
     ///
-    /// They go to a temporary file beside `path`, which is flushed to the disk and renamed at the end: on
-    /// failure there is no new file, and an older one stays. A tile of zeros becomes a hole.
+    /// The bytes go to a temporary file beside `path`, which is flushed to the disk and renamed at the end:
+    /// on failure there is no new file, and an older file stays. A tile of zeros becomes a hole.
     pub fn write_file(&self, path: impl AsRef<Path>, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
         state.levels(operation, 0)?;
         // The file is begun once all witnesses are known, because each tile is checked before it is
         // written.
         let file = AtomicFile::create(path.as_ref())?;
-        // The full length at once: tiles of zeros are never written.
+        // The file gets its full length at once, because tiles of zeros are never written.
         file.set_len(state.tree.bytes())?;
-        // Never in place: the written bytes are those of the copy that was hashed.
+        // The tiles are never hashed in place, so that exactly the hashed copy is written.
         check::for_each_checked_tile(&state.context.scheme, &state.tree, operation, false, |at, bytes| {
             file.write_sparse_at(at.offset.0, bytes)
         })?;

@@ -2,7 +2,7 @@
 //!
 //! Tile i is the unit square at column i mod width, row i / width, with width = height =
 //! ceil(sqrt(tile count)). A map scales a point, turns it counter-clockwise about the origin, and
-//! moves it; maps compose, each after the earlier ones.
+//! moves it; maps compose, each after the earlier maps.
 
 #![forbid(unsafe_code)]
 

@@ -22,10 +22,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 #[derive(Default)]
 pub(crate) struct HandleCache {
     pub(crate) reclaimer: Reclaimer,
-    /// Last computed digests, from which the next ones start.
+    /// Last computed digests, from which the computation of the next digests starts.
     latest: Mutex<Option<Latest>>,
-    /// True if the states came from a file: their digests are then those of the nodes of their trees, as
-    /// far as those lead to the root.
+    /// True if the states came from a file: their digests are then in the nodes of their trees, if the tops
+    /// of the trees lead to the root.
     is_stored: bool,
 }
 
@@ -52,7 +52,7 @@ impl HandleCache {
     /// Does the housekeeping of every call: expires the digest cache, and frees dropped states for about
     /// `budget` nanoseconds. The caller holds no lock.
     pub(crate) fn tidy(&self, present: &Tree, budget: u64) {
-        // A call on the very state of the digests starts the count again.
+        // A call on the state that has these digests starts the count again.
         self.forget_latest(|latest| {
             latest.idle = if latest.tree.is(present) { 0 } else { latest.idle + 1 };
             latest.idle > IDLE_CALLS
@@ -63,7 +63,7 @@ impl HandleCache {
     /// Frees all memory that is not part of the projection any more.
     pub(crate) fn clear(&self, present: &Tree) {
         self.forget_latest(|latest| !latest.tree.is(present));
-        // All at once, because the caller asks for the memory.
+        // Everything is freed at once, because the caller asks for the memory.
         self.reclaimer.free(u64::MAX);
     }
 
@@ -144,7 +144,7 @@ impl State {
     /// Returns a state from a file. `root` is the file's claim. It is accepted if the top of the tree leads
     /// to it, and otherwise compared when the root is first needed.
     pub(crate) fn stored(context: Arc<Context>, tree: Tree, root: Digest) -> State {
-        // The nodes of an irregular tree say nothing about the root.
+        // The nodes of an irregular tree do not lead to the root.
         let regular = tree.is_regular();
         let cache = Arc::new(HandleCache::of_stored());
         let mut state = State::restore(context, cache, tree, regular.then_some(root));
@@ -165,7 +165,7 @@ impl State {
         let cache = Arc::new(HandleCache { latest: Mutex::new(latest), is_stored, ..HandleCache::default() });
         let mut state =
             State::restore(Arc::clone(&self.context), cache, self.tree.clone(), self.known_root());
-        // A claim that is not compared yet is compared by each handle for itself.
+        // Each handle compares a claim for itself, if it was not compared yet.
         state.claim = self.claim;
         if let Some(merkle) = self.merkle.get() {
             state.merkle.get_or_init(|| Arc::clone(merkle));
@@ -206,7 +206,7 @@ impl State {
         // A pool from before a fork is refused, whether or not anything is left to do.
         operation.executor.check()?;
         if let Some(root) = self.root.get() {
-            // Nothing is left to do, which is reported as well.
+            // Nothing is left to do. The progress still gets its last report.
             operation.tracker(0, 0).finish()?;
             return Ok(*root);
         }
@@ -226,7 +226,7 @@ impl State {
         }
     }
 
-    /// Compares the root that a file claims with its tiles, if the tops of its nodes do not lead to it.
+    /// Compares the root that a file claims with its tiles, if the top of its tree does not lead to the root.
     pub(crate) fn prove(&self, operation: &mut Operation<'_>) -> Result<()> {
         // The claim is compared as soon as the digests are computed.
         if self.claim.is_some() {
@@ -240,7 +240,7 @@ impl State {
         self.cache.is_stored && self.merkle.get().is_none() && self.tree.is_regular()
     }
 
-    /// Computes the root by the nodes of the tree, of which only edited ones are hashed.
+    /// Computes the root from the nodes of the tree. Only edited nodes are hashed.
     fn hash_nodes(&self, operation: &mut Operation<'_>, beside: u64, report: bool) -> Result<Digest> {
         operation.executor.check()?;
         if let Some(root) = self.root.get() {
@@ -268,7 +268,7 @@ impl State {
                 hex(&self.claim.unwrap_or_default())
             )));
         }
-        // Threads that compute them at the same time find the same digests.
+        // Threads that compute the digests at the same time find the same digests.
         let merkle = self.merkle.get_or_init(|| merkle);
         self.root.get_or_init(|| *merkle.root());
         Ok(merkle)
@@ -293,7 +293,8 @@ impl State {
                 &unhashed
             }
         };
-        // In place if no other state has these digests: then only the handle and this call hold them.
+        // The digests are changed in place if no other state has them: then only the handle and this call
+        // hold them.
         let in_place = latest.as_ref().is_some_and(|latest| Arc::strong_count(&latest.merkle) <= 2);
         let mut taken = if in_place { 0 } else { count * tile_tree::FOOTPRINT };
         // A change of the tile count also needs memory for the moved part of the arrays.
@@ -314,13 +315,13 @@ impl State {
     fn next_merkle(&self, copy: Latest, difference: &TreeDiff) -> Result<Merkle> {
         // The entry is taken out during the work, so that no thread waits for it.
         let taken = lock(&self.cache.latest).take_if(|now| now.tree.is(&copy.tree));
-        // The copy is given up, so that the entry may be the only holder of its digests.
+        // The copy is dropped, so that the entry may be the only holder of its digests.
         self.cache.reclaimer.put([copy.tree]);
         drop(copy.merkle);
         // Another thread replaced the cache entry: start from scratch.
         let Some(Latest { tree, merkle, .. }) = taken else { return self.new_merkle() };
         self.cache.reclaimer.put([tree]);
-        // Other holders keep their digests; this state changes a copy then.
+        // If other states hold the digests, this state changes a copy.
         let mut merkle = Arc::try_unwrap(merkle).or_else(|shared| shared.try_clone())?;
         let mut leaves = try_vec(difference.tiles().len())?;
         for at in difference.tiles() {
@@ -340,7 +341,7 @@ impl State {
     fn keep_latest(&self, merkle: Merkle) -> Arc<Merkle> {
         let merkle = Arc::new(merkle);
         let latest = Latest { tree: self.tree.clone(), merkle: Arc::clone(&merkle), idle: 0 };
-        // The entry may belong to another state of the handle; the last to be computed stays.
+        // The entry may belong to another state of the handle; the last computed digests stay.
         let before = lock(&self.cache.latest).replace(latest);
         self.cache.reclaimer.put(before.map(|latest| latest.tree));
         merkle

@@ -12,11 +12,11 @@
 //! coefficients of p             one inverse transform
 //! ```
 //!
-//! Nothing here grows with the square of the number of missing classes, and only 192 factors depend
-//! on the set of missing classes: `Erasure` has them, once for all blocks.
+//! No cost grows with the square of the number of missing classes. Only 192 factors depend on the set of
+//! missing classes; `Erasure` has them, once for all blocks.
 //!
-//! All given classes take part. With n of them the polynomial found has degree below n, and it
-//! is the right one exactly if its coefficients K .. n are zero: so the surplus checks the result.
+//! All given classes take part. With n of them the polynomial found has degree below n, and it is the right
+//! polynomial exactly if its coefficients K .. n are zero. The surplus classes thereby check the result.
 
 #![forbid(unsafe_code)]
 
@@ -74,8 +74,8 @@ impl Decoder {
     /// Fills `bytes`, a tile or a slice of one as for `Encoder::encode`, from the payload of each class.
     /// After an error the contents of `bytes` are unspecified.
     ///
-    /// The error is that of the first block that has one. Within a block a bad field comes first, in the
-    /// order of the classes, then inconsistency, then the first bad symbol, then padding.
+    /// The error is that of the first faulty block. Within a block a bad field comes first, in the order of
+    /// the classes, then inconsistency, then the first bad symbol, then padding.
     pub(crate) fn decode(&self, payloads: &[&[u8]], bytes: &mut [u8]) -> Result<(), DecodeError> {
         let classes = self.classes();
         if payloads.len() != classes.len() {
@@ -201,7 +201,7 @@ impl Job for DecodeJob<'_> {
             }
             match result {
                 Ok(()) => block += count,
-                // Decoding the blocks one by one finds the faulty one.
+                // Decoding the blocks one by one finds the faulty block.
                 Err(_) if count > 1 => together = 1,
                 Err(error) => return Err(error),
             }
@@ -255,7 +255,7 @@ fn room<T: Clone>(value: T, len: usize) -> Result<Vec<T>, DecodeError> {
 
 /// The columns of a block, sixteen together, and buffers for their interpolation.
 pub(super) struct Columns<V> {
-    /// Numbers congruent to the symbols, those of row q at -q mod 96.
+    /// Numbers congruent to the symbols; the numbers of row q are at -q mod 96.
     pub(super) x: Vec<[V; CLASSES]>,
     product: [V; CLASSES],
     derivative: [V; CLASSES],
@@ -324,8 +324,8 @@ impl<V: Copy> Columns<V> {
     }
 }
 
-/// Packs the symbols of a block, and of one beside it, and checks all conditions: with `have` classes the
-/// rows from K on are zero, and the others hold symbols.
+/// Packs the symbols of a block, and of a second block beside it, and checks all conditions: with `have`
+/// classes the rows from K on are zero, and the rows before K hold symbols.
 #[inline(always)]
 fn store_symbols<L: Lanes>(
     l: L,

@@ -125,7 +125,7 @@ impl<V: Copy> SpectrumColumns<V> {
     }
 
     /// Unpacks the K rows of a block, transforms its columns, twists, and leaves the classes in the lanes.
-    /// The symbols are those from `at` on, and those of a block beside it `step` further on.
+    /// The symbols of the first block begin at `at`, and the symbols of a second block `step` bytes later.
     #[inline(always)]
     fn transform<L: Lanes<V = V>>(
         &mut self,

@@ -49,7 +49,7 @@ pub(crate) const COEFFICIENTS_PER_CLASS: usize = 128;
 /// Bytes of a block in one class: 128 coefficients of 14 bits.
 pub(crate) const CLASS_BLOCK_BYTES: usize = 224;
 
-/// Words of sixteen bits in those bytes.
+/// Words of sixteen bits in these 224 bytes.
 const WORDS: usize = CLASS_BLOCK_BYTES / 2;
 
 /// Bytes of a block for K = `k`: 128 k symbols of 13 bits.
@@ -67,12 +67,12 @@ pub(crate) const fn block_count(len: usize, k: usize) -> usize {
 pub(crate) enum ParameterError {
     /// K is not 1..=96.
     DataClasses {
-        /// K.
+        /// K, the number of needed classes.
         k: usize,
     },
-    /// There is no such class.
+    /// A class is above 95.
     Class {
-        /// The class, 96 or more.
+        /// Number of the class, 96 or more.
         class: u8,
     },
     /// A class is named twice.
@@ -84,7 +84,7 @@ pub(crate) enum ParameterError {
     TooFewClasses {
         /// Number of available classes.
         have: usize,
-        /// K.
+        /// K, the number of needed classes.
         needed: usize,
     },
 }
@@ -117,7 +117,7 @@ pub(crate) enum DecodeError {
     },
     /// A payload has the wrong length for the requested bytes.
     Length {
-        /// Its class.
+        /// Class of the payload.
         class: u8,
         /// Required length, 224 bytes per block.
         expected: usize,
@@ -126,25 +126,25 @@ pub(crate) enum DecodeError {
     },
     /// A 14-bit field is above 12288.
     Field {
-        /// Its class.
+        /// Class of the payload.
         class: u8,
-        /// Its block.
+        /// Block of the field.
         block: usize,
-        /// Its index in the block, 0..=127.
+        /// Index of the field in the block, 0..=127.
         index: usize,
         /// Value of the field.
         value: u16,
     },
-    /// The classes are not one codeword: those beyond K contradict the others.
+    /// The classes are not one codeword: the classes beyond the first K contradict the first K classes.
     Inconsistent {
         /// The block.
         block: usize,
     },
-    /// A symbol of the block rebuilt is above 8191.
+    /// A symbol of the rebuilt block is above 8191.
     Symbol {
         /// The block.
         block: usize,
-        /// The symbol's number in the block.
+        /// Number of the symbol in the block.
         index: usize,
         /// Value of the symbol.
         value: u16,
@@ -154,7 +154,7 @@ pub(crate) enum DecodeError {
         /// The last block.
         block: usize,
     },
-    /// There is no memory for the work.
+    /// There is no memory for a block of the transform.
     NoMemory,
 }
 
@@ -186,7 +186,7 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// Returns `k` if it is a valid K.
+/// Returns `k` if it is a valid K, the number of needed classes.
 fn check_data_classes(k: usize) -> Result<usize, ParameterError> {
     if (1..=CLASSES).contains(&k) { Ok(k) } else { Err(ParameterError::DataClasses { k }) }
 }

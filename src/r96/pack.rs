@@ -1,12 +1,12 @@
 //! Bits to numbers and back: 13-bit symbols, 14-bit fields.
 //!
 //! Both are one stream of bits, least significant first: bit n of the stream is bit n mod 8 of byte n / 8,
-//! and number m of w bits is bits w·m .. w·m + w of the stream. This is the plain form, which the portable
-//! path uses for symbols and the error paths for fields; `lanes` has the fast one.
+//! and number m of w bits is bits w·m .. w·m + w of the stream. This module has the plain form, which the
+//! portable path uses for symbols and the error paths use for fields; `lanes` has the fast form.
 //!
-//! Fields are packed there in another way. Sixteen classes lie side by side in the lanes, so eight
-//! consecutive fields of each are eight vectors, and shifts of whole vectors make them seven vectors of
-//! words: no byte is shuffled until the words are transposed into their classes.
+//! `lanes` packs fields in another way. Sixteen classes lie side by side in the lanes, so that eight
+//! consecutive fields of each class are eight vectors. Shifts of whole vectors make seven vectors of words
+//! from them, and no byte is shuffled until the words are transposed into their classes.
 
 #![forbid(unsafe_code)]
 

@@ -20,18 +20,19 @@
 //!
 //! # Why no sum overflows
 //!
-//! Numbers are congruent to their values and only as small as necessary. Any lane times a
-//! factor is at most 9216 in size; `reduce` leaves 6828, 8194 or 9560 for numbers below 16384,
-//! 27307 and 32768 (`field`). With B for the largest input of a step:
+//! Numbers are congruent to their values, and reduced only as far as necessary. Any lane times a factor is at
+//! most 9216 in size; `reduce` leaves 6828, 8194 or 9560 for numbers below 16384, 27307 and 32768 (`field`).
+//! With B for the largest input of a step:
 //!
 //! - `dft3`, B = 9560: a + b + c is 28680; a - c + w(b - c) at most 19120 + 7937.
-//! - `dft4`, B = 9560: a0 + a2 is 19120 and is reduced to 8194, so the sum of four is 27314, and a
-//!   difference with the turned one, 19120 + 7937, is less.
+//! - `dft4`, B = 9560: a0 + a2 is 19120 and is reduced to 8194, so the sum of four is 27314, and a difference
+//!   with the turned number, 19120 + 7937, is less.
 //! - `dft8` takes its sums a[i] + a[i+4] and one difference through `reduce`: 2B = 19120 becomes
-//!   8194, so both halves are a `dft4` with B = 8194; the other three differences are multiplied.
-//!   Its result is below 8194 + 2 · 8194 = 24582, or for odd outputs 8194 + 7937 + 2 · 7937 = 32005.
-//! - every output of `dft3`, `dft8` and the inner `dft4` is multiplied or reduced, the latter where the
-//!   factor is 1: at most 9216 or 9560.
+//!   8194, so both halves are a `dft4` with B = 8194; the other three differences are multiplied. The result
+//!   is below 8194 + 2 · 8194 = 24582 for even outputs, and below 8194 + 7937 + 2 · 7937 = 32005 for odd
+//!   outputs.
+//! - every output of `dft3`, `dft8` and the inner `dft4` is multiplied, or reduced if the factor is 1: at
+//!   most 9216 or 9560.
 //! - symbols are at most 8191, fields are reduced to at most 6828, other inputs are products.
 //!
 //! The tests run all of this on intervals instead of numbers, where a sum that could overflow panics.
@@ -106,8 +107,8 @@ const fn twist(first: u32, direction: usize) -> Twist {
     let mut table = [[FactorRow::new([ONE; 16]); CLASSES]; COLUMNS];
     let mut r = 0;
     while r < CLASSES {
-        // Neighbouring powers differ by a factor, so that the compiler computes a product for each and no
-        // power.
+        // Neighbouring powers differ by one factor, so that the compiler computes each by a product instead
+        // of a power.
         let (step, mut power) = (field::root(direction * r), first);
         // Sixteen neighbouring s are the lanes of a column.
         let mut column = 0;

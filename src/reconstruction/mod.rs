@@ -1,8 +1,8 @@
 //! Reconstruction of a domain from its shards, in any order.
 //!
 //! Every shard is verified before one of its bytes is accepted. The new bytes go to a spool file, or to
-//! memory piece by piece. No memory is allocated by the size that a shard claims for the domain. Classes of
-//! R96 wait (`classes`) until a tile has K of them, and are then decoded. `finish` hashes the whole domain
+//! memory piece by piece. The size that a shard claims for the domain never determines an allocation. Classes
+//! of R96 wait (`classes`) until a tile has K of them, and are then decoded. `finish` hashes the whole domain
 //! again and compares the root.
 
 #![forbid(unsafe_code)]
@@ -18,7 +18,7 @@ use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::exec::progress::Tracker;
 use crate::exec::workers::Workers;
-use crate::hash::digest::{Digest, same};
+use crate::hash::digest::{Digest, hex, same};
 use crate::hash::tile_tree::RootHeader;
 use crate::projection::AtlasProjection;
 use crate::projection::state::State;
@@ -46,12 +46,13 @@ pub struct ReconstructionOptions {
 }
 
 impl ReconstructionOptions {
-    /// Returns the defaults: the root of the first shard that verifies, no key, in memory, any size.
+    /// Returns the defaults: the root of the first shard that verifies, no key, a domain of any size,
+    /// collected in memory and not in a file.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the root that shards must belong to.
+    /// Sets the root that every shard must have.
     #[must_use]
     pub fn with_root(mut self, root: Digest) -> Self {
         self.trust = self.trust.with_root(root);
@@ -82,12 +83,12 @@ impl ReconstructionOptions {
 
 /// Files of a reconstruction, which exist only with a spool path.
 ///
-/// Every change locks them and no getter does, so that bytes are written without the lock of the collected
-/// state. Bytes of a failed change stay in the file, at places that do not count as present.
+/// Every change locks the files and no getter does, so that bytes are written without the lock of the
+/// collected state. Bytes of a failed change stay in the file, at places that do not count as present.
 #[derive(Default)]
 struct Files {
     spool: Option<AtomicFile>,
-    /// File of waiting classes of R96, and the end of the valid ones.
+    /// File of waiting classes of R96, and the end of the valid classes in it.
     waiting: Option<(AtomicFile, u64)>,
 }
 
@@ -127,7 +128,7 @@ struct ClaimedDomain {
 pub struct AtlasReconstruction {
     trust: VerifyOptions,
     max_domain_size: Option<u64>,
-    /// Locked during a change, so that there is one at a time.
+    /// Locked during a change, so that changes run one at a time.
     turn: Mutex<Files>,
     collected: Mutex<Collected>,
 }
@@ -183,9 +184,9 @@ impl AtlasReconstruction {
     /// CONFLICT for another tile geometry under the same root, with LIMIT for a larger domain than allowed,
     /// and with STATE after a successful `finish`; nothing changes then.
     ///
-    /// R96: a shard that completes K classes of a tile decodes it. Fails with FORMAT, WITNESS or CONSERVATION
-    /// if K classes verify but do not decode to a tile with its witness and residue, which only the maker of
-    /// the root can cause.
+    /// R96: a shard that completes K classes of a tile makes the call decode the tile. Fails with FORMAT,
+    /// WITNESS or CONSERVATION if K classes verify but do not decode to a tile with its witness and residue,
+    /// which only the maker of the root can cause.
     pub fn add(&self, shard: &AtlasShard, operation: &mut Operation<'_>) -> Result<()> {
         let mut files = lock(&self.turn);
         let proof = shard.proof();
@@ -202,8 +203,8 @@ impl AtlasReconstruction {
         }
         if let Some(spool) = &files.spool {
             spool.check_process()?;
-            // Bytes of a first shard that failed may belong to any domain, and zeros are not written, so
-            // that the file begins empty.
+            // If the first shard failed, its bytes may still be in the file. The file is emptied now, because
+            // zeros are not written over them.
             if lock(&self.collected).domain.is_none() {
                 spool.set_len(0)?;
             }
@@ -234,7 +235,7 @@ impl AtlasReconstruction {
         // A shared payload counts too, because it stays after its shard is destroyed.
         let held = if spool.is_some() { 0 } else { fresh };
         operation.reserve(held.saturating_add(to_u64(parts.len()).saturating_mul(ADDED_TILE)))?;
-        // Writing to the file is work of its own in the totals.
+        // Writing to the file is counted in the totals besides verifying.
         let steps = |gap: &Range<u64>| (gap.end - gap.start).div_ceil(TILE_BYTES);
         let (written, writes) = if spool.is_some() { (fresh, gaps.iter().map(steps).sum()) } else { (0, 0) };
         let mut tracker = operation.tracker(len.saturating_add(written), to_u64(parts.len()) + writes);
@@ -250,7 +251,8 @@ impl AtlasReconstruction {
         lock(&self.collected).have.gaps(start..start + to_u64(payload.len()))
     }
 
-    /// Keeps `gaps` of a verified LINEAR shard. `workers` write the bytes of a file, which are reported.
+    /// Keeps `gaps` of a verified LINEAR shard. `workers` write the bytes to the file, if there is one, and
+    /// report them.
     fn take_bytes(
         &self,
         shard: &AtlasShard,
@@ -266,7 +268,8 @@ impl AtlasReconstruction {
         let mut steps = Vec::new();
         for gap in &gaps {
             let bytes = &payload[to_usize(gap.start - start)..to_usize(gap.end - start)];
-            // To the file in steps of a tile, or to memory, shared if all of the payload is new.
+            // Keep the bytes in the file, in steps of a tile, or in memory, shared with the shard if its
+            // whole payload is new.
             match spool {
                 Some(_) => {
                     try_grow(&mut steps, bytes.len().div_ceil(TILE_SIZE))?;
@@ -316,7 +319,7 @@ impl AtlasReconstruction {
     /// missing amount if bytes are missing.
     pub fn finish(&self, operation: &mut Operation<'_>) -> Result<AtlasProjection> {
         let mut files = lock(&self.turn);
-        // After a failed flush the bytes move to another file. All of them are hashed below.
+        // After a failed flush the bytes are copied to another file. All of them are hashed below.
         if let Some(spool) = &mut files.spool {
             spool.renew()?;
         }
@@ -364,18 +367,30 @@ impl Collected {
             return Err(finished());
         }
         // A hostile shard may claim the same root with another header, which its proof refutes only later.
-        match &self.domain {
-            Some(domain)
-                if !same(&domain.root, &proof.root)
-                    || domain.header != proof.header
-                    || domain.keyed != proof.keyed =>
-            {
-                Err(AtlasError::witness(
-                    "the shard has another root, type, K, size or key use than the shards added before it",
-                ))
-            }
-            _ => Ok(()),
-        }
+        let Some(domain) = &self.domain else { return Ok(()) };
+        let (known, found) = (&domain.header, &proof.header);
+        let key_use = |keyed| if keyed { "a key" } else { "no key" };
+        // Names the first property that differs. The root is compared last, because it depends on all other
+        // properties.
+        let (what, found, known) = if found.kind != known.kind {
+            ("projection type", found.kind.to_string(), known.kind.to_string())
+        } else if found.classes != known.classes {
+            ("K", found.classes.to_string(), known.classes.to_string())
+        } else if found.size != known.size {
+            ("domain size", found.size.to_string(), known.size.to_string())
+        } else if found.tiles != known.tiles {
+            ("number of tiles", found.tiles.to_string(), known.tiles.to_string())
+        } else if proof.keyed != domain.keyed {
+            ("key use", key_use(proof.keyed).to_owned(), key_use(domain.keyed).to_owned())
+        } else if !same(&domain.root, &proof.root) {
+            ("root", hex(&proof.root), hex(&domain.root))
+        } else {
+            return Ok(());
+        };
+        Err(AtlasError::witness(format!(
+            "the shard has the {what} {found}, and the shards added before it have {known}: add it to a \
+             reconstruction of its own"
+        )))
     }
 
     /// Records the tiles that a shard described, and the bytes that it added.
@@ -388,7 +403,7 @@ impl Collected {
     ) {
         for range in ranges {
             self.present += range.end - range.start;
-            // Present bytes were left out of the plan, so that no ranges overlap.
+            // The plan has no bytes that are present already, so that no ranges overlap.
             self.have.insert(range);
         }
         self.pieces.extend(pieces);
@@ -401,7 +416,7 @@ impl Collected {
         });
     }
 
-    /// Returns the tiles that a shard describes. Fails with CONFLICT if they differ from the known ones.
+    /// Returns the tiles that a shard describes. Fails with CONFLICT if they differ from the known tiles.
     fn new_tiles(&self, proof: &Proof) -> Result<Vec<(u64, (u64, TileShape))>> {
         let mut told = try_vec(proof.tiles.len())?;
         let mut offset = proof.claimed_start()?;
@@ -452,8 +467,8 @@ impl Collected {
             ))
             .at_range(first.offset, first.length));
         }
-        // The pieces or the file become the source of the projection.
-        // All bytes are there, so that all tiles are known, in the order of the domain.
+        // The pieces or the file become the source of the projection. All bytes were added, so that all tiles
+        // are known, in the order of the domain.
         let mut ends = try_vec(self.tiles.len())?;
         ends.extend(self.tiles.values().map(|(offset, tile)| offset + u64::from(tile.len)));
         let source = match spool {

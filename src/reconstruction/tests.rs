@@ -29,7 +29,7 @@ fn bytes(projection: &AtlasProjection) -> Vec<u8> {
     out
 }
 
-/// Zeros are not written, so that nothing may lie in their place.
+/// Zeros are not written, so that their places must not contain older bytes.
 #[test]
 fn what_a_refused_first_shard_left_in_the_spool_is_gone() {
     let dir = tempfile::tempdir().unwrap();

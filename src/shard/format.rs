@@ -46,7 +46,7 @@ const KEYED: u8 = 1;
 pub struct Limits {
     /// Maximum bytes of payload. Default 1 GiB.
     pub max_payload_size: u64,
-    /// Maximum bytes of the proof of the payload, and of the memory for its tiles, about 200 bytes each.
+    /// Maximum bytes of the proof of the payload, and of the memory for its tiles, 168 bytes each.
     /// Default 64 MiB.
     pub max_proof_size: u64,
 }
@@ -140,7 +140,7 @@ impl AtlasShard {
 
     /// Reads the shard that `bytes` encode, verified against its own root and the trust settings `verify`.
     ///
-    /// Fails with FORMAT or UNSUPPORTED if the bytes are no shard, with LIMIT if it is larger than
+    /// Fails with FORMAT or UNSUPPORTED if the bytes are no shard, with LIMIT if the shard is larger than
     /// `limits`, with WITNESS or CONSERVATION if it does not verify.
     pub fn deserialize(
         bytes: &[u8],
@@ -179,9 +179,10 @@ impl AtlasShard {
     }
 }
 
-/// Reads ROOT to TREE and the values of the following records, the last ones of the encoding.
+/// Reads ROOT to TREE and the values of the following records, which are the last of the encoding.
 ///
-/// `check` receives the number of tiles, the bytes of the lists and those values, before any allocation.
+/// `check` receives the number of tiles, the bytes of the lists and the values of the last records, before
+/// any allocation.
 pub(crate) fn read_proof<'a, const N: usize>(
     reader: &mut Reader<'a>,
     limits: &Limits,
@@ -227,7 +228,7 @@ pub(crate) fn read_proof<'a, const N: usize>(
     let mut tile_list = reader.record(TILES, "TILES")?;
     let mut part_list = reader.record(PARTS, "PARTS")?;
     let mut node_list = reader.record(TREE, "TREE")?;
-    // The last records of this kind of shard, as they are.
+    // The last records of this kind of shard, without a check of their contents.
     let mut rest = [&[][..]; N];
     for (value, (tag, name)) in rest.iter_mut().zip(behind) {
         *value = reader.record(tag, name)?.rest();
@@ -237,7 +238,7 @@ pub(crate) fn read_proof<'a, const N: usize>(
     let lists: u64 = [&tile_list, &part_list, &node_list].map(|list| to_u64(list.remaining())).iter().sum();
     within("max_proof_size", lists, limits.max_proof_size)?;
 
-    // A TILES without room for its first field is FORMAT at this step (docs/format.md).
+    // A record TILES that is too short for its first field fails with FORMAT at this step (docs/format.md).
     let first_tile = tile_list.u64()?;
     let count = to_u64(tile_list.remaining() / TILE_ENTRY);
     check(count, lists, rest)?;
@@ -246,8 +247,11 @@ pub(crate) fn read_proof<'a, const N: usize>(
     let mut tiles = entries(&tile_list, TILE_ENTRY, "TILES")?;
     while tile_list.remaining() > 0 {
         let (len, residue) = (tile_list.u32()?, tile_list.u8()?);
-        let residue = Residue::new(residue)
-            .ok_or_else(|| AtlasError::format(format!("a residue of {residue} is outside 0..=95")))?;
+        let index = to_u64(tiles.len());
+        let residue = Residue::new(residue).ok_or_else(|| {
+            AtlasError::format(format!("tile {index} in TILES has the residue {residue}, outside 0..=95"))
+                .at_index(index)
+        })?;
         tiles.push(TileShape { len, residue });
     }
     // The digests of both proofs are copied as they are; the root confirms them later.
@@ -271,7 +275,7 @@ pub(crate) fn within(name: &str, size: u64, limit: u64) -> Result<()> {
     Err(AtlasError::limit(format!("{size} bytes exceed the {name} of {limit}")))
 }
 
-/// Returns room for the entries of a list, whose length must be a multiple of theirs.
+/// Returns room for the entries of a list, whose length must be a multiple of an entry's length.
 fn entries<T>(list: &Reader<'_>, size: usize, name: &str) -> Result<Vec<T>> {
     // A list that ends inside an entry has no encoding.
     if !list.remaining().is_multiple_of(size) {

@@ -48,7 +48,8 @@ impl Scope {
         start..start + to_usize(self.region.length)
     }
 
-    /// Returns the residue of the content from that of the payload: minus that of the bytes on either side.
+    /// Returns the residue of the content: the residue of the payload minus the residues of the bytes on
+    /// either side.
     pub(crate) fn content_residue(&self, total: Residue, payload: &[u8], payload_offset: u64) -> Residue {
         let within = self.content(payload.len(), payload_offset);
         total - Residue::of(&payload[..within.start]) - Residue::of(&payload[within.end..])
@@ -73,7 +74,7 @@ impl Share {
         }
     }
 
-    /// Returns the number of its bytes, in a tile of `len` bytes.
+    /// Returns the number of bytes of the share, in a tile of `len` bytes.
     pub(crate) fn payload_len(&self, len: usize) -> usize {
         match self {
             Share::Pages(pages) => page_bytes(pages, len).len(),
@@ -81,22 +82,22 @@ impl Share {
         }
     }
 
-    /// Returns the number of nodes that prove it.
+    /// Returns the number of nodes that prove the share.
     pub(crate) fn proof_len(&self, len: usize) -> Result<usize> {
         match self {
-            // A whole tile is hashed as it is.
+            // A whole tile is hashed as a whole and needs no nodes.
             Share::Pages(_) if self.is_whole(len) => Ok(0),
             Share::Pages(pages) => Ok(rfc6962::siblings(pages, pages_in(len))?.len()),
             Share::Classes { classes, .. } => class_tree::proof_len(*classes),
         }
     }
 
-    /// Returns true if it is all bytes of the tile.
+    /// Returns true if the share is the whole tile.
     pub(crate) fn is_whole(&self, len: usize) -> bool {
         matches!(self, Share::Pages(pages) if *pages == (0..pages_in(len)))
     }
 
-    /// Returns the place of the payload of `class` among those of its classes. `None` for pages.
+    /// Returns the place of the payload of `class` in the share. `None` for pages.
     pub(crate) fn class_range(&self, class: u8) -> Option<Range<usize>> {
         match self {
             Share::Classes { classes, class_len } if classes.contains(class) => {
@@ -108,7 +109,7 @@ impl Share {
         }
     }
 
-    /// Returns the payloads of its classes in `bytes`, ascending. None for pages.
+    /// Returns the payloads of the classes of the share in `bytes`, ascending. Pages have no such payloads.
     pub(crate) fn class_payloads<'b>(&self, bytes: &'b [u8]) -> impl Iterator<Item = &'b [u8]> + use<'b> {
         match self {
             Share::Pages(_) => [].chunks_exact(1),

@@ -25,6 +25,7 @@ use crate::exec::progress::{Progress, Tracker};
 use crate::exec::workers::Workers;
 use crate::hash::class_tree::{ClassSet, witness_from_classes};
 use crate::hash::digest::{Digest, Digests, hex, same};
+use crate::hash::key::Key;
 use crate::hash::outboard::witness_from_pages;
 use crate::hash::rfc6962;
 use crate::hash::tile_tree::{Leaf, RootHeader, Sibling, root_from_tiles};
@@ -74,8 +75,8 @@ pub(crate) struct Proof {
     pub(crate) classes: ClassSet,
     pub(crate) first_tile: u64,
     pub(crate) tiles: Vec<TileShape>,
-    /// LINEAR: chaining values that prove the pages of the first tile, then those of the last. R96: nodes
-    /// that prove the classes, tile by tile.
+    /// LINEAR: chaining values that prove the pages of the first tile, then the pages of the last tile. R96:
+    /// nodes that prove the classes, tile by tile.
     pub(crate) chaining_values: Vec<Digest>,
     /// Sibling nodes of the tiles.
     pub(crate) siblings: Vec<Sibling>,
@@ -83,7 +84,7 @@ pub(crate) struct Proof {
 
 /// A region of a domain with its bytes and their proof against the root.
 ///
-/// It owns its bytes and needs neither the projection nor its source any more.
+/// A shard owns its bytes and needs neither the projection nor its source any more.
 ///
 /// Compressed shards made from it share its proof and payload.
 ///
@@ -121,11 +122,11 @@ pub struct AtlasShard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShardInfo {
-    /// Type of the projection that it belongs to.
+    /// Type of the projection to which the shard belongs.
     pub projection_type: ProjectionType,
     /// Number of bytes of the whole domain.
     pub domain_size: u64,
-    /// Region of the domain that it covers. R96: whole tiles.
+    /// Region of the domain that the shard covers. R96: whole tiles.
     pub region: AtlasBoundaryRegion,
     /// Number of bytes of [`AtlasShard::data`]. LINEAR: the region's length.
     pub payload_size: u64,
@@ -133,11 +134,11 @@ pub struct ShardInfo {
     pub residue: Residue,
     /// K of R96. 0 for LINEAR.
     pub data_classes: u8,
-    /// Classes that it carries. Empty for LINEAR.
+    /// Classes that the shard carries. Empty for LINEAR.
     pub classes: ClassSet,
-    /// True if its witnesses are keyed.
+    /// True if the witnesses of the shard are keyed.
     pub keyed: bool,
-    /// Root of the projection state that it belongs to.
+    /// Root of the projection state to which the shard belongs.
     pub root: Digest,
 }
 
@@ -166,7 +167,7 @@ pub struct ShardInfo {
 #[derive(Clone, Default)]
 pub struct VerifyOptions {
     pub(crate) expected_root: Option<Digest>,
-    pub(crate) key: Option<zeroize::Zeroizing<[u8; 32]>>,
+    pub(crate) key: Option<Key>,
 }
 
 impl VerifyOptions {
@@ -185,7 +186,7 @@ impl VerifyOptions {
     /// Sets the key of the projection.
     #[must_use]
     pub fn with_key(mut self, key: &[u8; 32]) -> Self {
-        self.key = Some(zeroize::Zeroizing::new(*key));
+        self.key = Some(Key::new(key));
         self
     }
 
@@ -227,7 +228,8 @@ impl TilePart {
 /// Number of blocks that a read of an R96 shard decodes at a time.
 const BLOCKS_A_READ: usize = 8;
 
-/// Bytes of verification per tile, besides the payload: as many on every processor, so that all accept the same shards.
+/// Memory for the verification of a tile, besides the payload. The same on every processor, so that all
+/// accept the same shards.
 const VERIFIED_TILE: u64 = 168;
 const _: () = assert!(
     (size_of::<TileShape>() + size_of::<(TilePart, Leaf, Digest, Residue)>()) as u64 <= VERIFIED_TILE
@@ -246,10 +248,10 @@ impl Proof {
         self.first_tile..self.first_tile + to_u64(self.tiles.len())
     }
 
-    /// Checks that tiles, region, proof and payload, all of them hostile, are consistent with one another.
-    /// Returns the parts and the offset of the payload in the domain.
+    /// Checks that tiles, region, proof and payload, which may all be hostile, are consistent with one
+    /// another. Returns the parts and the offset of the payload in the domain.
     pub(crate) fn layout(&self, payload_len: usize) -> Result<(Vec<TilePart>, u64)> {
-        // The region lies in the domain, and its tiles among those of the domain.
+        // The region lies in the domain, and its tiles are tiles of the domain.
         let malformed = |what: String| Err(AtlasError::format(what));
         let region = &self.region;
         check_range(region.offset, region.length, self.header.size, "the region")
@@ -264,9 +266,13 @@ impl Proof {
                 ));
             }
         }
-        // Exactly the empty region has no tiles.
+        // The empty region has no tiles, and every other region has at least one tile.
         if (region.length == 0) != self.tiles.is_empty() || (count == 0 && self.first_tile != 0) {
-            return malformed(format!("a region of {} bytes has {count} tiles", region.length));
+            return malformed(format!(
+                "a region of {} bytes has {count} tiles from tile {} on: only an empty region has no tiles, \
+                 and its first tile is 0",
+                region.length, self.first_tile
+            ));
         }
         // The number of siblings follows from the tile range alone.
         let wanted = crate::hash::tile_tree::proof_len(&self.tile_range(), self.header.tiles)?;
@@ -311,8 +317,8 @@ impl Proof {
             }
             let bytes = share.payload_len(len);
             let siblings = class_nodes.map_or_else(|| share.proof_len(len), Ok)?;
-            // Sums of lengths of at most 1 MiB, one per tile in memory, do not overflow 64 bits;
-            // `payload_len` bounds them on 32.
+            // Sums of lengths of at most 1 MiB, one per tile in memory, do not overflow 64 bits. On 32-bit
+            // processors `payload_len` bounds them.
             parts.push(TilePart {
                 share,
                 len,
@@ -363,7 +369,7 @@ impl Proof {
     /// Verifies payload and proof against the root and the trust settings `options`.
     ///
     /// WITNESS takes precedence over CONSERVATION. Returns the offset of the payload and the residue of the
-    /// shard's content. `before` was done and reported already.
+    /// shard's content. `before` is progress that was reported already.
     fn verify(
         &self,
         payload: &[u8],
@@ -404,8 +410,8 @@ impl Proof {
         Ok(operation.workers(to_u64(parts), 0, result)?.at_most(worth))
     }
 
-    /// Verifies the parts of [`layout`](Self::layout) after the trust was checked. Reports every part, not
-    /// the end.
+    /// Verifies the parts of [`layout`](Self::layout) after the trust was checked. Reports every part, but
+    /// not the end.
     pub(crate) fn verify_parts(
         &self,
         payload: &[u8],
@@ -454,8 +460,8 @@ impl Proof {
         let (root, _) = root_from_tiles(digests, &self.header, &self.tile_range(), &leaves, &self.siblings)?;
         let place = |error: AtlasError| error.at_range(self.region.offset, self.region.length);
         if !same(&root, &self.root) {
-            // Damage and another key look the same: both lead to another root.
-            let cause = if self.keyed { "damaged, or another key" } else { "damaged" };
+            // Damage and a wrong key cannot be distinguished, because both lead to another root.
+            let cause = if self.keyed { "damaged, or made with another key" } else { "damaged" };
             return Err(place(AtlasError::witness(format!(
                 "{cause}: the shard's bytes and proof do not lead to its root"
             ))));
@@ -496,7 +502,7 @@ impl Proof {
         }
     }
 
-    /// Returns the witness of a tile and the residue of its available bytes `bytes`.
+    /// Returns the witness of a tile and the residue of `bytes`, the available part of its bytes.
     pub(crate) fn hash_part(
         &self,
         digests: &Digests,
@@ -556,7 +562,7 @@ impl AtlasShard {
             domain_size: self.proof.header.size,
             region: self.proof.region,
             payload_size: to_u64(self.data().len()),
-            // The sum of coefficients says nothing about the domain.
+            // The sum of coefficients of R96 has no meaning for the domain.
             residue: match kind {
                 ProjectionType::Linear => self.residue,
                 ProjectionType::R96Fourier => Residue::ZERO,
@@ -629,7 +635,7 @@ impl AtlasShard {
             let (mut at, until) = (to_usize(wanted.start), to_usize(wanted.end));
             if at < until {
                 let payloads: Vec<&[u8]> = share.class_payloads(&self.payload[part]).collect();
-                // Whole blocks are decoded, and the requested bytes of them passed on.
+                // Whole blocks are decoded, and their requested bytes are passed on.
                 while at < until {
                     let first = at / block * block;
                     let last = until.next_multiple_of(block).min(first + BLOCKS_A_READ * block).min(len);

@@ -71,7 +71,7 @@ fn a_page_of_a_large_domain_costs_less_than_eight_kibibytes() {
     let projection = project(&data(64 * TILE_SIZE));
     for offset in [0, 4_096, 17 * 4_096, 33 * TILE_SIZE + 5 * 4_096, 64 * TILE_SIZE - 4_096] {
         let size = extract(&projection, region(offset, 4_096)).serialized_size();
-        // What README says: 4,096 bytes, 8 chaining values, 6 nodes, 1 tile, and the frame.
+        // The size that README states: 4,096 bytes, 8 chaining values, 6 nodes, 1 tile, and the frame.
         assert_eq!(size, 4_845);
     }
 }
@@ -111,7 +111,7 @@ fn every_flipped_bit_with_a_fitting_digest_is_refused_too() {
     let data = data(TILE_SIZE + 3 * 4_096 + 77);
     let projection = project(&data);
     let bytes = extract(&projection, region(TILE_SIZE - 5_000, 9_000)).serialize().unwrap();
-    // All of the head and the proof, and some of the payload.
+    // All bytes of the head and of the proof, and some bytes of the payload.
     let payload = bytes.len() - 32 - 12_288;
     let positions =
         (0..payload.min(bytes.len()) * 8).chain((payload * 8..(bytes.len() - 32) * 8).step_by(997));
@@ -119,7 +119,7 @@ fn every_flipped_bit_with_a_fitting_digest_is_refused_too() {
         let wrong = forge(&bytes, |body| body[bit / 8] ^= 1 << (bit % 8));
         let error = match read(&wrong) {
             Err(error) => error,
-            // Another region over the same pages is another shard, and a true one.
+            // Another region over the same pages is another valid shard.
             Ok(shard) => {
                 assert!(REGION.contains(&(bit / 8)), "bit {bit} was accepted");
                 let region = shard.info().region;
@@ -165,12 +165,13 @@ fn another_region_over_the_same_proof_is_refused() {
         let kind = read(&wrong).unwrap_err().kind();
         assert!(matches!(kind, ErrorKind::Format | ErrorKind::Witness), "{offset} {length}: {kind:?}");
     }
-    // A smaller region within the same pages is another shard, and a true one.
+    // A smaller region within the same pages is another valid shard.
     let inner = forge(&bytes, |body| body[at + 8..at + 16].copy_from_slice(&4_095u64.to_le_bytes()));
     assert_eq!(read(&inner).unwrap().data().len(), 4_095);
 }
 
-/// With other residues of its tiles, and a root that commits to them where `rooted`.
+/// Returns the shard with other residues of its tiles. If `rooted` is set, its root commits to these
+/// residues.
 fn with_residues(shard: &AtlasShard, rooted: bool, change: impl FnOnce(&mut [TileShape])) -> AtlasShard {
     let honest = shard.proof();
     let mut proof = Proof {
@@ -207,9 +208,10 @@ fn a_root_over_a_wrong_residue_is_conservation() {
         let error = read(&shard.serialize().unwrap()).unwrap_err();
         assert_eq!((error.kind(), error.index()), (kind, index), "{error}");
     };
-    // The witnesses are right; of the first and the last tile not all bytes are at hand to be summed.
+    // The witnesses are right. The first and the last tile cannot be summed, because the shard lacks some of
+    // their bytes.
     check(&with_residues(&shard, true, wrong), ErrorKind::Conservation, Some(1));
-    // Not even the root: that comes first.
+    // A root that does not match takes precedence.
     check(&with_residues(&shard, false, wrong), ErrorKind::Witness, None);
     let honest = with_residues(&shard, true, |_| ());
     assert_eq!(honest.info().root, shard.info().root);
@@ -278,7 +280,8 @@ fn newer_versions_kinds_types_and_tags_are_unsupported() {
         let wrong = forge(&bytes, |body| body[at] = value);
         assert_eq!(read(&wrong).unwrap_err().kind(), ErrorKind::Unsupported, "byte {at}");
     }
-    // A record behind the last one; of a tag that is known, or not whole, it is wrong in every version.
+    // A record after the last record. If its tag is known, or the record is incomplete, it is wrong in every
+    // version.
     for (tag, kind) in [(8, ErrorKind::Unsupported), (15, ErrorKind::Unsupported), (7, ErrorKind::Format)] {
         let wrong = forge(&bytes, |body| body.extend([&[tag][..], &[0; 15]].concat()));
         assert_eq!(read(&wrong).unwrap_err().kind(), kind, "tag {tag}");
@@ -368,7 +371,7 @@ fn the_first_fault_of_the_documented_order_is_reported() {
 
 #[test]
 fn the_memory_of_a_tile_is_the_documented_one() {
-    // docs/format.md, for every processor. On those of 64 bits nothing is left over.
+    // The value of docs/format.md, for every processor. On 64-bit processors it is the exact size.
     assert_eq!(VERIFIED_TILE, 168);
     if cfg!(target_pointer_width = "64") {
         let size = size_of::<TileShape>() + size_of::<(TilePart, Leaf, Digest, Residue)>();
@@ -416,7 +419,7 @@ fn more_tiles_than_payload_bytes_are_refused_before_anything_is_allocated() {
 #[test]
 fn the_memory_that_tiles_take_counts_for_the_proof() {
     let bytes = extract(&project(&data(10)), region(0, 10)).serialize().unwrap();
-    // Two MB of TILES, which would be 80 if they were verified, and a byte of payload for each.
+    // Two MB of TILES, whose verification would need 80 MB, and a byte of payload per tile.
     let (tiles, count) = (REGION.end, 400_000);
     let wrong = forge(&bytes, |body| {
         let payload = body.len() - 10 - 8;
@@ -465,7 +468,7 @@ fn reading_a_shard_reports_every_mebibyte_from_its_digest_on_and_can_be_cancelle
         .unwrap_err();
         assert_eq!((error.kind(), calls), (ErrorKind::Cancelled, stop + 1));
     }
-    // Of an empty region the digest is all there is, and its end is told once.
+    // For an empty region only the digest is checked, and the end is reported once.
     let (empty, mut ends) = (extract(&project(&data(10)), region(3, 0)).serialize().unwrap(), 0);
     read(&empty, &mut |at| {
         ends += u32::from(at.bytes_done == at.bytes_total && at.chunks_done == at.chunks_total);

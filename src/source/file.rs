@@ -64,11 +64,11 @@ fn check_regular(storage: &FileStorage, path: &Path) -> Result<()> {
 #[cfg(unix)]
 pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage, PathBuf)> {
     use std::os::fd::AsRawFd;
-    // A path could lead to another file by now, so that errors name the descriptor.
+    // A path of the file could lead to another file by now, so that errors name the descriptor.
     let name = PathBuf::from(format!("file descriptor {}", fd.as_raw_fd()));
     let failed = |error| AtlasError::io(format_args!("duplicating {}", name.display()), error);
     let file = File::from(fd.try_clone_to_owned().map_err(failed)?);
-    // SAFETY: the descriptor is open; a question.
+    // SAFETY: the descriptor is open, and the call only returns its flags.
     let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };
     // A descriptor that was opened with O_PATH names a file and cannot read it.
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -95,10 +95,10 @@ pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage,
     Ok((storage, name))
 }
 
-/// Refuses a file that has bytes after its end, such as those of /proc, whose size is 0.
+/// Refuses a file that has bytes after its reported end, such as a file of /proc, whose reported size is 0.
 fn check_size(storage: &FileStorage, size: u64, path: &Path) -> Result<()> {
     let mut byte = [0];
-    // One that has grown meanwhile has a size; one that cannot be read says so when it is.
+    // A file that has grown meanwhile is accepted. A file that cannot be read fails at its first read.
     if storage.read_at(size, OutBytes::new(&mut byte)).is_err() || storage.len().ok() != Some(size) {
         return Ok(());
     }

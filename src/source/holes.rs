@@ -13,9 +13,10 @@ use crate::base::units::TILE_BYTES;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-/// Maximum number of distinguished ranges of data; the rest counts as data. They use 16 MiB.
+/// Maximum number of distinguished ranges of data, which use 16 MiB. The bytes after the last range count as
+/// data.
 const MOST_RANGES: usize = 1 << 20;
-/// Sources whose holes one call looks for.
+/// Maximum number of sources in which one call searches for holes.
 const MOST_SOURCES: usize = 64;
 
 /// The parts of a source that may have other bytes than zeros.
@@ -70,7 +71,7 @@ impl DataMap {
             // After rounding to tiles, neighbours touch or overlap.
             Some(last) if last.end >= data.start => last.end = last.end.max(data.end),
             _ => {
-                // Beyond the bound, or without memory, the caller counts the rest as data.
+                // Beyond the bound, or without memory, the caller counts the remaining bytes as data.
                 if self.ranges.len() >= MOST_RANGES || try_grow(&mut self.ranges, 1).is_err() {
                     return false;
                 }
@@ -110,7 +111,7 @@ impl Source {
                 None => map.add(place.whole_tiles(start, start + run.len)),
             };
             if !is_known {
-                // Too many parts: the rest counts as data.
+                // There are too many parts: the remaining bytes count as data.
                 let rest = map.ranges.last_mut()?;
                 rest.end = size;
                 break;
@@ -128,27 +129,27 @@ impl Source {
     }
 }
 
-/// A run of a source: its offset in the whole, and in its file.
+/// A run of a source: its offset in the whole source, and in its file.
 struct Place {
     start: u64,
     within: u64,
     len: u64,
-    /// Size of the whole.
+    /// Size of the whole source.
     size: u64,
 }
 
 impl Place {
     /// Returns the tiles of the whole source that a range of it touches.
     fn whole_tiles(&self, start: u64, end: u64) -> Range<u64> {
-        // The last tile below 2^64 ends where the whole does.
+        // The last tile below 2^64 ends with the source.
         let end = end.checked_next_multiple_of(TILE_BYTES).unwrap_or(u64::MAX);
         start / TILE_BYTES * TILE_BYTES..end.min(self.size)
     }
 
-    /// Adds the data of the run to `map`. Returns false if there is no room for all.
+    /// Adds the data ranges of the run to `map`. Returns false if there is no room for all of these ranges.
     fn search(&self, storage: &dyn Storage, map: &mut DataMap) -> bool {
         let end = self.start + self.len;
-        // `at` is an offset in the whole, `from` the same place in the file of the run.
+        // `at` is an offset in the whole source, `from` the same place in the file of the run.
         let mut at = self.start;
         while at < end {
             let from = self.within + (at - self.start);
@@ -160,10 +161,10 @@ impl Place {
                     let outside = |place: u64| self.start + (place - self.within);
                     outside(data.start.max(from))..outside(data.end.min(self.within + self.len))
                 }
-                // The file system does not tell.
+                // The file system does not report holes, so that the remaining bytes count as data.
                 Err(_) => at..end,
             };
-            // A tile with any data is read whole, so that the search continues after it.
+            // A tile with any data is read as a whole, so that the search continues after it.
             let tiles = self.whole_tiles(data.start, data.end);
             at = tiles.end.max(data.end);
             if !map.add(tiles) {
@@ -174,7 +175,7 @@ impl Place {
     }
 }
 
-/// The holes of the sources that one call meets, each looked for once.
+/// The holes of the sources that one call reads. Each source is searched once.
 #[derive(Default)]
 pub(crate) struct Holes {
     known: Mutex<Vec<(Source, Option<Arc<DataMap>>)>>,
@@ -192,7 +193,7 @@ impl Holes {
         if let Some((_, map)) = known.iter().find(|(known, _)| Arc::ptr_eq(&known.inner, &source.inner)) {
             return map.clone();
         }
-        // Further sources are read: the list is searched for every tile.
+        // Further sources count as data, because the list is searched for every tile.
         if known.len() >= MOST_SOURCES {
             return None;
         }
@@ -246,7 +247,7 @@ mod tests {
         assert_eq!((ranges(&dense), storage.asked.load(Ordering::Relaxed)), (None, 0));
         let (empty, _) = sparse(3 * M, &[]);
         assert_eq!(ranges(&empty).unwrap(), [0_u64..0; 0]);
-        // Less than a tile is no hole that is worth knowing of.
+        // A hole shorter than a tile is not recorded.
         let (small, _) = sparse(2 * M, &[0..5, M + 1..M + 2]);
         assert_eq!(ranges(&small), None);
         assert_eq!(ranges(&sparse(0, &[]).0), None);
@@ -270,7 +271,7 @@ mod tests {
     fn parts_have_the_holes_of_what_they_are_made_of() {
         let (source, _) = sparse(10 * M, &[3 * M..4 * M]);
         assert_eq!(ranges(&source.range(M, 9 * M).unwrap()).unwrap(), [2 * M..3 * M]);
-        // Off the tiles of the file, data touch two.
+        // If the range does not begin at a tile of the file, the data touch two tiles of the source.
         assert_eq!(ranges(&source.range(M + 5, 6 * M).unwrap()).unwrap(), [M..3 * M]);
         assert_eq!(ranges(&source.range(4 * M, 6 * M).unwrap()).unwrap(), [0_u64..0; 0]);
         assert_eq!(ranges(&source.range(3 * M, M).unwrap()), None);
@@ -298,7 +299,7 @@ mod tests {
             crate::source::tests::mapped(&path),
         ];
         for source in &sources {
-            // A file system without holes has none.
+            // On a file system without holes, no hole is found.
             if let Some(found) = ranges(source) {
                 assert_eq!(found, [50 * M..51 * M]);
             }

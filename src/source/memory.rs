@@ -120,8 +120,8 @@ impl Memory {
     pub(super) fn release(&self, offset: u64, len: u64) {
         #[cfg(all(unix, feature = "streaming"))]
         if let Memory::Mapped(map, ..) = self {
-            // SAFETY: a shared mapping of a file that is only read: released pages are read from
-            // the file again when it is touched, with the same bytes by the promise of `map`.
+            // SAFETY: a shared mapping of a file that is only read: a released page is read from the file
+            // again when it is touched, with the same bytes by the promise of `map`.
             let _advice = unsafe {
                 map.unchecked_advise_range(
                     memmap2::UncheckedAdvice::DontNeed,
@@ -134,16 +134,16 @@ impl Memory {
     }
 }
 
-/// Returns true if a byte of a mapping is in memory. The system may not report it; for a file that this user
-/// may not write to Linux always reports true.
+/// Returns true if a byte of a mapping is in memory. False if the system does not report it. Always true for
+/// a file that this user may not write to, because Linux reports all its pages as present.
 #[cfg(all(target_os = "linux", feature = "streaming"))]
 fn is_cached(map: &memmap2::Mmap, offset: usize) -> bool {
-    // SAFETY: a question.
+    // SAFETY: the call only returns a number of the system.
     let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(usize::MAX);
     let mut there = 0_u8;
     // The system expects the address of a page.
     let first = map[offset / page * page..].as_ptr();
-    // SAFETY: one page of a mapping that lives, whose state is written to the one byte.
+    // SAFETY: `first` is a page of a live mapping; the call writes the state of one page to one byte.
     let told = unsafe { libc::mincore(first.cast_mut().cast(), 1, &raw mut there) };
     // Only the lowest bit of the answer has a meaning.
     told == 0 && there & 1 == 1
@@ -154,17 +154,17 @@ fn is_cached(_: &memmap2::Mmap, _: usize) -> bool {
     false
 }
 
-/// Memory of the caller's, released when this is dropped.
+/// Memory of the caller, released when the value is dropped.
 pub(super) struct Borrowed {
     data: *const u8,
     size: usize,
     release: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
-// SAFETY: the memory is only read, it is nobody's thread-local by the promise of `new`, and the
+// SAFETY: the memory is only read, the caller of `new` promises that it is not tied to a thread, and the
 // release function is Send.
 unsafe impl Send for Borrowed {}
-// SAFETY: shared access only reads memory that nobody writes to.
+// SAFETY: shared access only reads memory, and by the promise of `new` the memory is not written to.
 unsafe impl Sync for Borrowed {}
 
 impl Borrowed {
@@ -218,8 +218,8 @@ pub(super) unsafe fn map(file: Arc<FileStorage>, path: &Path) -> Result<Memory> 
         // An empty mapping is an error on some systems.
         return Ok(Memory::Buffer(Buffer::new(0)?));
     }
-    // SAFETY: shared memory that others could change. The caller promises that nobody does, and the
-    // header says so; positioned reads are the default beside this.
+    // SAFETY: another process could change the mapped file. The caller promises that none does, as the header
+    // asks; the default is positioned reads.
     let map = unsafe { memmap2::Mmap::map(file.file()) }
         .map_err(|error| AtlasError::io(format_args!("mapping {}", path.display()), error))?;
     let identity = file.identity();
@@ -228,8 +228,7 @@ pub(super) unsafe fn map(file: Arc<FileStorage>, path: &Path) -> Result<Memory> 
     Ok(Memory::Mapped(map, path.to_owned(), identity, sparse))
 }
 
-/// # Safety
-/// None to keep: it always fails.
+/// # Safety The caller has no obligation, because the function always fails.
 #[cfg(not(feature = "streaming"))]
 pub(super) unsafe fn map(_: Arc<FileStorage>, path: &Path) -> Result<Memory> {
     Err(AtlasError::unsupported(format!(

@@ -1,8 +1,9 @@
 //! Sources of the bytes of a domain.
 //!
 //! A source is reference-counted, and must not change. Memory is read in place, files by positioned reads or
-//! through a mapping, anything else through [`ReadAt`]. If it changes nevertheless, `read` of a projection
-//! returns its current bytes, and shards, files and reconstructions are made from a copy that was hashed.
+//! through a mapping, anything else through [`ReadAt`]. If a source changes nevertheless, `read` of a
+//! projection returns the current bytes, and shards, files and reconstructions are made from a copy that was
+//! hashed.
 
 mod file;
 mod holes;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 
 /// Bytes by position, for sources that the program implements.
 ///
-/// Called from several threads at a time, unless the operation runs on one.
+/// Called from several threads at a time, unless the operation runs on one thread.
 pub trait ReadAt: Send + Sync {
     /// Reads exactly `buffer.len()` bytes from `offset` on.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()>;
@@ -119,15 +120,15 @@ impl Source {
     /// Borrows memory of the caller without copying it.
     ///
     /// # Safety
-    /// `data` must be readable for `size` bytes, and must not be written to, until `release` is
-    /// called, or, without one, until the last projection and snapshot of the source are gone.
-    /// `release` may be called from any thread.
+    /// `data` must be readable for `size` bytes, and must not be written to, until `release` is called, or,
+    /// without a `release`, until the last projection and snapshot of the source are gone. `release` may be
+    /// called from any thread.
     pub unsafe fn borrow(
         data: *const u8,
         size: usize,
         release: Option<Box<dyn FnOnce() + Send + Sync>>,
     ) -> Source {
-        // SAFETY: the caller's promise is the one that is asked for here.
+        // SAFETY: the caller promises what this call requires.
         let memory = unsafe { memory::Borrowed::new(data, size, release) };
         Self::new(to_u64(size), SourceKind::Memory(memory::Memory::Borrowed(memory)))
     }
@@ -141,9 +142,9 @@ impl Source {
 
     /// Opens a regular file through a mapping if no process can shorten it, or else by positioned reads.
     ///
-    /// It maps files that are sealed against it (`F_SEAL_SHRINK`), immutable files on ext4, and files on a
-    /// file system that is mounted read-only as a whole and that no other machine writes to. It reads all
-    /// others, and all files without the feature `streaming`.
+    /// It maps files that are sealed against shrinking (`F_SEAL_SHRINK`), immutable files on ext4, and files
+    /// on a file system that is mounted read-only as a whole and that no other machine writes to. It reads
+    /// all other files, and without the feature `streaming` all files.
     ///
     /// # Safety
     ///
@@ -151,16 +152,16 @@ impl Source {
     /// is only sealed against shrinking, mount a read-only file system for writing, or make the file mutable.
     pub unsafe fn open_file_auto(path: impl AsRef<Path>) -> Result<Source> {
         let path = path.as_ref();
-        // SAFETY: the caller's promise is the one that is asked for here.
+        // SAFETY: the caller promises what this call requires.
         unsafe { Self::open_auto(file::open_regular(path)?, path) }
     }
 
     /// Opens a descriptor that is open for reading, like [`open_file`](Self::open_file).
     ///
-    /// A duplicate of it is kept. Its position is neither used nor moved: holes are searched through a
-    /// description of its own, and if the system opens none the file counts as dense. When the last
-    /// projection and snapshot are gone, the duplicate is closed, which ends the POSIX locks of this
-    /// process on the file.
+    /// A duplicate of the descriptor is kept. The position of the descriptor is neither used nor moved: holes
+    /// are searched through a separate file description, and if the system opens none, the file counts as
+    /// dense. When the last projection and snapshot are gone, the duplicate is closed, which ends the POSIX
+    /// locks of this process on the file.
     #[cfg(unix)]
     pub fn open_fd(fd: impl std::os::fd::AsFd) -> Result<Source> {
         let (storage, name) = file::duplicate(fd.as_fd())?;
@@ -172,20 +173,20 @@ impl Source {
     ///
     /// # Safety
     ///
-    /// That of [`open_file_auto`](Self::open_file_auto).
+    /// The same as for [`open_file_auto`](Self::open_file_auto).
     #[cfg(unix)]
     pub unsafe fn open_fd_auto(fd: impl std::os::fd::AsFd) -> Result<Source> {
         let (storage, name) = file::duplicate(fd.as_fd())?;
-        // SAFETY: the caller's promise is the one that is asked for here.
+        // SAFETY: the caller promises what this call requires.
         unsafe { Self::open_auto(storage, &name) }
     }
 
-    /// # Safety
-    /// That of [`open_file_auto`](Self::open_file_auto).
+    /// # Safety The same as for [`open_file_auto`](Self::open_file_auto).
     unsafe fn open_auto(storage: FileStorage, path: &Path) -> Result<Source> {
         let storage = Arc::new(storage);
         if cfg!(feature = "streaming") && shrinkable::cannot_shrink(storage.file()) {
-            // SAFETY: nobody can truncate it, and the caller promises that nobody writes to it.
+            // SAFETY: the file cannot be truncated, as checked above, and the caller promises that it is not
+            // written to.
             if let Ok(source) = unsafe { Self::map(Arc::clone(&storage), path) } {
                 return Ok(source);
             }
@@ -207,7 +208,7 @@ impl Source {
     /// Until the last projection and snapshot of the source are dropped, no process may truncate the file
     /// (reading beyond its new end kills the process) or write to it.
     pub unsafe fn map_file(path: impl AsRef<Path>) -> Result<Source> {
-        // SAFETY: the caller's promise is the one that is asked for here.
+        // SAFETY: the caller promises what this call requires.
         unsafe { Self::map(Arc::new(file::open_regular(path.as_ref())?), path.as_ref()) }
     }
 
@@ -215,18 +216,17 @@ impl Source {
     ///
     /// # Safety
     ///
-    /// That of [`map_file`](Self::map_file).
+    /// The same as for [`map_file`](Self::map_file).
     #[cfg(unix)]
     pub unsafe fn map_fd(fd: impl std::os::fd::AsFd) -> Result<Source> {
         let (storage, name) = file::duplicate(fd.as_fd())?;
-        // SAFETY: the caller's promise is the one that is asked for here.
+        // SAFETY: the caller promises what this call requires.
         unsafe { Self::map(Arc::new(storage), &name) }
     }
 
-    /// # Safety
-    /// That of [`map_file`](Self::map_file).
+    /// # Safety The same as for [`map_file`](Self::map_file).
     unsafe fn map(storage: Arc<FileStorage>, path: &Path) -> Result<Source> {
-        // SAFETY: the caller's promise is the one that is asked for here.
+        // SAFETY: the caller promises what this call requires.
         let memory = unsafe { memory::map(storage, path) }?;
         Ok(Self::new(to_u64(memory.bytes().len()), SourceKind::Memory(memory)))
     }
@@ -234,7 +234,7 @@ impl Source {
     /// Returns a mapped file that no test touches.
     #[cfg(test)]
     pub(crate) fn map_untouched(path: &Path) -> Source {
-        // SAFETY: nobody does.
+        // SAFETY: no test changes the file while it is mapped.
         unsafe { Self::map_file(path) }.unwrap()
     }
 
@@ -278,7 +278,7 @@ impl Source {
 
     /// Returns a source of the `size` bytes from `offset` on. No byte is copied.
     ///
-    /// Fails with OUT_OF_RANGE if they are not within this source.
+    /// Fails with OUT_OF_RANGE if these bytes are not within this source.
     pub fn range(&self, offset: u64, size: u64) -> Result<Source> {
         check_range(offset, size, self.size(), "range")?;
         // A range of a source with parts becomes a list of their parts.
@@ -298,9 +298,9 @@ impl Source {
     }
 
     fn from_parts(parts: parts::PartsBuilder) -> Result<Source> {
-        // A list of parts is never empty, so that no bytes are an empty buffer.
+        // A list of parts is never empty, so that a source without bytes is an empty buffer.
         let Some(parts) = parts.finish() else { return Ok(Self::from_buffer(Buffer::new(0)?)) };
-        // All of a source is that source itself, with its identity and its memory.
+        // Parts that cover one whole source are that source itself, with its identity and its memory.
         match parts.whole() {
             Some(source) => Ok(source.clone()),
             None => Ok(Self::new(parts.size(), SourceKind::Parts(parts))),
@@ -327,16 +327,16 @@ impl Source {
         })
     }
 
-    /// Returns true if both read the same bytes at the same offsets, as far as both have bytes: clones of one
-    /// source, one file, or parts of those.
+    /// Returns true if both read the same bytes at the same offsets, up to the end of the shorter source:
+    /// clones of one source, one file, or parts of these.
     pub(crate) fn is_same(&self, other: &Source) -> bool {
         // Two objects may open the same file, or be made of the same parts.
         let common = self.size().min(other.size());
         self.origin() == other.origin() || common > 0 && self.has_bytes_of(0, other, 0, common)
     }
 
-    /// Returns true if the `len` bytes at `offset` lie in the same place of the same origin as those of
-    /// `other` at `place`. Compares no contents.
+    /// Returns true if the `len` bytes at `offset` lie in the same place of the same origin as the `len`
+    /// bytes of `other` at `place`. Compares no contents.
     fn has_bytes_of(&self, offset: u64, other: &Source, place: u64, len: u64) -> bool {
         // After its end a source has no bytes to compare.
         let within =
@@ -376,12 +376,12 @@ impl Source {
 
     /// Returns the identity of the bytes.
     fn origin(&self) -> parts::Origin {
-        // A file is the same whatever opened it; anything else is the same object only.
+        // A file has one identity, however it was opened. Any other source is identical only to itself.
         let object = || parts::Origin::Object(Arc::as_ptr(&self.inner).addr());
         self.file_identity().map_or_else(object, parts::Origin::File)
     }
 
-    /// Returns the file that is read or mapped. `None` of a source that is made of parts.
+    /// Returns the file that is read or mapped. `None` for a source that is made of parts.
     pub(crate) fn file_identity(&self) -> Option<FileId> {
         match &self.inner.kind {
             SourceKind::File(file) => file.identity(),
@@ -407,7 +407,7 @@ impl Source {
         self.inner.size
     }
 
-    /// Buffers of a tile each, of which the last one may be shorter.
+    /// Returns a source of buffers of one tile each. The last buffer may be shorter.
     pub(crate) fn from_tiles(tiles: Vec<Buffer>) -> Source {
         debug_assert!(tiles.iter().rev().skip(1).all(|tile| tile.len() == TILE_SIZE));
         let starts = (0..).map(|index: u64| index * TILE_BYTES);
@@ -429,7 +429,7 @@ impl Source {
             }
             SourceKind::Pieces(pieces) => pieces.slice(offset, len),
             SourceKind::Parts(parts) => {
-                // In place only if a single part has all bytes.
+                // The bytes are in place only if a single part has all the bytes.
                 let run = parts.run_at(offset).filter(|run| to_u64(len) <= run.len)?;
                 run.source.slice(run.offset, len)
             }
@@ -464,8 +464,9 @@ impl Source {
         }
     }
 
-    /// Returns the bytes in place like `slice`, if they belong to the library or depend on their owner's
-    /// promise alone. Other processes can write to a mapping, so that only a copy stays as it was checked.
+    /// Returns the bytes in place like `slice`, if they belong to the library or if only their owner could
+    /// change them. Other processes can write to a mapping, so that the bytes of a mapping must be copied
+    /// before they are checked.
     pub(crate) fn fixed_slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
         match &self.inner.kind {
             SourceKind::Memory(memory) if memory.is_mapped() => None,
@@ -477,7 +478,7 @@ impl Source {
         }
     }
 
-    /// Returns true if no other process can write to the bytes, as far as they are in memory.
+    /// Returns true if no other process can write to bytes of the source that are in memory.
     pub(crate) fn is_fixed(&self) -> bool {
         match &self.inner.kind {
             SourceKind::Memory(memory) => !memory.is_mapped(),
@@ -487,13 +488,13 @@ impl Source {
         }
     }
 
-    /// Returns true for a range of a file that is read by position: many small reads take about as long as a
-    /// large one.
+    /// Returns true for a range of a file that is read by position: many small reads take about as long as
+    /// one large read.
     pub(crate) fn is_read_by_position(&self, offset: u64, len: u64) -> bool {
         match &self.inner.kind {
             SourceKind::File(_) => true,
             SourceKind::Parts(parts) => {
-                // In a single part, whose source decides.
+                // The range must lie in a single part, whose source decides.
                 let run = parts.run_at(offset).filter(|run| len <= run.len);
                 run.is_some_and(|run| run.source.is_read_by_position(run.offset, len))
             }
@@ -516,7 +517,7 @@ impl Source {
         }
     }
 
-    /// Announces that the bytes will be read from the first to the last; `over` revokes it.
+    /// Announces that the bytes will be read from the first to the last; `over` revokes the announcement.
     ///
     /// This function and the two below only advise the system, which may ignore the advice.
     pub(crate) fn advise_sequential(&self, over: bool) {
@@ -532,7 +533,7 @@ impl Source {
         // Readers announce a fixed distance ahead, which passes the end in the last tiles.
         let len = len.min(self.inner.size.saturating_sub(offset));
         match &self.inner.kind {
-            // A length of 0 would mean all of the rest to `posix_fadvise`.
+            // For `posix_fadvise` a length of 0 would mean all bytes up to the end.
             _ if len == 0 => {}
             SourceKind::Memory(memory) => memory.will_need(offset, len),
             SourceKind::File(file) => file.will_need(offset, len),
@@ -548,7 +549,7 @@ impl Source {
     pub(crate) fn is_near(&self) -> bool {
         const PLACES: u64 = 64;
         let size = self.inner.size;
-        // Evenly spaced places stand for the whole.
+        // Evenly spaced places are a sample of all bytes.
         size == 0 || (0..PLACES).all(|place| self.is_near_at(size / PLACES * place))
     }
 
@@ -573,7 +574,7 @@ impl Source {
     pub(crate) fn release(&self, offset: u64, len: u64) {
         match &self.inner.kind {
             SourceKind::Memory(memory) => {
-                // The last release of a pass has no end of its own.
+                // The last release of a pass may reach beyond the end.
                 memory.release(offset.min(self.inner.size), len.min(self.inner.size.saturating_sub(offset)));
             }
             SourceKind::Parts(_) => {
@@ -593,7 +594,7 @@ impl Source {
         }
         let read = self.fetch(offset, out);
         match &self.inner.kind {
-            // The place of the failure in its own file is known.
+            // The error already names the place in its own file.
             SourceKind::Stored(_) => read,
             _ => read.map_err(|error| error.at_range(offset, len)),
         }
@@ -623,7 +624,8 @@ impl Source {
             SourceKind::ReadAt(reader) => ask(&**reader, offset, out.into_initialised()),
             SourceKind::Stored(reader) => reader.read_at(offset, out),
             SourceKind::Device(buffer) => buffer.read(offset, out),
-            // Errors of a run get the place in the whole from `read_raw`, and not their own.
+            // Errors of a run get their place in the whole source from `read_raw`, instead of a place in the
+            // part.
             SourceKind::Parts(_) => self
                 .runs(offset, len)
                 .try_for_each(|run| run.source.fetch(run.offset, out.split_off_front(to_usize(run.len)))),

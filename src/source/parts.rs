@@ -14,14 +14,15 @@ use crate::base::units::TILE_BYTES;
 use std::sync::{Arc, OnceLock};
 
 pub(super) struct Parts {
-    /// By start, ascending, without gaps. None is empty, and none has parts itself.
+    /// Parts in ascending order of their starts, without gaps. No part is empty, and no source of a part has
+    /// parts itself.
     list: Vec<Part>,
     size: u64,
-    /// Numbers of the parts by origin and offset there. Made when a place is first looked for.
+    /// Numbers of the parts, sorted by origin and by their offset in it. Made when a place is first searched.
     by_origin: OnceLock<Vec<usize>>,
 }
 
-/// Bytes of a source, and their offset in the whole.
+/// Bytes of a source, and their offset in the whole list.
 struct Part {
     start: u64,
     source: Source,
@@ -29,7 +30,7 @@ struct Part {
     len: u64,
 }
 
-/// The identity of bytes: a file, whatever opened it, or one object in memory.
+/// The identity of bytes: a file, however it was opened, or one object in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
     File(FileId),
@@ -54,7 +55,7 @@ pub(super) struct PartsBuilder {
 impl PartsBuilder {
     /// Appends the bytes of a range of `source`, which is within it.
     pub(super) fn push(&mut self, source: &Source, offset: u64, len: u64) -> Result<()> {
-        // The runs of a source with parts are those of its parts, so that the list stays flat.
+        // A part that itself has parts adds the runs of its own parts, so that the list stays flat.
         for run in source.runs(offset, len) {
             // The sum is checked first, so that the start of a part never wraps.
             let end = self.size.checked_add(run.len).ok_or_else(|| {
@@ -97,7 +98,7 @@ impl Parts {
         self.size
     }
 
-    /// Returns the source if these parts are all of one source.
+    /// Returns the source if the parts are exactly one whole source.
     pub(super) fn whole(&self) -> Option<&Source> {
         match &self.list[..] {
             [only] if only.offset == 0 && only.len == only.source.size() => Some(&only.source),
@@ -152,18 +153,18 @@ impl Parts {
             let part = &self.list[*number];
             (part.source.origin(), part.offset)
         };
-        // Without memory for the index there is no place.
+        // If there is no memory for the index, no place is returned.
         let index = match self.by_origin.get() {
             Some(index) => index,
             None => {
-                // Two threads may make it at the same time: both make the same list.
+                // Two threads may make the index at the same time: both make the same list.
                 let mut index = try_vec(self.list.len()).ok()?;
                 index.extend(0..self.list.len());
                 index.sort_by_key(key);
                 self.by_origin.get_or_init(|| index)
             }
         };
-        // The last part that begins there or before in its source. It may end before the byte.
+        // The last part that begins at or before the byte in its source. It may also end before the byte.
         let number = index.partition_point(|number| key(number) <= (origin, offset)).checked_sub(1)?;
         let part = &self.list[index[number]];
         let before = offset.checked_sub(part.offset)?;

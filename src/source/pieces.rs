@@ -8,7 +8,7 @@ use crate::base::units::{TILE_BYTES, to_u64, to_usize};
 use std::sync::Arc;
 
 pub(super) struct Pieces {
-    /// By offset, ascending, without gaps.
+    /// Pieces in ascending order of their offsets, without gaps.
     list: Vec<(u64, Arc<Buffer>)>,
 }
 
@@ -28,14 +28,16 @@ impl Pieces {
         self.list.iter().all(|(offset, _)| offset.is_multiple_of(TILE_BYTES))
     }
 
-    /// Returns the number of the piece that holds the byte at `offset`, or of the last one.
+    /// Returns the number of the piece that holds the byte at `offset`, or of the last piece if no piece
+    /// holds it.
     fn find(&self, offset: u64) -> usize {
         self.list.partition_point(|(start, _)| *start <= offset).saturating_sub(1)
     }
 
     /// Returns the bytes in place, if one piece has them.
     pub(super) fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        // Only the first piece can have them all; a range that ends after it is no slice.
+        // Only the piece of the first byte can have all the bytes; a range that ends after this piece is no
+        // slice.
         let (start, bytes) = self.list.get(self.find(offset))?;
         let start = usize::try_from(offset - start).ok()?;
         bytes.get(start..start.checked_add(len)?)
@@ -44,7 +46,7 @@ impl Pieces {
     /// Fills `out` with the bytes from `offset` on, which must be within the pieces.
     pub(super) fn read(&self, offset: u64, mut out: OutBytes<'_>) {
         let mut at = offset;
-        // The read may begin inside the first piece, and begins at the start of all others.
+        // The read may begin inside the first piece, and begins at the start of every later piece.
         for (start, bytes) in &self.list[self.find(offset)..] {
             if out.is_empty() {
                 return;

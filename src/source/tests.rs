@@ -178,7 +178,7 @@ fn places_of_bytes_are_known_through_parts_and_files() {
     let other = Source::from_vec(data.clone());
     let part = |source: &Source, start, len| source.range(start, len).unwrap();
     let mixed = Source::concat([&part(&open(), 500, 500), &other, &part(&open(), 0, 500)]).unwrap();
-    // From a range of one handle to another handle, and to where parts of the file lie in a third.
+    // From a range of one handle to another handle, and to a source that is made of parts of the file.
     assert_eq!(part(&open(), 100, 50).place_in(&open(), 10, 20), Some(110));
     assert_eq!(open().place_in(&mixed, 600, 100), Some(100));
     assert_eq!(open().place_in(&mixed, 10, 400), Some(1_510));
@@ -312,7 +312,7 @@ fn hints_change_nothing() {
     let data: Vec<u8> = (0..3_000_001_u32).map(|i| (i % 251) as u8).collect();
     std::fs::write(&path, &data).unwrap();
     let mut sources = vec![Source::open_file(&path).unwrap()];
-    // SAFETY: nobody truncates the file.
+    // SAFETY: the test does not truncate the file.
     #[cfg(feature = "streaming")]
     sources.push(unsafe { Source::map_file(&path) }.unwrap());
     for source in sources.drain(..) {

@@ -52,15 +52,16 @@ impl StreamingConfig {
         self
     }
 
-    /// Sets the number of bytes of the next chunk returned with each, at most a chunk.
+    /// Sets the number of bytes of the next chunk that are returned with each chunk, at most the size of a
+    /// chunk.
     pub fn with_chunk_overlap(mut self, bytes: u64) -> Result<Self> {
         check("chunk_overlap", bytes, &(0..=self.chunk_size))?;
         self.chunk_overlap = bytes;
         Ok(self)
     }
 
-    /// Sets the size of the largest positioned read, 4 KiB to 16 MiB. Above a tile it is rounded down to
-    /// whole tiles and limited to a chunk, and each worker has a buffer of that size.
+    /// Sets the size of the largest positioned read, 4 KiB to 16 MiB. A size above a tile is rounded down to
+    /// whole tiles and limited to a chunk, and each worker has a buffer of the resulting size.
     /// [`StreamingContext::next`](crate::StreamingContext::next) reads at most a tile at a time.
     pub fn with_io_buffer_size(mut self, bytes: u64) -> Result<Self> {
         check("io_buffer_size", bytes, &IO_BUFFER_SIZE)?;
@@ -83,7 +84,7 @@ impl StreamingConfig {
         self.prefetch_chunks
     }
 
-    /// Returns the number of bytes of the next chunk returned with each.
+    /// Returns the number of bytes of the next chunk that are returned with each chunk.
     pub fn chunk_overlap(&self) -> u64 {
         self.chunk_overlap
     }
@@ -96,7 +97,7 @@ impl StreamingConfig {
     /// Returns the window, read-ahead and read size for a stream whose chunks are not returned to the caller.
     pub(super) fn pace(&self) -> Pace {
         Pace {
-            // A worker takes at least a tile.
+            // A worker takes at least one tile, so that a smaller chunk counts as a tile.
             window: self.chunk_size.max(TILE_BYTES).saturating_mul(u64::from(self.parallel_chunks)),
             ahead: self.ahead(),
             // A read above a chunk could overrun the window.

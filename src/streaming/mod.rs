@@ -7,8 +7,8 @@
 //!
 //! Chunks and tiles are independent of each other: tiles make the root; chunks are the window of work in
 //! flight, the unit of progress and of read-ahead, and the pieces that [`StreamingContext::next`] returns.
-//! The result therefore equals that of projecting in memory, whatever the configuration. Unless chunks are
-//! requested, none is ever held.
+//! The result therefore equals that of projecting in memory, whatever the configuration. A chunk is held in
+//! memory only if the caller requests chunks.
 
 #![forbid(unsafe_code)]
 
@@ -98,7 +98,7 @@ pub fn stream_projection(
     StreamingContext::open(source, projection_type, options, config, operation)?.finish(operation)
 }
 
-/// Projects all bytes of `reader`. They go to the file `spool`. `None` keeps them in memory.
+/// Projects all bytes of `reader` and writes them to the file `spool`. `None` keeps them in memory.
 ///
 /// ```
 /// use atlas_manifold::{ProjectionType, StreamingConfig, stream_reader_projection};
@@ -118,10 +118,11 @@ pub fn stream_reader_projection(
     let operation = &mut Operation::new();
     let mut stream =
         StreamingContext::open_push(spool, projection_type, &ProjectionOptions::new(), config, operation)?;
-    // As much as the workers take at a time, so that it is hashed in parallel and not copied before.
+    // The buffer has as many bytes as the workers take at a time, so that they are hashed in parallel without
+    // a further copy.
     let mut buffer = Buffer::new(to_usize(stream.batch(operation)? * TILE_BYTES))?;
     let mut filled = 0;
-    // A pipe gives any number of bytes, so that the buffer is filled before it is pushed.
+    // A read of a pipe returns any number of bytes, so that the buffer is filled before it is pushed.
     loop {
         match reader.read(&mut buffer[filled..]) {
             Ok(0) => break,
@@ -134,7 +135,7 @@ pub fn stream_reader_projection(
             filled = 0;
         }
     }
-    // The rest, which may be empty.
+    // Push the remaining bytes, which may be none.
     stream.push(&buffer[..filled], operation)?;
     stream.finish(operation)
 }
@@ -193,7 +194,7 @@ impl StreamMonitor {
     }
 
     pub(crate) fn is_complete(&self) -> bool {
-        // Pairs with the release below: whoever sees the flag finds the last progress.
+        // Pairs with the release below: a thread that sees the flag also sees the last progress.
         self.complete.load(Ordering::Acquire)
     }
 
@@ -218,7 +219,7 @@ impl StreamingContext {
         Ok(StreamingContext { setup, monitor, stage: Stage::Pull(Box::new(pull)) })
     }
 
-    /// Opens a stream of bytes that the caller pushes. They go to a temporary file beside `spool`, which
+    /// Opens a stream of bytes that the caller pushes. The bytes go to a temporary file beside `spool`, which
     /// `finish` renames to `spool`. `None` keeps them in memory.
     pub fn open_push(
         spool: Option<&Path>,
@@ -287,7 +288,7 @@ impl StreamingContext {
 
     /// Adds bytes, in pieces of any size. Fails with STATE on a stream of a source.
     pub fn push(&mut self, data: &[u8], operation: &mut Operation<'_>) -> Result<()> {
-        // Failed during the call, like in `next`.
+        // The stage is Failed during the call, like in `next`.
         match std::mem::replace(&mut self.stage, Stage::Failed) {
             Stage::Push(mut push) => {
                 push.push(data, &self.setup, &self.monitor.status, operation)?;
@@ -308,7 +309,7 @@ impl StreamingContext {
             Stage::Pull(mut pull) => {
                 let more = pull.advance(&self.setup, &self.monitor.status, operation)?;
                 let progress = self.monitor.progress();
-                // After the last chunk every byte was processed, although `finish` is still to come.
+                // After the last chunk every byte was processed, although `finish` was not called yet.
                 if progress.chunks_done == progress.chunks_total {
                     self.monitor.set_complete();
                 }
@@ -328,7 +329,8 @@ impl StreamingContext {
     /// A spool file gets its final name.
     pub fn finish(&mut self, operation: &mut Operation<'_>) -> Result<AtlasProjection> {
         let status = &self.monitor.status;
-        // Failed during the call: an error leaves no buffer, no source and no temporary file.
+        // The stage is Failed during the call, so that an error leaves no buffer, no source and no temporary
+        // file.
         let projection = match std::mem::replace(&mut self.stage, Stage::Failed) {
             Stage::Pull(pull) => pull.finish(&self.setup, status, operation)?,
             Stage::Push(push) => push.finish(&self.setup, status, operation)?,
@@ -339,11 +341,11 @@ impl StreamingContext {
         Ok(projection)
     }
 
-    /// Returns a STATE error. The stage stays.
+    /// Returns an error of kind STATE, and leaves the stage unchanged.
     fn refuse(&mut self, stage: Stage, otherwise: &'static str) -> AtlasError {
         let why = match &stage {
             Stage::Finished => "the stream is finished",
-            Stage::Failed => "the stream failed or was cancelled before",
+            Stage::Failed => "an earlier call of the stream failed or was cancelled: begin a new stream",
             Stage::Pull(_) | Stage::Push(_) => otherwise,
         };
         self.stage = stage;

@@ -62,7 +62,7 @@ impl SharedProgress {
     }
 }
 
-/// Reports once per chunk the progress that arrives in any steps.
+/// Reports progress once per chunk, although it arrives in steps of any size.
 pub(super) struct ChunkTracker<'t, 'o, 's> {
     tracker: Tracker<'t, 'o>,
     chunk_size: u64,
@@ -73,7 +73,7 @@ impl<'t, 'o, 's> ChunkTracker<'t, 'o, 's> {
     /// Continues from the progress in the status.
     pub(super) fn new(operation: &'t mut Operation<'o>, chunk_size: u64, status: &'s SharedProgress) -> Self {
         let progress = status.progress();
-        // An end that was reported is not reported again.
+        // If the end was reported already, it is not reported again.
         let finished = progress.chunks_done > 0 && progress.bytes_done == progress.bytes_total;
         ChunkTracker { tracker: operation.resume(progress, finished), chunk_size, status }
     }
@@ -127,14 +127,14 @@ impl Pass {
     /// Begins a pass at `start`.
     pub(super) fn new(source: &Source, start: u64, config: &StreamingConfig) -> Pass {
         source.advise_sequential(false);
-        // Steps of about a chunk, 2 to 16 MiB, so that there are few releases.
+        // Releases in steps of about a chunk, 2 to 16 MiB, so that there are few system calls.
         let stride = (config.chunk_size() / STRIDE).clamp(1, 8) * STRIDE;
         Pass { source: source.clone(), released: start / STRIDE * STRIDE, stride }
     }
 
     /// Releases the bytes before `offset`.
     pub(super) fn leave_behind(&mut self, offset: u64) {
-        // Only whole steps: pages at the edge may still be read.
+        // Only whole steps are released, because pages at the edge may still be read.
         let offset = offset / self.stride * self.stride;
         if offset > self.released {
             self.source.release(self.released, offset - self.released);
@@ -145,7 +145,7 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        // All of the rest, whether the pass came to its end or not.
+        // All remaining pages are released, also if the pass ended early.
         self.source.release(self.released, u64::MAX);
         self.source.advise_sequential(true);
     }
@@ -162,7 +162,7 @@ pub(super) fn project_rest(
 ) -> Result<AtlasProjection> {
     let job = setup.job(source, to_u64(tiles.len()));
     let plan = job.plan(operation)?;
-    // All that can fail for lack of memory comes before the first read.
+    // Memory is reserved before the first read, so that a lack of memory costs no work.
     reserve_tiles(&mut tiles, source.size())?;
     let mut tracker = ChunkTracker::new(operation, setup.config.chunk_size(), status);
     // Tiles of earlier chunks are full, unless the domain ends with them.
@@ -182,7 +182,7 @@ pub(super) fn project_rest(
 /// Reserves room for all tiles of a domain of `size` bytes.
 pub(super) fn reserve_tiles(tiles: &mut Vec<Arc<Tile>>, size: u64) -> Result<()> {
     let count = usize::try_from(size.div_ceil(TILE_BYTES)).unwrap_or(usize::MAX);
-    // All at once, because a list that doubles takes more memory than was counted.
+    // The room is reserved at once, because a list that doubles takes more memory than was counted.
     if count > tiles.capacity() {
         let mut all = crate::base::buffer::try_vec(count)?;
         all.append(tiles);

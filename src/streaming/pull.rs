@@ -1,10 +1,10 @@
 //! A source, chunk by chunk.
 //!
-//! A chunk and its overlap lie in one buffer. The next chunk begins with that overlap, which moves to the
-//! front, so that every byte is read once. The workers take the chunk in parts that end at tile boundaries:
-//! each reads its part and, if the part is a tile, hashes it while it is in the cache. A tile that a chunk
-//! begins and does not end waits in a buffer of its own. A source in memory is returned and hashed in
-//! place.
+//! A chunk and its overlap lie in one buffer. The next chunk begins with the bytes of this overlap, which are
+//! moved to the front of the buffer, so that every byte is read once. The workers take the chunk in parts
+//! that end at tile boundaries: each reads its part and, if the part is a tile, hashes it while it is in the
+//! cache. A tile that begins in a chunk and does not end in it waits in a buffer of its own. A source in
+//! memory is returned and hashed in place.
 
 use super::config::StreamingConfig;
 use super::pipeline::{ChunkTracker, Pass, SharedProgress, StreamPlan, project_rest, reserve_tiles};
@@ -24,13 +24,13 @@ use crate::tile::scheme::Workspace;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-/// A chunk of a domain, and the beginning of the next one.
+/// A chunk of a domain, and the beginning of the next chunk.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct StreamingChunk<'a> {
     /// Number of the chunk, from 0.
     pub id: u64,
-    /// Offset of its first byte in the domain.
+    /// Offset of the chunk's first byte in the domain.
     pub offset: u64,
     /// Bytes of the chunk.
     pub data: &'a [u8],
@@ -47,7 +47,7 @@ struct ChunkPlace {
     start: u64,
     /// End of the chunk, and start of its overlap.
     end: u64,
-    /// End of its overlap.
+    /// End of the overlap.
     overlap_end: u64,
     residue: Residue,
 }
@@ -56,7 +56,7 @@ pub(super) struct Pull {
     source: Source,
     /// Tiles that end with the last returned chunk, or before.
     tiles: Vec<Arc<Tile>>,
-    /// Place of the last returned chunk; at first empty, at 0.
+    /// Place of the last returned chunk. Before the first chunk, an empty range at 0.
     place: ChunkPlace,
     /// The chunk and its overlap, for a source that is not in memory.
     buffer: Option<Buffer>,
@@ -112,7 +112,7 @@ impl Pull {
             (self.buffer, self.pass) = (None, None);
             return Ok(false);
         }
-        // The next chunk begins with the overlap of the last one.
+        // The next chunk begins with the overlap of the chunk before it.
         let end = before.end.saturating_add(setup.config.chunk_size()).min(size);
         let place = ChunkPlace {
             id: status.progress().chunks_done,
@@ -121,7 +121,7 @@ impl Pull {
             overlap_end: end.saturating_add(setup.config.chunk_overlap()).min(size),
             residue: Residue::ZERO,
         };
-        // Before the first read, so that a lack of memory costs no work.
+        // Memory is reserved before the first read, so that a lack of it costs no work.
         reserve_tiles(&mut self.tiles, size)?;
         self.pass.get_or_insert_with(|| Pass::new(&self.source, 0, &setup.config));
         // A source in memory is hashed in place.
@@ -131,7 +131,7 @@ impl Pull {
             self.read_and_hash(setup, before, place, operation)?
         };
         self.place = ChunkPlace { residue, ..place };
-        // Ask for the following chunks while the caller looks at this one.
+        // Announce the following chunks to the system while the caller uses this chunk.
         self.read_ahead(&setup.config);
         ChunkTracker::new(operation, setup.config.chunk_size(), status).reach(end)?;
         Ok(true)
@@ -141,7 +141,7 @@ impl Pull {
     pub(super) fn chunk(&self) -> Result<StreamingChunk<'_>> {
         let ChunkPlace { id, start, end, overlap_end, residue } = self.place;
         let len = to_usize(end - start);
-        // In the buffer, or in the memory of the source.
+        // The bytes lie in the buffer, or in the memory of the source.
         let both = match &self.buffer {
             Some(buffer) => Some(&buffer[..to_usize(overlap_end - start)]),
             None => self.source.slice(start, to_usize(overlap_end - start)),
@@ -151,7 +151,7 @@ impl Pull {
         Ok(StreamingChunk { id, offset: start, data, overlap, residue })
     }
 
-    /// Reads and hashes the rest without returning it.
+    /// Reads and hashes the remaining bytes without returning them.
     pub(super) fn finish(
         mut self,
         setup: &StreamPlan,
@@ -162,14 +162,14 @@ impl Pull {
         if self.buffer.is_some() {
             self.hash_what_is_held(setup, status, operation)?;
         }
-        // The remaining bytes are read tile by tile, with all of the memory for it.
+        // The remaining bytes are read tile by tile, for which the memory of the buffers is freed.
         for buffer in [self.buffer, self.begun].into_iter().flatten() {
-            // Under a limit their memory is needed now; otherwise it may be used again.
+            // With a memory limit the buffers are freed now; otherwise they are kept for reuse.
             if operation.is_limited() {
                 buffer.discard();
             }
         }
-        // The rest has a pass of its own, which begins at the first tile that is not hashed.
+        // The remaining bytes have a pass of their own, which begins at the first tile that is not hashed.
         drop(self.pass);
         project_rest(setup, &self.source, self.tiles, status, operation)
     }
@@ -182,7 +182,7 @@ impl Pull {
         operation: &mut Operation<'_>,
     ) -> Result<()> {
         let size = self.source.size();
-        // Up to the end of the tile in which the overlap ends, in steps of a chunk.
+        // Read up to the end of the tile in which the overlap ends, in steps of a chunk.
         let last = self.place.overlap_end.checked_next_multiple_of(TILE_BYTES).unwrap_or(size).min(size);
         while self.place.end < last {
             let before = self.place;
@@ -204,7 +204,7 @@ impl Pull {
         (to_u64(self.tiles.len()) * TILE_BYTES).min(self.source.size())
     }
 
-    /// Asks the system for the chunks after the present one, and releases those before it.
+    /// Announces the chunks after the present chunk to the system, and releases the pages before it.
     fn read_ahead(&mut self, config: &StreamingConfig) {
         let wanted = self.place.end.saturating_add(config.ahead()).min(self.source.size());
         // The overlap was read already, and more may have been announced.
@@ -214,7 +214,7 @@ impl Pull {
             self.announced = wanted;
         }
         if let Some(pass) = &mut self.pass {
-            // The caller still looks at the present chunk.
+            // The caller still uses the present chunk.
             pass.leave_behind(self.place.start);
         }
     }
@@ -242,8 +242,8 @@ impl Pull {
             count,
             || Ok(Workspace::default()),
             |workspace, index| {
-                // A part that completes a tile hashes all of the tile, also its beginning in an earlier
-                // chunk.
+                // For a part that completes a tile, the whole tile is hashed, including its beginning in an
+                // earlier chunk.
                 let part = &parts[to_usize(index)];
                 let start = part.start / TILE_BYTES * TILE_BYTES;
                 let whole = part.end.is_multiple_of(TILE_BYTES) || part.end == source.size();
@@ -251,7 +251,7 @@ impl Pull {
                     true => Some(fresh_tile(scheme, workspace, source, start, slice(&(start..part.end))?)?),
                     false => None,
                 };
-                // The residue of a whole tile is that of the part; otherwise the part is summed.
+                // If the part is a whole tile, the tile's residue is known; otherwise the part is summed.
                 match &tile {
                     Some(tile) if part.start == start => Ok((tile.residue(), Some(Arc::clone(tile)))),
                     _ => Ok((Residue::of(slice(part)?), tile)),
@@ -334,14 +334,14 @@ impl Pull {
                 Ok(())
             },
         )?;
-        // The rest of a tile that an earlier chunk began is joined outside of the workers.
+        // A tile that began in an earlier chunk is completed after the workers have ended.
         drop(places);
         self.join_tiles(setup, place, tiles)?;
         Ok(residue)
     }
 
-    /// Adds a chunk's tiles: the tile that earlier chunks began and the hashed ones. Keeps the tile that it
-    /// begins.
+    /// Adds the tiles of a chunk: the tile that began in earlier chunks, and the tiles hashed by the workers.
+    /// Keeps the beginning of a tile that the chunk does not end.
     fn join_tiles(&mut self, setup: &StreamPlan, place: ChunkPlace, tiles: Vec<Arc<Tile>>) -> Result<()> {
         let size = self.source.size();
         let Some(buffer) = &self.buffer else {
@@ -361,14 +361,14 @@ impl Pull {
                 .ok_or_else(|| AtlasError::internal("the first bytes of a tile are missing"))?;
             begun[to_usize(place.start - tile)..to_usize(end - tile)]
                 .copy_from_slice(bytes(place.start..end));
-            // A chunk smaller than a tile may leave it incomplete.
+            // A chunk smaller than a tile may leave the tile incomplete.
             if end == tile_end {
                 let whole = &begun[..to_usize(end - tile)];
                 let (scheme, workspace) = (&setup.projection.scheme, &mut Workspace::default());
                 self.tiles.push(fresh_tile(scheme, workspace, &self.source, tile, whole)?);
             }
         }
-        // Then the tiles of the chunk itself.
+        // Then add the tiles of the chunk itself.
         self.tiles.extend(tiles);
         let tile = self.hashed();
         // The beginning of the next tile is kept until its chunk arrives.

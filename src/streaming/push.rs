@@ -1,8 +1,8 @@
-//! Bytes that are pushed, in pieces of any size, to a spool file, to memory, or to nowhere.
+//! Streams of pushed bytes: pieces of any size that are kept in a spool file, kept in memory, or dropped.
 //!
 //! Pieces are gathered into tiles. Several tiles are hashed at a time, in parallel, and written or kept; a
-//! piece of this size is used from the caller's memory without gathering it. The source of the projection
-//! does not exist before the end, so that hashed tiles wait as sums and digests.
+//! piece that has several tiles is hashed in the caller's memory, without a copy. The source of the
+//! projection does not exist before the end, so that hashed tiles wait as sums and digests.
 
 use super::pipeline::{ChunkTracker, SharedProgress, StreamPlan};
 use crate::base::atomic_file::AtomicFile;
@@ -27,7 +27,7 @@ use std::sync::Arc;
 const TILES_A_WORKER: u64 = 4;
 
 enum Store {
-    /// Whole tiles, the last one possibly shorter.
+    /// Whole tiles. The last tile may be shorter.
     Memory(Vec<Buffer>),
     Spool(AtomicFile),
     /// Bytes are hashed and dropped.
@@ -42,7 +42,7 @@ pub(super) enum Keep<'k> {
     Nothing,
 }
 
-/// The bytes of a stream that kept none.
+/// Source of a stream that kept no bytes. Reads of it fail.
 struct NotKept;
 
 impl ReadAt for NotKept {
@@ -58,8 +58,8 @@ struct Hashed {
     witness: Digest,
 }
 
-/// Returns the number of bytes of one gathered or hashed tile until the end, besides its contents. The
-/// lists have room for half as much again.
+/// Returns the number of bytes of bookkeeping for one gathered or hashed tile. The lists have room for half
+/// as much again.
 fn footprint() -> u64 {
     tile_footprint() + 2 * to_u64(size_of::<Hashed>() + size_of::<Buffer>())
 }
@@ -121,13 +121,14 @@ impl Push {
             };
             rest = &rest[taken..];
             self.size += to_u64(taken);
-            // After each step, so that the callback can cancel the push of a large piece.
+            // Progress is reported after each step, so that the callback can cancel the push of a large
+            // piece.
             self.report(setup, status, operation)?;
         }
         Ok(())
     }
 
-    /// Reports the number of bytes pushed: to the callback once per chunk, to the status always.
+    /// Reports the number of bytes pushed: to the callback once per chunk, to the status at every call.
     fn report(
         &self,
         setup: &StreamPlan,
@@ -146,7 +147,7 @@ impl Push {
         let workspace = setup.projection.scheme.workspace();
         match self.store {
             Store::Memory(_) => {
-                // In memory the tiles stay anyway; only the workers count.
+                // If the tiles stay in memory anyway, only the workers add memory.
                 let workers = to_u64(operation.workers(window, workspace, self.account(0))?.count());
                 // A single worker gains nothing from a batch.
                 Ok(if workers > 1 { window.min(workers * TILES_A_WORKER) } else { 1 })
@@ -166,7 +167,7 @@ impl Push {
         to_u64(self.hashed.len() + self.gathered.len()) + more
     }
 
-    /// Returns the number of bytes held now and by the result, plus `more`.
+    /// Returns the number of bytes that are held now, including the bytes of the result, plus `more`.
     fn account(&self, more: u64) -> u64 {
         // Gathered tiles of a file, or of nothing, are dropped once they are hashed.
         let kept = match &self.store {
@@ -185,7 +186,7 @@ impl Push {
 
     /// Copies bytes into the tile that is being filled.
     fn gather(&mut self, data: &[u8], setup: &StreamPlan, operation: &Operation<'_>) -> Result<usize> {
-        // Not beyond a chunk, so that its end is reported before more is copied.
+        // The copy stops at the end of a chunk, so that the chunk is reported before more bytes are copied.
         let chunk = setup.config.chunk_size();
         let chunk_left = usize::try_from(chunk - self.size % chunk).unwrap_or(usize::MAX);
         let len = data.len().min(TILE_SIZE - self.filled).min(chunk_left);
@@ -193,7 +194,7 @@ impl Push {
         let buffer = self.room(end, setup, operation)?;
         buffer[end - len..end].copy_from_slice(&data[..len]);
         self.filled = end;
-        // A full tile joins the gathered ones.
+        // A full tile is added to the gathered tiles.
         if end == TILE_SIZE {
             self.gathered.extend(self.filling.take());
             self.filled = 0;
@@ -201,12 +202,12 @@ impl Push {
         Ok(len)
     }
 
-    /// Returns the tile that is being filled, with room for `len` bytes: a whole tile's if the memory
-    /// allows it.
+    /// Returns the tile that is being filled, with room for `len` bytes, or for a whole tile if the memory
+    /// limit allows it.
     fn room(&mut self, len: usize, setup: &StreamPlan, operation: &Operation<'_>) -> Result<&mut Buffer> {
         let small = self.filling.as_ref().is_none_or(|buffer| buffer.len() < len);
         if small {
-            // Memory of a worker, so that the tile can be hashed at the end.
+            // Memory of a worker is left free, so that the tile can be hashed at the end.
             let beside = footprint() + setup.projection.scheme.workspace();
             let whole = self.check_memory(TILE_BYTES + beside, operation).is_ok();
             // Under a small limit the buffer grows by powers of two.
@@ -224,12 +225,12 @@ impl Push {
     }
 
     fn hash_gathered(&mut self, setup: &StreamPlan, operation: &Operation<'_>) -> Result<()> {
-        // Counted before the tiles leave the list.
+        // The memory is counted before the tiles leave the list.
         let held = self.account(0);
         let gathered = std::mem::take(&mut self.gathered);
         let tiles: Vec<&[u8]> = gathered.iter().map(|buffer| &**buffer).collect();
         self.hash(&tiles, false, held, setup, operation)?;
-        // Memory keeps the buffers themselves.
+        // The memory store keeps the buffers themselves.
         if let Store::Memory(kept) = &mut self.store {
             reserve(kept, gathered.len())?;
             kept.extend(gathered);
@@ -246,10 +247,10 @@ impl Push {
         operation: &Operation<'_>,
     ) -> Result<usize> {
         let chunk = setup.config.chunk_size();
-        // Not beyond a chunk, so that its end is reported, but at least a batch.
+        // Gather at most up to the end of a chunk, so that this end is reported, but at least a batch.
         let chunk_left = (chunk - self.size % chunk).div_ceil(TILE_BYTES);
         let mut count = to_usize(chunk_left.max(batch).min(to_u64(data.len() / TILE_SIZE)));
-        // Fewer tiles if the limit does not cover their copies and a worker.
+        // Fewer tiles if the memory limit does not cover their copies and a worker.
         let copied = if matches!(self.store, Store::Memory(_)) { TILE_BYTES } else { 0 };
         let held = |count: usize| self.account(to_u64(count) * (copied + footprint()));
         while count > 1 && operation.memory_left(held(count)) < setup.projection.scheme.workspace() {
@@ -274,9 +275,9 @@ impl Push {
     ) -> Result<()> {
         // All tiles so far are full, because only the last tile of a stream may be shorter.
         let (count, start) = (to_u64(tiles.len()), to_u64(self.hashed.len()) * TILE_BYTES);
-        // Room first, so that the sink cannot fail for lack of it.
+        // Room is reserved first, so that the sink cannot fail for lack of memory.
         reserve(&mut self.hashed, tiles.len())?;
-        // Only the memory store keeps copies, and only of the caller's tiles.
+        // Only the memory store keeps copies, and only of tiles in the caller's memory.
         let (spool, kept) = match &mut self.store {
             Store::Memory(kept) => (None, copy.then_some(kept)),
             Store::Spool(file) => (Some(&*file), None),
@@ -301,7 +302,7 @@ impl Push {
                 };
                 let tile = Hashed { residues, len: bytes.len(), witness };
                 if let Some(file) = spool {
-                    // Written by the worker, while the bytes are in its cache.
+                    // The worker writes the bytes while they are in its cache.
                     file.write_at(start + index * TILE_BYTES, bytes)?;
                 }
                 Ok((tile, if copy { Some(Buffer::copy_of(bytes)?) } else { None }))
@@ -350,7 +351,7 @@ impl Push {
             Store::Spool(file) => (Source::from_storage(file.storage()?, file.target())?, Some(file)),
             Store::Nothing => (Source::from_reader(self.size, NotKept), None),
         };
-        // The hashed tiles become extents of that source, with their known witnesses.
+        // The hashed tiles become extents of this source, with their known witnesses.
         let mut tiles = try_vec(self.hashed.len())?;
         let mut offset = 0;
         for hashed in self.hashed {
@@ -397,14 +398,14 @@ mod tests {
     use crate::exec::pool::Pool;
     use crate::tile::options::{ProjectionOptions, ProjectionType};
 
-    /// Or they would be hashed one after the other.
+    /// Tiles are gathered first, because otherwise they would be hashed one after the other.
     #[test]
     fn pieces_of_a_tile_are_gathered_for_all_workers() {
         let pool = Pool::new(2).unwrap();
         let (threads, piece, status) = (pool.threads(), vec![3; TILE_SIZE], SharedProgress::default());
         let mut operation = Operation::new().with_pool(&pool);
         let options = ProjectionOptions::new();
-        // A chunk of less than a tile leaves four tiles at work.
+        // With chunks smaller than a tile, four tiles are in flight.
         for (chunk, wanted) in [(16 << 20, 8), (64 << 10, 4)] {
             let config = StreamingConfig::new(chunk, 4).unwrap();
             let setup = StreamPlan::new(ProjectionType::Linear, &options, config).unwrap();

@@ -32,7 +32,7 @@ pub(crate) fn check_tile(
 /// Refuses a tile whose bytes have another residue or witness than it commits to.
 fn compare(at: &TileAt, residue: Residue, found: &Digest) -> Result<()> {
     let place = |error: AtlasError| error.at_index(at.index.0).at_range(at.offset.0, at.tile.len() as u64);
-    // The witness comes first: changed bytes are WITNESS, whatever their sum is.
+    // The witness is compared first: changed bytes are reported as WITNESS, whatever their sum is.
     match at.tile.witness() {
         Some(witness) if same(witness, found) => {}
         Some(_) => return Err(place(source_changed(at))),
@@ -75,7 +75,7 @@ pub(crate) fn for_each_checked_tile(
         tree.tiles(),
         || Ok((Scratch::default(), Workspace::default(), None, Confirmed::default())),
         |(scratch, workspace, zeros, confirmed), index| {
-            // A task is one tile.
+            // Each task checks one tile.
             let Some(at) = tree.tile(TileIndex(index))? else {
                 return Err(AtlasError::internal(format!("tile {index} is not in the tree")));
             };
@@ -91,7 +91,7 @@ pub(crate) fn for_each_checked_tile(
             // A hole is compared with the witness of as many zeros, without a read.
             if is_hole(&holes, &at.tile) {
                 compare(&at, Residue::ZERO, &scheme.witness_of_zeros(len, workspace)?)?;
-                // Never written to, so that it uses no memory unless `then` reads it.
+                // The buffer is never written to, so that it uses no memory unless `then` reads it.
                 let zeros: &mut Option<Buffer> = zeros;
                 let zeros = match zeros {
                     Some(zeros) => zeros,
@@ -100,7 +100,7 @@ pub(crate) fn for_each_checked_tile(
                 then(&at, &zeros[..len])?;
                 return Ok(len as u64);
             }
-            // Checked in place, or in a copy that no one else can change.
+            // The tile is checked in place, or in a private copy that cannot change.
             let bytes = match at.tile.slice().filter(|_| in_place) {
                 Some(bytes) => bytes,
                 None => {
@@ -109,7 +109,7 @@ pub(crate) fn for_each_checked_tile(
                     bytes
                 }
             };
-            // `then` gets the bytes that were checked, and not those of a second read.
+            // `then` gets the bytes that were checked, and not bytes of a second read.
             check_tile(scheme, workspace, &at, bytes)?;
             then(&at, bytes)?;
             Ok(len as u64)

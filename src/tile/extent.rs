@@ -18,7 +18,7 @@ use crate::tile::stored::{CommitId, Span, StoredBytes, StoredTile, TilePlace};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// Up to 1 MiB of a source, as projected, or of the new bytes of an edit.
+/// Up to 1 MiB of the projected bytes of a source, or of the new bytes of an edit.
 pub(crate) struct Extent {
     pub(super) source: Source,
     pub(super) offset: u64,
@@ -26,11 +26,11 @@ pub(crate) struct Extent {
     /// Residue of all bytes.
     residue: Residue,
     trust: Trust,
-    /// Residue of each group of 16 KiB, counted from the extent's start. Those of a stored tile are computed
-    /// when they are first needed.
+    /// Residue of each group of 16 KiB, counted from the extent's start. The residues of a stored tile are
+    /// computed when they are first needed.
     residues: OnceLock<[Residue; GROUPS]>,
     kept: Mutex<Kept>,
-    /// The stored tile, if the extent is all of one.
+    /// The stored tile, if the extent is a whole stored tile.
     stored: Option<Arc<StoredTile>>,
 }
 
@@ -48,7 +48,7 @@ struct Kept {
 /// A part of an extent that was written to a file.
 #[derive(Clone)]
 pub(crate) struct WrittenRun {
-    /// Its first byte in the extent.
+    /// Offset of the first byte in the extent.
     pub(crate) start: u32,
     pub(crate) span: Span,
     pub(crate) commit: Arc<CommitId>,
@@ -63,7 +63,7 @@ impl WrittenRun {
 /// Basis on which the bytes of an extent are trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trust {
-    /// Library memory, which nothing else can change. It was never hashed.
+    /// Memory of the library, which cannot change. It was never hashed.
     Memory,
     /// Bytes of a source, which may change: they are verified against this witness of the tile that was
     /// projected from them before they become part of another witness.
@@ -142,14 +142,14 @@ impl Extent {
             len,
             residue: entry.residue,
             trust: Trust::Witnessed(entry.witness),
-            // An entry has the sum of the tile only. The sums of the groups follow on demand.
+            // An entry has only the sum of the tile. The sums of the groups are computed on demand.
             residues: OnceLock::new(),
             kept: Mutex::default(),
             stored: Some(stored),
         })
     }
 
-    /// Returns the stored tile, if the extent is all of one.
+    /// Returns the stored tile, if the extent is a whole stored tile.
     pub(crate) fn stored_tile(&self) -> Option<&Arc<StoredTile>> {
         self.stored.as_ref()
     }
@@ -198,12 +198,12 @@ impl Extent {
         }
     }
 
-    /// Returns the residues of the groups. Those of a stored tile are computed by the first call, which reads
-    /// and checks the whole tile.
+    /// Returns the residues of the groups. The residues of a stored tile are computed by the first call,
+    /// which reads and checks the whole tile.
     pub(crate) fn residues(self: &Arc<Self>) -> Result<&[Residue; GROUPS]> {
         match self.residues.get() {
             Some(residues) => Ok(residues),
-            // Only stored tiles begin without sums of their groups.
+            // Only stored tiles begin without the sums of their groups.
             None => self.sum_stored(),
         }
     }
@@ -232,35 +232,36 @@ impl Extent {
             let (residues, witness) = context.scheme.sum_and_witness(bytes, &mut Workspace::default())?;
             (residues.0, witness, None)
         };
-        // The witness decides before a sum is kept: the sum of wrong bytes would spread to all parts of the
-        // tile.
+        // The witness is compared before a sum is kept, because the sum of wrong bytes would spread to all
+        // parts of the tile.
         if !same(&witness, &stored.entry.witness) {
             return Err(source_changed(&**self));
         }
         let residues = self.check_residues(residues)?;
-        // A tile of a single group has no chaining values. Those of larger tiles serve the edit that
-        // follows.
+        // A tile of a single group has no chaining values. The chaining values of larger tiles are kept for
+        // the edit that follows.
         if let Some(outboard) = outboard.filter(|_| self.len() > GROUP_SIZE) {
             context.outboards.keep_extent(self, outboard);
         }
         Ok(residues)
     }
 
-    /// Compares the residues of the groups, just summed, with those that are known. Fails with CONSERVATION.
+    /// Compares the residues of the groups, just summed, with the known residues. Fails with CONSERVATION if
+    /// they differ.
     pub(crate) fn check_residues(&self, found: [Residue; GROUPS]) -> Result<&[Residue; GROUPS]> {
-        // The sum of all bytes is always known, those of the groups only if they were computed before.
+        // The sum of all bytes is always known, the sums of the groups only if they were computed before.
         let total: Residue = found.iter().copied().sum();
         let known = self.residues.get();
         if total != self.residue || known.is_some_and(|known| *known != found) {
             return Err(AtlasError::conservation(format!(
-                "the source changed: the sum of {self} differs from the projected one"
+                "the source changed: the sum of {self} differs from the projected sum"
             )));
         }
         Ok(self.residues.get_or_init(|| found))
     }
 
-    /// Returns the outboard if it is kept, or can be made from stored chaining values. Also `None` if those
-    /// cannot be loaded; reading the bytes then reports the reason.
+    /// Returns the outboard if it is kept, or can be made from stored chaining values. Also `None` if the
+    /// chaining values cannot be loaded; reading the bytes then reports the reason.
     pub(crate) fn outboard(self: &Arc<Self>) -> Option<Arc<Outboard>> {
         if let Some(outboard) = &lock(&self.kept).outboard {
             return Some(Arc::clone(outboard));
@@ -279,7 +280,7 @@ impl Extent {
             return None;
         }
         let outboard = Arc::new(outboard);
-        // Kept like any outboard, so that it is computed once.
+        // The outboard is kept like any other outboard, so that it is computed only once.
         context.outboards.keep_extent(self, Arc::clone(&outboard));
         Some(outboard)
     }
@@ -313,9 +314,9 @@ impl Extent {
         self.residue
     }
 
-    /// Returns the residue of a part, from the kept ones of its groups. A group that is cut is read through
-    /// `reader`, which checks its digest: a sum alone accepts bytes in another order, and a single wrong
-    /// read would stay wrong in the parts.
+    /// Returns the residue of a part, from the kept residues of its groups. A group that is cut is read
+    /// through `reader`, which checks its digest: a sum alone accepts bytes in another order, and one wrong
+    /// read would make the residues of both parts permanently wrong.
     pub(super) fn residue_of(
         self: &Arc<Self>,
         range: &Range<usize>,
@@ -326,12 +327,13 @@ impl Extent {
         if range.is_empty() {
             return Ok(Residue::ZERO);
         }
-        // All bytes: this sum needs no groups, which a stored tile would have to be read for.
+        // The sum of all bytes is known. Only the sums of the groups would need a read if the tile is stored.
         if *range == (0..self.len()) {
             return Ok(self.residue);
         }
         let residues = self.residues()?;
-        // Within a group: all of the group is known, a part of it is summed from its bytes.
+        // The range lies in one group: the sum of a whole group is stored, that of a part is computed from
+        // the bytes.
         if first == last {
             let whole = range.start.is_multiple_of(GROUP_SIZE) && range.end == self.len();
             return if whole { Ok(residues[first]) } else { self.sum_within(residues, range, reader) };
@@ -376,19 +378,20 @@ impl Extent {
         let group = range.start / GROUP_SIZE;
         let start = group * GROUP_SIZE;
         let whole = start..(start + GROUP_SIZE).min(self.len());
-        // Memory of the host stays the same by the host's promise, of which the sum of the whole group is a check. It is
-        // not read twice with two results, so that its digest can wait for the next root.
+        // Memory of the host stays the same by the host's promise, and the sum of the whole group checks that
+        // promise. Two reads of it give the same bytes, so that its digest can wait for the next root.
         if let Some(bytes) = self.fixed_slice(&whole) {
             let part = Residue::of(&bytes[range.start - start..range.end - start]);
             let rest = Residue::of(&bytes[..range.start - start]) + Residue::of(&bytes[range.end - start..]);
             if part + rest != residues[group] {
                 return Err(AtlasError::witness(format!(
-                    "the source changed: the sum of {self} differs from the projected one"
+                    "the source changed: the sum of {self} differs from the projected sum"
                 )));
             }
             return Ok(part);
         }
-        // Any other source may answer one read with other bytes: those of this read are checked by their digest.
+        // Any other source may return other bytes for each read, so that the bytes of this read are checked
+        // by their digest.
         let mut bytes = Buffer::new(range.len())?;
         reader.copy(self, range.start, &mut bytes)?;
         Ok(Residue::of(&bytes))

@@ -70,7 +70,7 @@ pub(crate) struct HashJob<'a> {
     pub(crate) scheme: &'a Scheme,
     pub(crate) source: &'a Source,
     pub(crate) geometry: Geometry<'a>,
-    /// The first tile to hash; those before it are done.
+    /// The first tile to hash. The tiles before it are hashed already.
     pub(crate) first: u64,
     pub(crate) pace: &'a Pace,
 }
@@ -79,7 +79,7 @@ pub(crate) struct HashJob<'a> {
 pub(crate) struct HashPlan<'a> {
     offload: Option<Offload<'a>>,
     workers: Workers<'a>,
-    /// Tiles that are read, as many at a time as a task takes. Those between them are zeros.
+    /// Tiles that are read, as many at a time as a task takes. The tiles between them are zeros.
     reads: Steps,
 }
 
@@ -94,7 +94,7 @@ impl HashJob<'_> {
         let has_memory = self.source.is_fixed() || operation.memory_left(fixed) >= TILE_BYTES;
         let offload = Offload::of_source(operation.executor, self.scheme, self.source, count)
             .filter(|offload| has_memory || !offload.is_shared());
-        // Tiles with given ends may cross the pieces of memory, so that each tile is looked at.
+        // Tiles with given ends may cross the pieces of memory, so that each tile is checked.
         let is_shared = offload.as_ref().is_some_and(Offload::is_shared);
         let in_place = match self.geometry {
             Geometry::Canonical { .. } => self.source.in_memory() && (self.source.is_fixed() || !is_shared),
@@ -128,7 +128,7 @@ impl HashJob<'_> {
                 (false, false) => tiles_a_task * TILE_BYTES,
             };
         }
-        // Holes are no tasks. The sink gets their tiles between those of the tasks.
+        // Holes are no tasks. The sink gets the tiles of holes between the tiles of the tasks.
         let reads = self.reads(tiles_a_task)?;
         // The window counts tasks, of which at least a single task is always admitted.
         let window = (self.pace.window.div_ceil(TILE_BYTES) / tiles_a_task).max(1);
@@ -148,8 +148,8 @@ impl HashJob<'_> {
         match self.geometry {
             // The map counts in full tiles from offset 0, like this geometry.
             Geometry::Canonical { .. } => Steps::new(map.tiles_within(&tiles), step),
-            // Tiles with given ends do not match the tiles of the map: a tile is left out if all of it is a
-            // hole.
+            // Tiles with given ends do not match the tiles of the map: a tile is left out if the whole tile
+            // is a hole.
             Geometry::Ends(_) => {
                 let is_read = |tile: &u64| {
                     let (start, len) = self.geometry.tile(*tile);
@@ -170,11 +170,11 @@ impl HashJob<'_> {
     ) -> Result<()> {
         let (count, stop) = (self.geometry.tiles(), StopFlag::default());
         let reads = &plan.reads;
-        // Announce the first bytes here; each task announces those of a later task.
+        // Announce the first bytes here; each task announces the bytes of a later task.
         if self.pace.ahead > 0 && reads.len() > 0 {
             self.source.will_need(self.geometry.tile(reads.nth(0).start).0, self.pace.ahead);
         }
-        // The tile that the sink is due.
+        // Next tile that the sink expects.
         let mut due = self.first.min(count);
         plan.workers.run(
             reads.len(),
@@ -217,7 +217,7 @@ impl HashJob<'_> {
                 let window = self.pace.window.max(TILE_BYTES);
                 (to_u64(self.pace.read).min(window) / TILE_BYTES).max(1)
             }
-            // Tiles of any length: one by one.
+            // Tiles of any length are read one by one.
             Geometry::Ends(_) => 1,
         }
     }
@@ -231,7 +231,7 @@ impl HashJob<'_> {
         stop: &StopFlag,
     ) -> Result<Vec<Arc<Tile>>> {
         let mut done = try_vec(to_usize(tiles.end - tiles.start))?;
-        // The tiles of a task follow each other, so that a single range holds all of them.
+        // The tiles of a task follow each other, so that a single range holds all these tiles.
         let (start, end) = (self.geometry.tile(tiles.start).0, self.geometry.end(tiles.end - 1));
         let len = to_usize(end - start);
         // Ask the system for the bytes of later tasks.
@@ -306,13 +306,13 @@ impl HashJob<'_> {
     }
 }
 
-/// Flag that tells workers to stop, because the result is no longer needed.
+/// Flag that makes workers stop, because the result is no longer needed.
 #[derive(Default)]
 pub(crate) struct StopFlag(AtomicBool);
 
 impl StopFlag {
     fn set(&self) {
-        // It carries no data; a thread that sees it late only does a little unused work.
+        // The flag carries no data; a thread that sees it late only does a little unused work.
         self.0.store(true, Ordering::Relaxed);
     }
 
@@ -353,7 +353,7 @@ pub(crate) fn project(
     let count = geometry.tiles();
     let job = HashJob { scheme, source, geometry, first: 0, pace: &Pace::FREE };
     let plan = job.plan(operation)?;
-    // A count above the address space is OUT_OF_MEMORY, like any count that is too large.
+    // A count above the address space fails with OUT_OF_MEMORY, like any count that is too large.
     let mut tiles = try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;
     let mut tracker = operation.tracker(source.size(), count);
     job.run(&plan, |tile| {
@@ -367,7 +367,7 @@ pub(crate) fn project(
 
 /// Division of a domain into tiles.
 pub(crate) enum Geometry<'a> {
-    /// Full tiles from offset 0 and one shorter last one.
+    /// Full tiles from offset 0, and a last tile that may be shorter.
     Canonical { size: u64 },
     /// End of each tile.
     Ends(&'a [u64]),

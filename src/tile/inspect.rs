@@ -1,7 +1,7 @@
-//! Parts of a tile whose bytes differ from those that the tile commits to.
+//! Parts of a tile whose bytes differ from the bytes that the tile commits to.
 //!
 //! The first pass is that of a projection: one sum and one digest over the whole tile. Only a tile that fails
-//! it is examined again, group by group if its file keeps chaining values.
+//! this pass is examined again, group by group if its file keeps chaining values.
 
 #![forbid(unsafe_code)]
 
@@ -68,7 +68,7 @@ impl<'c> Inspector<'c> {
         Ok(tile.residue() == Residue::ZERO && tile.witness().is_some_and(|witness| same(witness, &zeros)))
     }
 
-    /// Compares bytes with a tile that has its witness. `in_place`: all of them, if they are in memory.
+    /// Compares bytes with a tile that has its witness. `in_place` has all the bytes if they are in memory.
     ///
     /// Fails only for reasons other than the bytes, for example with OUT_OF_MEMORY.
     pub(crate) fn inspect(
@@ -102,7 +102,7 @@ impl<'c> Inspector<'c> {
             }
             Err(error) => Some(error),
         };
-        // The fault of the whole tile. Errors that are no damage end the call.
+        // The fault of the whole tile. Errors that do not mean damage end the call.
         let (kind, os_error) = match &failed {
             None => (DamageKind::Differs, 0),
             Some(error) => match kind_of(error) {
@@ -116,7 +116,7 @@ impl<'c> Inspector<'c> {
             verdict.faults.push(all);
             return Ok(verdict);
         };
-        // Group by group, each read again if not all could be read.
+        // Check group by group. If the read of the whole tile failed, each group is read again.
         for (group, value) in values.iter().enumerate() {
             let range = group_range(group, len);
             let found = match (in_place, &failed) {
@@ -149,7 +149,7 @@ impl<'c> Inspector<'c> {
                 }
             }
         }
-        // Bytes of a mapping that changed back in between.
+        // All groups are right: the bytes of a mapping changed, and changed back in between.
         if verdict.faults.is_empty() && failed.is_none() {
             verdict.faults.push(all);
         }

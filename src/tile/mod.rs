@@ -45,14 +45,14 @@ enum TilePieces {
 #[derive(Clone)]
 struct KeptOutboard {
     outboard: Arc<Outboard>,
-    /// `None` means that it is the tile's own. Otherwise the set of groups that the tile shares with the tile
-    /// of this outboard.
+    /// Set of groups that the tile shares with the tile of this outboard. `None` means that the outboard is
+    /// the tile's own.
     common: Option<u64>,
-    /// True once `tile::outboards` has counted it.
+    /// True once `tile::outboards` has counted the outboard.
     counted: bool,
 }
 
-/// 1 byte to 1 MiB of the domain, with their residue and, once it was asked for, their witness.
+/// 1 byte to 1 MiB of the domain, with the residue and, once it was requested, the witness of these bytes.
 pub(crate) struct Tile {
     pieces: TilePieces,
     len: u32,
@@ -66,7 +66,8 @@ pub(crate) struct Tile {
 struct Kept {
     /// Outboard of an edited tile. Kept on demand and dropped again, see `tile::outboards`.
     outboard: Option<KeptOutboard>,
-    /// The entry of the tile in the leaf of a file that it was written to last.
+    /// Entry of the tile in the newest file and generation to which it was written. `None` means not written
+    /// yet.
     written: Option<Box<WrittenTile>>,
 }
 
@@ -109,13 +110,13 @@ impl Tile {
         };
         let tile = Tile { pieces, len, residue, witness: OnceLock::new(), kept: Mutex::default() };
         if let Some(witness) = tile.whole().and_then(|extent| extent.witness()) {
-            // The bytes of a tile alone make its witness.
+            // The witness depends on the bytes of the tile alone, so that it is known.
             tile.set_witness(witness);
         }
         Ok(tile)
     }
 
-    /// Returns the extent, if the tile is all of one.
+    /// Returns the extent, if the tile is a whole extent.
     pub(crate) fn whole(&self) -> Option<&Arc<Extent>> {
         match &self.pieces {
             TilePieces::One(piece) if piece.start == 0 && piece.len == piece.extent.len => {
@@ -135,7 +136,7 @@ impl Tile {
         lock(&self.kept).written.as_deref().cloned()
     }
 
-    /// Remembers the entry that the tile was written with.
+    /// Remembers the entry with which the tile was written.
     pub(crate) fn set_written(&self, written: WrittenTile) {
         // The previous entry is dropped after the lock is released.
         let before = lock(&self.kept).written.replace(Box::new(written));
@@ -160,7 +161,8 @@ impl Tile {
         *self.witness.get_or_init(|| witness)
     }
 
-    /// Returns the name of the source of its bytes. If there are several sources, prefers one that can change.
+    /// Returns the name of the source of the tile's bytes. If there are several sources, prefers one that can
+    /// change.
     pub(crate) fn source_name(&self) -> String {
         // Library memory cannot change, so that another extent explains a fault better.
         let extents = || self.pieces().iter().map(Piece::extent);
@@ -235,8 +237,8 @@ impl Tile {
     pub(crate) fn split(&self, at: usize, reader: &mut CheckedReader<'_>) -> Result<(Tile, Tile)> {
         let (left, right) = cut_pieces(self.pieces(), at, reader)?;
         let (left, right) = (Tile::of_pieces(left)?, Tile::of_pieces(right)?);
-        // Groups of the left part keep their position, on which their chaining values depend. Those of the
-        // right move.
+        // Groups of the left part keep their position, on which their chaining values depend. The groups of
+        // the right part move.
         left.inherit(self, groups_below(at));
         Ok((left, right))
     }
@@ -281,7 +283,7 @@ impl Tile {
     }
 
     pub(crate) fn drop_outboard(&self) {
-        // Dropped outside of the lock.
+        // The outboard is dropped after the lock is released.
         let kept = lock(&self.kept).outboard.take();
         drop(kept);
     }

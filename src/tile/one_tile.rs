@@ -23,18 +23,18 @@ impl Scratch {
     }
 }
 
-/// Number of bytes that are hashed and then summed if that is the faster order.
+/// Number of bytes that are hashed and then summed, if hashing first is faster.
 const HASH_FIRST_STEP: usize = 128 * 1024;
 
 /// Computes the residues of the groups of at most a tile's bytes and T of the bytes, in one pass over memory.
 ///
-/// The first of the two loads the bytes into the cache for the other. The sum loads them faster, except if
-/// BLAKE3 hashes 16 chunks at a time: it then reads 16 streams, so that memory keeps up with it better than
-/// with one core's sum, which prefetches the bytes to be hashed next in the meantime. Measured on 1 GiB, as
-/// shares of the speed of hashing alone: with AVX-512 (Sapphire Rapids) 0.95 to 0.97 this way and 0.81 the
-/// other; with AVX2 (Zen 3) the sum first was the faster one.
+/// The first of the two computations loads the bytes into the cache for the second. The sum loads them
+/// faster, except if BLAKE3 hashes 16 chunks at a time: it then reads 16 streams at once, which uses memory
+/// better than the single stream of a sum, and the sum that follows prefetches the bytes to be hashed next.
+/// Measured on 1 GiB, relative to the speed of hashing alone: with AVX-512 (Sapphire Rapids) 0.95 to 0.97 if
+/// the digest comes first and 0.81 if the sum does; with AVX2 (Zen 3) it was faster to sum first.
 pub(crate) fn sum_and_digest(digests: &Digests, bytes: &[u8]) -> (GroupResidues, Digest) {
-    // Without wide vectors the sum comes first, and leaves the bytes in the cache for the digest.
+    // Without wide vectors the sum is computed first, and leaves the bytes in the cache for the digest.
     if !cpu::hashes_16_chunks() {
         let residues = GroupResidues::of(bytes);
         return (residues, digests.tile(bytes));
@@ -43,7 +43,7 @@ pub(crate) fn sum_and_digest(digests: &Digests, bytes: &[u8]) -> (GroupResidues,
     let residues = GroupResidues::from_groups(bytes.chunks(GROUP_SIZE).enumerate().map(|(index, group)| {
         let from = |at: usize| bytes.get(at..).unwrap_or_default();
         let at = index * GROUP_SIZE;
-        // The digest runs ahead by up to a step, and leaves the bytes in the cache for the sums.
+        // The digest is ahead of the sums by up to one step, and leaves the bytes in the cache for them.
         if at.is_multiple_of(HASH_FIRST_STEP) {
             hasher.update(up_to(HASH_FIRST_STEP, from(at)));
         }
@@ -74,7 +74,7 @@ pub(crate) fn sum_and_digest_of_parts(
     while at < len {
         let bytes = &mut part[..part_len.min(len - at)];
         read(at, bytes)?;
-        // In this order, so that the end of a part takes no place.
+        // Zipped in this order, so that the end of a part consumes no place.
         bytes.chunks(GROUP_SIZE).zip(places.by_ref()).for_each(|(group, place)| *place = Residue::of(group));
         hasher.update(bytes);
         at += bytes.len();

@@ -2,14 +2,16 @@
 
 #![forbid(unsafe_code)]
 
+use crate::hash::key::Key;
+
 /// Transformation from the bytes of a tile to its witnessed payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ProjectionType {
-    /// The bytes as they are.
+    /// The bytes themselves.
     #[default]
     Linear,
-    /// The exact Fourier transform over GF(12289), dealt out to 96 resonance classes of which any K
+    /// The exact Fourier transform over GF(12289), distributed over 96 resonance classes of which any K
     /// rebuild the domain ([`ProjectionOptions::with_data_classes`]).
     R96Fourier,
 }
@@ -61,7 +63,7 @@ pub struct ProjectionOptions {
     pub(crate) policy: ConservationPolicy,
     /// K of R96.
     pub(crate) data_classes: u8,
-    pub(crate) key: Option<zeroize::Zeroizing<[u8; 32]>>,
+    pub(crate) key: Option<Key>,
 }
 
 impl Default for ProjectionOptions {
@@ -94,7 +96,7 @@ impl ProjectionOptions {
     /// Sets a key for the witnesses: only owners of the key can make or verify them.
     #[must_use]
     pub fn with_key(mut self, key: &[u8; 32]) -> Self {
-        self.key = Some(zeroize::Zeroizing::new(*key));
+        self.key = Some(Key::new(key));
         self
     }
 }

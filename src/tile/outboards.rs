@@ -22,7 +22,7 @@ impl OutboardBudget {
 
     /// Counts one more outboard. Returns false if it may not be kept.
     pub(crate) fn take(&self) -> bool {
-        // It orders nothing: a count.
+        // Relaxed, because the number is only a count.
         let mut left = self.0.load(Ordering::Relaxed);
         // A count of 0 stays 0. A plain subtraction would wrap around.
         while let Some(less) = left.checked_sub(1) {
@@ -71,7 +71,7 @@ impl Holder {
 
     fn drop_outboard(&self) {
         match self {
-            // A holder that is gone has taken its outboard with it.
+            // If the holder was dropped, its outboard was dropped with it.
             Holder::Extent(extent) => drop(extent.upgrade().and_then(|extent| extent.set_outboard(None))),
             Holder::Tile(tile) => {
                 if let Some(tile) = tile.upgrade() {
@@ -85,12 +85,12 @@ impl Holder {
 impl OutboardCache {
     /// Returns a cache of at most this number of bytes, and of at most the default capacity.
     pub(crate) fn within(bytes: u64) -> OutboardCache {
-        // Never more than other caches keep, whatever the memory allows.
+        // The capacity never exceeds that of the other caches, even if the memory allows more.
         let capacity = usize::try_from(bytes / Outboard::FOOTPRINT).unwrap_or(KEPT).min(KEPT);
         OutboardCache { kept: Mutex::default(), capacity }
     }
 
-    /// Keeps the outboard of a tile, and drops the oldest if there are too many.
+    /// Keeps the outboard of a tile, and drops the oldest outboard if there are too many.
     pub(crate) fn keep(&self, tile: &Arc<Tile>, outboard: Arc<Outboard>) {
         // The outboard of a whole extent serves every tile that contains the extent.
         if let Some(extent) = tile.whole() {
@@ -120,8 +120,8 @@ impl OutboardCache {
         let oldest = {
             let mut kept = lock(&self.kept);
             let Holders { holders, next } = &mut *kept;
-            // Two are looked at for one that comes, so that those that are gone do not take the place of
-            // those that are not.
+            // Two holders are examined for each new holder, so that dropped holders do not take the place of
+            // live holders.
             for _ in 0..2 {
                 match holders.get(*next) {
                     // The newest holder fills the gap, which is why the order is only nearly by age.
@@ -189,7 +189,7 @@ mod tests {
             tiles.extend([tile, left]);
         }
         assert_eq!(tiles.iter().filter(|tile| has_one(tile)).count(), KEPT);
-        // A tile that replaces another's outboard by its own counts once.
+        // A tile that replaces the outboard of another tile by its own counts once.
         let (left, outboard) = (tiles.pop().unwrap(), edited_tile(7).1);
         let before = lock(&outboards.kept).holders.len();
         outboards.keep(&left, outboard);

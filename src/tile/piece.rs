@@ -29,7 +29,7 @@ impl Piece {
         &self.extent
     }
 
-    /// Its first byte, in the extent.
+    /// Returns the offset of the first byte in the extent.
     pub(crate) fn start(&self) -> usize {
         self.start as usize
     }
@@ -52,7 +52,7 @@ impl Piece {
 
     /// Cuts the piece in two, `at` bytes from the start; 0 < `at` < len.
     fn cut(&self, at: usize, reader: &mut CheckedReader<'_>) -> Result<(Piece, Piece)> {
-        // All three are offsets in the extent.
+        // Start, middle and end are offsets in the extent.
         let (start, middle, end) = (self.start(), self.start() + at, self.start() + self.len());
         let extent = &self.extent;
         // The residue of one side gives the other: compute the side that reads fewer groups.
@@ -61,7 +61,7 @@ impl Piece {
         } else {
             self.residue - extent.residue_of(&(middle..end), reader)?
         };
-        // Inside the piece, whose length is 32 bits.
+        // The cut lies inside the piece, whose length has 32 bits.
         let at = u32::try_from(at).unwrap_or(self.len);
         let part = |start, len, residue| Piece { extent: Arc::clone(extent), start, len, residue };
         Ok((part(self.start, at, left), part(self.start + at, self.len - at, self.residue - left)))
@@ -69,7 +69,8 @@ impl Piece {
 
     /// Extends the piece by `next`, if that continues it.
     pub(super) fn extend(&mut self, next: &Piece) -> bool {
-        // Both must continue each other in the extent; neighbours in the tile may lie anywhere in it.
+        // The pieces must also be adjacent in the extent, because neighbours in a tile may lie anywhere in
+        // the extent.
         let follows = Arc::ptr_eq(&self.extent, &next.extent) && self.start + self.len == next.start;
         if follows {
             self.len += next.len;
@@ -94,7 +95,7 @@ pub(crate) fn cut_pieces(
         // A cut inside a piece needs the sums of both sides, and may read a group for them.
         if at < before + piece.len() {
             let (left, right) = piece.cut(at - before, reader)?;
-            // Only the piece at the cut is made anew; all others are shared.
+            // Only the piece at the cut is replaced by a new piece; all other pieces are shared.
             let mut lefts = try_vec(index + 2)?;
             lefts.extend_from_slice(&pieces[..index]);
             lefts.push(left);
@@ -137,7 +138,8 @@ pub(crate) fn cut_off(
         let len = pieces[index].len();
         if at < before + len {
             let (left, right) = pieces[index].cut(at - before, reader)?;
-            // The rest begins with the piece that was cut, whose place its right side takes.
+            // The remaining list begins with the piece that was cut; the right side of this piece replaces
+            // it.
             let mut rest = split_off(&mut pieces, index)?;
             rest[0] = right;
             try_push(&mut pieces, left)?;

@@ -8,8 +8,8 @@
 //!        pass: against the outboard of its extent, or the whole extent against its witness.
 //! ```
 //!
-//! The outboard of an extent is made when the extent is checked against its witness, so that it represents the
-//! projected bytes whatever the source holds now.
+//! The outboard of an extent is made when the extent is checked against its witness, so that it represents
+//! the projected bytes, even if the source has other bytes now.
 
 #![forbid(unsafe_code)]
 
@@ -36,21 +36,21 @@ use std::sync::Arc;
 /// Minimum size for which two threads are used. Each then has at least some 50 µs of hashing.
 const SHARED_MIN: usize = 256 * 1024;
 
-/// Reads extents and verifies them against the witness they were projected with. Copies bytes that another
-/// process could change in between.
+/// Reads extents and verifies them against the witness with which they were projected. Copies bytes that
+/// another process could change in between.
 pub(crate) struct CheckedReader<'c> {
     context: &'c Context,
     /// Threads that may share the work on a single tile.
     executor: Executor<'c>,
-    /// Number of outboards that it may keep. `None` means the general limit.
+    /// Number of outboards that the reader may keep. `None` means the general limit.
     budget: Option<&'c OutboardBudget>,
-    /// The extent that was checked as a whole, its outboard, and a copy of its bytes if those in the source
-    /// can change.
+    /// The extent that was checked as a whole, its outboard, and a copy of its bytes if the bytes in the
+    /// source can change.
     held: Option<(Arc<Extent>, Arc<Outboard>)>,
     bytes: Option<Buffer>,
     group: Option<Buffer>,
-    /// The group of an extent that was checked last: a copy of its bytes is in `group`, unless those in the
-    /// source cannot change.
+    /// The group of an extent that was checked last: a copy of its bytes is in `group`, unless the bytes in
+    /// the source cannot change.
     checked: Option<(Arc<Extent>, usize)>,
     /// An assembled whole tile, and the buffers of its transform.
     tile: Option<Buffer>,
@@ -180,7 +180,7 @@ impl<'c> CheckedReader<'c> {
                 let (outboard, witness, residues) = outboard()?;
                 (outboard, residues, witness)
             }
-            // The outboard stands for bytes whose witness it does not lead to.
+            // The witness of R96 is not the top of the outboard, so that both are computed.
             ProjectionType::R96Fourier => {
                 let workspace = &mut self.workspace;
                 // Transform and outboard need the same bytes, and can run on two threads.
@@ -220,7 +220,8 @@ impl<'c> CheckedReader<'c> {
         for group in range.start / GROUP_SIZE..range.end.div_ceil(GROUP_SIZE) {
             // A group is read and checked as a whole, even if only a part is needed.
             let whole = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(extent.len());
-            // Two neighbouring groups of an edited tile may both have a part of this one: it is checked once.
+            // Two neighbouring groups of an edited tile may both contain a part of this group, which is then
+            // checked once.
             let again = self.checked.take().filter(|(last, at)| Arc::ptr_eq(last, extent) && *at == group);
             let bytes = match extent.fixed_slice(&whole) {
                 Some(bytes) => bytes,
@@ -237,7 +238,7 @@ impl<'c> CheckedReader<'c> {
                 outboard.check_group(digests, extent.len(), group, bytes, false, &**extent)?;
             }
             self.checked = Some((Arc::clone(extent), group));
-            // Copy the requested part of it.
+            // Copy the requested part of the group.
             let part = whole.start.max(range.start)..whole.end.min(range.end);
             out[part.start - range.start..part.end - range.start]
                 .copy_from_slice(&bytes[part.start - whole.start..part.end - whole.start]);
@@ -257,8 +258,8 @@ impl<'c> CheckedReader<'c> {
     }
 }
 
-/// Fills `out` with the bytes of a tile from `start` on, each checked against the witness that it was
-/// projected or stored with.
+/// Fills `out` with the bytes of a tile from `start` on, each checked against the witness with which it was
+/// projected or stored.
 pub(crate) fn read_checked(
     tile: &Tile,
     start: usize,
@@ -325,15 +326,15 @@ pub(crate) fn witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedR
 
 /// Computes the witness of an R96 tile from the whole tile, because every class depends on every byte.
 fn whole_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReader<'_>) -> Result<Digest> {
-    // The buffer leaves the reader for the time in which the reader fills it.
+    // The buffer is taken out of the reader while the reader fills it.
     let mut buffer = reader.tile.take();
     let bytes = &mut Buffer::or_new(&mut buffer, TILE_SIZE)?[..tile.len()];
-    // The residue was computed from those of the parts; the bytes must confirm it.
+    // The residue was computed from the residues of the parts; the bytes must confirm it.
     reader.assemble(&PieceCursor { pieces: tile.pieces(), used: 0 }.next(tile.len())?, bytes)?;
     check_residue(tile, Residue::of(bytes))?;
     // The transform in the workspace serves once, because the next witness overwrites it.
     let before = if std::mem::take(&mut reader.transformed) { reader.held.as_ref() } else { None };
-    // The transformed bytes, which a mapping may no longer have.
+    // The bytes that were transformed. A mapping may have other bytes by now, and is represented by the copy.
     let before = before.and_then(|(held, _)| match held.fixed_slice(&(0..held.len())) {
         Some(bytes) => Some(bytes),
         None => reader.bytes.as_ref().map(|bytes| &bytes[..held.len()]),
@@ -364,7 +365,7 @@ fn linear_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReade
     let mut residues = Box::new([Residue::ZERO; GROUPS]);
     for group in 0..len.div_ceil(GROUP_SIZE) {
         let range = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(len);
-        // The cursor moves with every group, also past those whose value is known.
+        // The cursor moves with every group, also past groups whose value is known.
         let parts = parts.next(range.len())?;
         if let Some((outboard, groups)) = &common
             && groups & (1 << group) != 0
@@ -386,7 +387,7 @@ fn linear_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReade
             residues[group] = extent.residues()?[group];
             continue;
         }
-        // All others are assembled, summed and hashed.
+        // All other groups are assembled, summed and hashed.
         let bytes = &mut buffer[..range.len()];
         reader.assemble(&parts, bytes)?;
         residues[group] = Residue::of(bytes);
@@ -407,7 +408,8 @@ fn check_residue(tile: &Tile, residue: Residue) -> Result<()> {
         return Ok(());
     }
     Err(AtlasError::conservation(format!(
-        "an edited tile sums to {residue} mod 96 instead of the stored {}",
+        "an edited tile of {} bytes sums to {residue} mod 96 instead of the stored {}: verify the projection",
+        tile.len(),
         tile.residue()
     )))
 }
@@ -415,7 +417,7 @@ fn check_residue(tile: &Tile, residue: Residue) -> Result<()> {
 /// Splits pending tiles into runs for one worker. The tiles of a run share an extent, which is then verified
 /// once. With many tiles the runs are short enough for all threads.
 fn runs(pending: &[&TileAt], threads: usize) -> Result<Vec<u64>> {
-    // About four runs per thread keep all threads busy. Two tiles are the least that can share an extent.
+    // About four runs per thread keep all threads busy. At least two tiles are needed to share an extent.
     let longest = (pending.len() / (4 * threads.max(1))).clamp(2, 16);
     let mut ends = try_vec(pending.len())?;
     let mut start = 0;
@@ -447,11 +449,11 @@ pub(crate) fn witnesses(
     report: bool,
 ) -> Result<()> {
     let mut pending: Vec<&TileAt> = try_vec(tiles.iter().filter(|at| at.tile.witness().is_none()).count())?;
-    // Others may be at them too.
+    // Other threads may be hashing these tiles too.
     pending.extend(tiles.iter().filter(|at| at.tile.witness().is_none()).take(pending.capacity()));
     let count = to_u64(pending.len());
     if count == 0 {
-        // Nothing is left to do, which is a report too.
+        // Nothing is left to do. The progress still gets its last report.
         return if report { operation.tracker(0, 0).finish() } else { Ok(()) };
     }
     let bytes: u64 = pending.iter().map(|at| to_u64(at.tile.len())).sum();
@@ -471,7 +473,8 @@ pub(crate) fn witnesses(
     let outboards = OutboardBudget::new(
         operation.memory_left(result.saturating_add(to_u64(workers.count()) * per_worker)) / 8,
     );
-    // Before work that reports by itself this is no part of the count, and a sign of life only.
+    // Before work that has a count of its own, these tiles are not counted, and the reports only show that
+    // the call is alive.
     let mut tracker =
         if report { operation.tracker(bytes, count) } else { operation.tracker_before(bytes, count) };
     workers.in_runs(&runs).run(

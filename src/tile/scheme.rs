@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Apart from shards, the types of projections differ only here. Coefficients are computed on demand and not
-//! kept; a tile of many blocks is transformed in slices, so that the memory of a worker does not depend on K.
+//! kept; a tile of many blocks is transformed in slices, so that the memory of a worker does not depend on K,
+//! the number of classes that rebuild a tile.
 
 #![forbid(unsafe_code)]
 
@@ -30,8 +31,8 @@ use zeroize::Zeroize;
 /// Blocks that are transformed at a time: a full tile for K from 64 on.
 const SLICE_BLOCKS: usize = 80;
 
-/// Bytes of a worker besides the tile's: the payloads of a slice, a hasher per class, and the transform's own
-/// buffers.
+/// Bytes of a worker besides the bytes of the tile: the payloads of a slice, a hasher per class, and the
+/// transform's own buffers.
 const WORKSPACE: usize =
     SLICE_BLOCKS * CLASSES * CLASS_BLOCK_BYTES + CLASSES * size_of::<Hasher>() + 128 * 1024;
 
@@ -40,13 +41,13 @@ pub(crate) struct Scheme {
     digests: Digests,
     /// `None` for LINEAR.
     r96: Option<R96>,
-    /// Witness of a full tile of zeros, once it was needed.
+    /// Witness of a full tile of zeros, computed when it is first needed.
     zeros: OnceLock<Digest>,
 }
 
 struct R96 {
     encoder: Encoder,
-    /// K.
+    /// K, the number of classes that rebuild a tile.
     data_classes: u8,
 }
 
@@ -117,7 +118,8 @@ impl Scheme {
     ) -> Result<(GroupResidues, Digest)> {
         match &self.r96 {
             None => Ok(sum_and_digest(&self.digests, bytes)),
-            // Blocks of the transform do not match the groups of the residues, so that both read the bytes.
+            // Blocks of the transform do not match the groups of the residues, so that transform and sum both
+            // read the bytes.
             Some(_) => Ok((GroupResidues::of(bytes), self.witness(bytes, workspace, Executor::Inline)?)),
         }
     }
@@ -138,8 +140,8 @@ impl Scheme {
         sum_and_digest_of_parts(&self.digests, len, part, read).map(Some)
     }
 
-    /// Returns the witness of a tile of `len` zeros, whose residues are 0. That of a full tile is computed
-    /// once.
+    /// Returns the witness of a tile of `len` zeros, whose residues are 0. The witness of a full tile is
+    /// computed once.
     pub(crate) fn witness_of_zeros(&self, len: usize, workspace: &mut Workspace) -> Result<Digest> {
         // Nearly all tiles of a hole are full, so that only their witness is kept.
         if let Some(witness) = self.zeros.get().filter(|_| len == TILE_SIZE) {
@@ -190,7 +192,7 @@ impl Scheme {
         }
         // All payloads fit into the buffer: transform first, then hash each class at once.
         let payloads = &mut room(&mut workspace.payloads)?[..CLASSES * len];
-        // `around` has a result of its own, so that the error of the transform is kept beside it.
+        // `around` returns a result of its own, so that the error of the transform is kept in a variable.
         let mut encoded = Ok(());
         let result = around(&mut || encoded = encoder.encode(bytes, payloads))?;
         encoded?;
@@ -202,7 +204,7 @@ impl Scheme {
         // All classes of a tile have payloads of the same length.
         let len = payloads.len() / CLASSES;
         let mut digests = [[0; 32]; CLASSES];
-        // Two halves of 48 classes each, for two threads.
+        // Two halves of 48 classes each, one for each thread.
         let (low, high) = digests.split_at_mut(CLASSES / 2);
         let (below, above) = payloads.split_at(CLASSES / 2 * len);
         let hash = |digests: &mut [Digest], payloads: &[u8]| {
@@ -230,7 +232,7 @@ impl Scheme {
             return Ok(self.digests.tile(bytes));
         };
         let (block, len) = (block_bytes(usize::from(*data_classes)), encoder.payload_bytes(bytes.len()));
-        // Without the payloads of the earlier bytes, everything is transformed.
+        // If the payloads of the earlier bytes are not there, everything is transformed.
         let Some(payloads) = workspace.payloads.as_mut().and_then(|all| all.get_mut(..CLASSES * len)) else {
             return self.witness(bytes, workspace, executor);
         };
@@ -298,7 +300,7 @@ impl Scheme {
         if sliced {
             for (digest, hasher) in digests.iter_mut().zip(hashers) {
                 *digest = *hasher.finalize().as_bytes();
-                // They lie in memory that is given back, and have the key in them.
+                // The payload hashers contain the key, and their memory is freed, so that they are wiped.
                 if self.digests.keyed() {
                     hasher.zeroize();
                 }
@@ -308,9 +310,11 @@ impl Scheme {
     }
 }
 
-/// Returns the decoder for `classes`, or fails with INCOMPLETE if they are fewer than K.
+/// Returns the decoder for `classes`, or fails with INCOMPLETE if they are fewer than K, the number of
+/// classes that rebuild a tile.
 pub(crate) fn decoder(data_classes: u8, classes: ClassSet) -> Result<Decoder> {
-    // K was checked before, and a set has no class twice: too few classes are the only fault of a caller.
+    // K was checked before, and a set has no class twice, so that too few classes are the only possible
+    // error.
     let list = try_collect(classes.iter())?;
     Decoder::new(usize::from(data_classes), &list).map_err(|error| match error {
         ParameterError::TooFewClasses { .. } => AtlasError::incomplete(format!("{error}")),
@@ -321,7 +325,8 @@ pub(crate) fn decoder(data_classes: u8, classes: ClassSet) -> Result<Decoder> {
 /// Rebuilds the blocks of a tile into `bytes`, from block `first` on. `payloads` are the tile's, one per class
 /// of the decoder.
 ///
-/// Fails with FORMAT if they represent no bytes, with WITNESS if more than K classes contradict one another.
+/// Fails with FORMAT if the payloads represent no bytes, with WITNESS if more than K classes contradict one
+/// another.
 pub(crate) fn decode_blocks(
     decoder: &Decoder,
     payloads: &[&[u8]],

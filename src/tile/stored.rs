@@ -1,8 +1,8 @@
 //! References to the parts of a tile tree that lie in a file.
 //!
-//! A tree may have nodes and tiles of which only the place in a file is known. They are loaded when they are
-//! needed, through a [`Store`], and checked against the digest that their parent has of them. This module
-//! does not depend on the layout of the file.
+//! For some nodes and tiles of a tree only the place in a file is known. They are loaded when they are
+//! needed, through a [`Store`], and checked against the digest in their parent. This module does not depend
+//! on the layout of the file.
 
 #![forbid(unsafe_code)]
 
@@ -32,11 +32,11 @@ pub(crate) struct CommitId {
 /// Kind of place that holds bytes of a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum SpanKind {
-    /// In the base.
+    /// The bytes are in the base.
     Base,
-    /// In the file, as they are.
+    /// The bytes are in the file, without encoding.
     Raw,
-    /// In the file, as a part of a decoded record.
+    /// The bytes are a part of an encoded record in the file.
     Encoded,
     /// Nowhere: they are zeros.
     Zeros,
@@ -62,7 +62,7 @@ impl Span {
         match self.kind {
             // Zeros have no place that could differ.
             SpanKind::Zeros => true,
-            // Parts of a decoded record that are adjacent in it.
+            // Both spans are parts of one decoded record, adjacent in it.
             SpanKind::Encoded => {
                 self.place == next.place
                     && u64::from(self.start) + u64::from(self.len) == u64::from(next.start)
@@ -134,7 +134,7 @@ impl NodeRef {
     /// Returns the number of children of the node, by the size of its record.
     pub(crate) fn count(&self) -> usize {
         let each = if self.height == 0 { TILE_CHILD } else { NODE_CHILD };
-        // A record of a node has some kilobytes.
+        // The count is small, because a record of a node has some kilobytes.
         usize::try_from(self.size.saturating_sub(NODE_HEAD) / each).unwrap_or(usize::MAX)
     }
 }
@@ -183,7 +183,7 @@ pub(crate) trait Store: Send + Sync {
     /// Fills `out` with the bytes of a tile from `start` on, unverified.
     fn read(&self, spans: &TileSpans, start: u32, out: OutBytes<'_>) -> Result<()>;
 
-    /// Returns the identity of the file itself, if it is one.
+    /// Returns the identity of the file itself, if the place is in a file.
     fn file(&self) -> Option<FileId>;
 
     /// Returns the name for error texts.
@@ -194,8 +194,8 @@ pub(crate) trait Store: Send + Sync {
 pub(crate) struct StoredTile {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) entry: TileEntry,
-    /// Offset of the leaf with the entry, and in `first` the offset of the tile in a decoded record, even if the
-    /// entry allows none.
+    /// Offset of the leaf with the entry. `first` has bytes 4..8 of the entry: the offset of the tile in a
+    /// decoded record, kept also if the kind of the entry allows none.
     pub(crate) leaf: u64,
     pub(crate) first: u32,
     spans: OnceLock<(TileSpans, Charge)>,
@@ -225,7 +225,7 @@ pub(crate) struct StoredBytes(pub(crate) Arc<StoredTile>);
 impl ReadBytes for StoredBytes {
     fn read_at(&self, offset: u64, out: OutBytes<'_>) -> Result<()> {
         let spans = self.0.spans()?;
-        // Within a tile, whose length is 32 bits.
+        // The offset lies within a tile, whose length has 32 bits.
         self.0.store.read(spans, u32::try_from(to_usize(offset)).unwrap_or(u32::MAX), out)
     }
 

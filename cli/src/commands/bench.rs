@@ -1,4 +1,4 @@
-//! `atlasm bench`: the speed of the library on this machine.
+//! `atlasm bench`: measures the speed of the library on this machine.
 
 use crate::context::{Ctx, Report};
 use crate::status::{Failure, Res, Status};
@@ -8,18 +8,18 @@ use clap::Args;
 use serde_json::Value;
 use std::path::Path;
 
-/// Measures what the library does on this machine.
+/// Measures the speed of the library on this machine.
 ///
-/// Let nothing else run meanwhile. Takes five times the largest size in memory.
+/// No other program should run meanwhile. Needs five times the largest size in memory.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Bytes to work on; 1M, 16M and 64M if none is named
+    /// Size of the domain in bytes; 1M, 16M and 64M by default
     #[arg(long, value_name = "SIZE,...", value_delimiter = ',', value_parser = parse_size)]
     size: Vec<u64>,
-    /// Iterations of each case; 10 if they are not named
+    /// Iterations of each case; 10 by default
     #[arg(long, value_name = "N")]
     iterations: Option<u32>,
-    /// Seconds for each case at the most; 5 if they are not named
+    /// Maximum seconds for each case; 5 by default
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<f64>,
 }

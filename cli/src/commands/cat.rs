@@ -1,4 +1,4 @@
-//! `atlasm cat`: bytes to standard output.
+//! `atlasm cat`: writes bytes of a file to standard output.
 
 use super::info;
 use super::log::check_expected_root;
@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 /// Writes bytes to standard output: of a container or an outline, verified; of a shard, verified; or of any
 /// file.
 ///
-/// RANGE is START+LENGTH or START..END, such as 4096+8192, 1MiB..2MiB, -64KiB.. or ..4096; without one all
-/// bytes are written. Of a shard it counts from the start of the file that the shard is a part of.
+/// RANGE is START+LENGTH or START..END, such as 4096+8192, 1MiB..2MiB, -64KiB.. or ..4096; without RANGE all
+/// bytes are written. In a shard RANGE counts from the start of the file of which the shard is a part.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm cat book.atlas | less
@@ -35,16 +35,16 @@ pub(crate) struct Options {
     /// The bytes to write
     #[arg(value_name = "RANGE")]
     range: Option<RangeText>,
-    /// The generation of a container; 0 or none: the newest
+    /// The generation of a container; 0 or none means the newest
     #[arg(long, value_name = "G", default_value_t = 0, hide_default_value = true)]
     generation: u64,
-    /// The root that the bytes must belong to
+    /// The root to which the bytes must belong
     #[arg(long, value_name = "ROOT", value_parser = crate::args::parse_root)]
     root: Option<[u8; 32]>,
-    /// Writes to a file instead; - is standard output
+    /// Writes to this file instead of standard output; - means standard output
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
-    /// Replaces a file that exists
+    /// Replaces an existing file
     #[arg(short, long)]
     force: bool,
 }
@@ -137,7 +137,7 @@ fn cat(ctx: &Ctx, options: &Options, to_file: Option<&Path>) -> Res<Report> {
         if ctx.is_stopped() {
             return Err(Failure::new(Status::Cancelled, "stopped"));
         }
-        // To the ends of tiles, which are verified once each then.
+        // Each read ends at the end of a tile, so that each tile is verified once.
         let end = (at / TILE_SIZE as u64 + 1).saturating_mul(TILE_SIZE as u64).min(range.end);
         let len = usize::try_from(end - at).unwrap_or(TILE_SIZE);
         bytes.read(at, &mut buffer[..len]).map_err(|failure| match &bytes {

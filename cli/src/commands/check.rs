@@ -1,4 +1,4 @@
-//! `atlasm check`: shards against a root.
+//! `atlasm check`: verifies shards against a root.
 
 use super::info;
 use crate::context::{Colour, Ctx, Report};
@@ -9,10 +9,10 @@ use crate::units::{hex, human};
 use clap::Args;
 use std::path::PathBuf;
 
-/// Verifies shards: that their bytes and their proofs lead to the root.
+/// Verifies that the bytes and the proofs of shards lead to the root.
 ///
-/// Without --root a shard is only compared with the root that it names itself, which anybody can make up; that root is
-/// printed.
+/// Without --root a shard is only compared with the root that the shard itself names, which anyone can forge;
+/// that root is printed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm check part.shard --root $(atlasm hash --no-names big.iso)")]
@@ -20,7 +20,7 @@ pub(crate) struct Options {
     /// Shards, compressed or not
     #[arg(value_name = "SHARD", required = true)]
     files: Vec<PathBuf>,
-    /// The root that the shards must belong to
+    /// The root to which the shards must belong
     #[arg(long, value_name = "ROOT", value_parser = crate::args::parse_root)]
     root: Option<[u8; 32]>,
 }

@@ -1,4 +1,4 @@
-//! `atlasm compact`: a container without the bytes that nothing needs.
+//! `atlasm compact`: drops the bytes of a container that no kept generation needs.
 
 use super::edit;
 use crate::context::{Ctx, Report};
@@ -10,9 +10,9 @@ use crate::units::{count, exact, human};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
-/// Rewrites a container with its generations, their bytes, and nothing else.
+/// Rewrites a container so that it has only the bytes that its generations need.
 ///
-/// Another file takes the name of the container, which needs room for both for a while.
+/// A new file replaces the container, so that for a while there must be room for both files.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The container
@@ -58,7 +58,7 @@ pub(crate) fn compact(ctx: &Ctx, path: &Path, keep_from: u64, dry_run: bool) -> 
         let text = if after < before {
             format!("{} instead of {}", human(after), human(before))
         } else {
-            // A new file begins with room for its records.
+            // A new file may be larger than the old file, because it begins with room for its records.
             format!("{}: there was nothing to drop from the {} before", exact(after), exact(before))
         };
         report.line_of(path, format!("{generations}, {text}"));

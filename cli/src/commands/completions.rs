@@ -1,4 +1,4 @@
-//! `atlasm completions`: for shells.
+//! `atlasm completions`: prints the completion script of a shell.
 
 use crate::args::Cli;
 use crate::context::Ctx;
@@ -8,7 +8,8 @@ use clap_complete::Shell;
 
 /// Prints completions for a shell.
 ///
-/// Shells read them from a folder when they start; installed ones lie there already.
+/// Shells read completions from a folder when they start. An installed atlasm has its completions there
+/// already.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm completions bash > ~/.local/share/bash-completion/completions/atlasm")]

@@ -1,4 +1,4 @@
-//! `atlasm delete`: bytes of a container that are not needed any more.
+//! `atlasm delete`: removes a range of bytes from a container.
 
 use super::edit::{self, Edit};
 use super::insert::size_of;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 /// Deletes a range of bytes from a container, as a new generation.
 ///
-/// The old one keeps them, until 'atlasm forget'.
+/// The old generation keeps the bytes until 'atlasm forget' drops it.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The container

@@ -1,4 +1,4 @@
-//! `atlasm diff`: ranges that differ.
+//! `atlasm diff`: lists the ranges in which two files differ.
 
 use crate::context::{Ctx, Report};
 use crate::damage::Bad;
@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 
 /// Lists the ranges of bytes in which two files, outlines or containers differ.
 ///
-/// Digests are compared first, so that outlines and containers are not read if they are equal. Where the bytes of both
-/// are at hand, ranges are exact to pages of 4 KiB; else to parts of 16 KiB, or to tiles of at most 1 MiB of a coarse outline.
+/// Digests are compared first, so that equal outlines and containers are not read. If the bytes of both are
+/// available, ranges are exact to pages of 4 KiB; else to parts of 16 KiB, or, with a coarse outline, to
+/// tiles of at most 1 MiB.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm diff old.iso new.iso
@@ -26,13 +27,13 @@ pub(crate) struct Options {
     /// A file, an outline or a container
     #[arg(value_name = "A")]
     a: PathBuf,
-    /// Another one
+    /// Another file, outline or container
     #[arg(value_name = "B")]
     b: PathBuf,
-    /// Generation of A; 0 or none: the newest
+    /// Generation of A; 0 or none means the newest
     #[arg(long, value_name = "G", default_value_t = 0, hide_default_value = true)]
     generation_a: u64,
-    /// Generation of B
+    /// Generation of B; 0 or none means the newest
     #[arg(long, value_name = "G", default_value_t = 0, hide_default_value = true)]
     generation_b: u64,
 }
@@ -40,7 +41,7 @@ pub(crate) struct Options {
 /// A file or generation that is compared.
 struct Side {
     projection: AtlasProjection,
-    /// True if its bytes can be read.
+    /// True if the bytes can be read.
     has_bytes: bool,
     size: u64,
 }
@@ -80,7 +81,7 @@ fn open(ctx: &Ctx, path: &Path, generation: u64) -> Res<Side> {
     }
 }
 
-/// Returns the ranges up to the shorter size that are not known to be equal.
+/// Returns the ranges, up to the end of the shorter side, that are not known to be equal.
 fn unequal(ctx: &Ctx, path: &Path, a: &Side, b: &Side) -> Res<Vec<Range<u64>>> {
     let found = ctx.operate(path, a.size, |operation| a.projection.diff(&b.projection, operation))?;
     let end = a.size.min(b.size);

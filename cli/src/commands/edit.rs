@@ -17,10 +17,10 @@ use std::path::Path;
 /// Options of an edit.
 #[derive(Debug, Args)]
 pub(crate) struct Edit {
-    /// Makes no new generation, and prints the root that it would have
+    /// Prints the root that the new generation would have, and changes nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Text that the generation keeps, at most 1,024 bytes
+    /// Text stored with the generation, at most 1,024 bytes
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
     /// Compresses newly stored bytes
@@ -98,7 +98,7 @@ pub(crate) fn apply(
     let opened = open(ctx, path, Some(edit))?;
     refuse_outline(path, &opened)?;
     let before = opened.container.generation(0)?;
-    // Large enough for the pool where the work is.
+    // The size decides if a pool is used, so that a large change or domain counts.
     let size = work.max(before.domain_size.min(2 << 20));
     let (root, generation, bytes) = ctx.operate(path, size, |operation| {
         let projection = opened.container.snapshot(0, false, operation)?;
@@ -136,7 +136,8 @@ pub(crate) fn splice(
     operation: &mut Operation<'_>,
 ) -> Result<(), AtlasError> {
     if opened.info.conservation == ConservationPolicy::Strict {
-        // The sums of both must be equal, which one update alone shows.
+        // The old and the new bytes must have equal sums. Only a single update checks that: a delete and an
+        // insert would each be refused.
         let mut bytes = vec![0; usize::try_from(new.source.size()).unwrap_or(usize::MAX)];
         AtlasProjection::linear(&new.source)?.read(0, &mut bytes)?;
         return projection.apply_incremental_update(ProjectionDelta::update(range.start, range.end, bytes));

@@ -1,4 +1,4 @@
-//! `atlasm forget`: old generations are dropped.
+//! `atlasm forget`: drops old generations of a container.
 
 use super::compact;
 use crate::context::Ctx;
@@ -6,9 +6,10 @@ use crate::status::Res;
 use clap::Args;
 use std::path::PathBuf;
 
-/// Drops the generations before one, and the bytes that only they need.
+/// Drops the generations before a given one, and the bytes that only these generations need.
 ///
-/// This cannot be undone. Another file takes the name of the container, which needs room for both for a while.
+/// This cannot be undone. A new file replaces the container, so that for a while there must be room for both
+/// files.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The container

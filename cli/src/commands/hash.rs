@@ -1,4 +1,4 @@
-//! `atlasm hash`: one root per file, in the format of b3sum.
+//! `atlasm hash`: prints one root per file, in the format of b3sum.
 
 use crate::context::{Colour, Ctx, Report};
 use crate::names;
@@ -22,11 +22,11 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-/// Prints the root of each file: the digest that seals, shards and containers are verified against.
+/// Prints the root of each file: the digest against which seals, shards and containers are verified.
 ///
-/// The format is that of b3sum and sha256sum: the root, two spaces, the name. The root isn't the BLAKE3 digest of
-/// the file; --also prints that too, in the same pass. A name with a line feed or a backslash is escaped, and its
-/// line begins with a backslash.
+/// The format is that of b3sum and sha256sum: the root, two spaces, the name. The root is not the BLAKE3
+/// digest of the file; --also prints that digest too, in the same pass. A name with a line feed or a
+/// backslash is escaped, and its line begins with a backslash.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm hash *.iso > ROOTS        the roots of some files
@@ -34,19 +34,19 @@ use std::time::Duration;
   tar c photos | atlasm hash -     reads a pipe, of any length
   atlasm hash --also sha256 x.iso  two digests, one pass")]
 pub(crate) struct Options {
-    /// Files to hash; - or none: standard input
+    /// Files to hash; - or none means standard input
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Checks the roots of a list that this command wrote
     #[arg(short, long, value_name = "LIST", conflicts_with_all = ["files", "recursive", "also", "no_names"])]
     check: Option<PathBuf>,
-    /// Takes the files in folders too
+    /// Hashes the files in folders too
     #[arg(short, long)]
     recursive: bool,
-    /// Lines end in a NUL byte, and names are not escaped
+    /// Ends lines with a NUL byte, and does not escape names
     #[arg(short, long)]
     zero: bool,
-    /// Digests of the whole file besides, in the same pass
+    /// Also prints these digests of the whole file, computed in the same pass
     #[arg(long, value_name = "DIGEST,...", value_delimiter = ',')]
     also: Vec<Also>,
     /// Type of the root: linear, or r96:K, of which any K of 96 classes rebuild the file
@@ -250,7 +250,7 @@ fn parse_line(line: &[u8], raw: bool) -> Option<Wanted> {
         });
     }
     let (first, rest) = line.split_at_checked(64)?;
-    // sha256sum marks binary files by a star.
+    // sha256sum marks binary files with a star.
     let rest = rest.strip_prefix(b"  ").or_else(|| rest.strip_prefix(b" *"))?;
     Some(Wanted { name: name(rest)?, digest: digest(first)?, also: None })
 }
@@ -310,7 +310,8 @@ fn check(ctx: &Ctx, options: &Options, list: &Path) -> Res<()> {
         };
         let found = hashed.also.first().map_or(hashed.root, |also| also.1);
         let is_same = found == one.digest;
-        // A list of another program would make all files look bad: the first that differs is looked at again.
+        // With a list of another program all files would seem bad, so that the first file that differs is
+        // examined again.
         if !is_same && one.also.is_none() && differing == 0 && ctx.key().is_none() {
             let both = hash(ctx, &one.name, options.kind, &[Also::Sha256, Also::Blake3]);
             let also = both.map(|both| both.also).unwrap_or_default();
@@ -362,7 +363,10 @@ fn hash(ctx: &Ctx, path: &Path, kind: RootType, also: &[Also]) -> Res<Hashed> {
     }
     let metadata = fs::metadata(path).map_err(|error| Failure::io("opening", path, &error))?;
     if metadata.is_dir() {
-        return Err(Failure::usage(format!("{} is a folder", names::shown(path))));
+        return Err(Failure::usage(format!(
+            "{} is a folder, and only files have a root",
+            names::shown(path)
+        )));
     }
     if !metadata.is_file() || !also.is_empty() {
         let file = signals::open(path).map_err(|error| Failure::io("opening", path, &error))?;
@@ -400,7 +404,7 @@ fn pump(
     let failure = std::cell::RefCell::new(None);
     let mut digests = Digests::new(also);
     let result = std::thread::scope(|scope| {
-        // Two pieces: one is hashed while the other one is filled.
+        // Two pieces are used: one is hashed while the other is filled.
         let (full, pieces) = sync_channel(1);
         let (used, empty) = sync_channel(2);
         for _ in 0..2 {
@@ -408,7 +412,8 @@ fn pump(
         }
         let is_pipe = size == 0;
         scope.spawn(move || read_ahead(reader, &empty, &full, is_pipe));
-        // A pipe of a few bytes is worth no pool, and its length is unknown: the first piece decides.
+        // The length of a pipe is unknown, and a pipe of a few bytes needs no pool, so that the first piece
+        // decides.
         let first = match next(&pieces) {
             Ok(first) => first,
             Err(error) => {
@@ -455,7 +460,8 @@ fn next(pieces: &Receiver<io::Result<Vec<u8>>>) -> io::Result<Option<Vec<u8>>> {
             Ok(piece) => return piece.map(Some),
             Err(RecvTimeoutError::Disconnected) => return Ok(None),
             Err(RecvTimeoutError::Timeout) if signals::cancelled() => {
-                // The reader may wait for a pipe for ever; the process ends here, with nothing left behind.
+                // The reader thread may wait for a pipe without end, so that the process ends here. No
+                // temporary file is left.
                 std::process::exit(Status::Cancelled.code().into());
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -472,7 +478,7 @@ fn read_ahead(
 ) {
     while let Ok(mut piece) = empty.recv() {
         piece.clear();
-        // Small at first: most pipes are.
+        // The first piece is small, because most pipes are short.
         let mut wanted = if is_pipe { 1 << 16 } else { PIECE };
         while piece.len() < PIECE {
             if signals::cancelled() {

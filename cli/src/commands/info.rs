@@ -1,4 +1,4 @@
-//! `atlasm info`: the kind and properties of files.
+//! `atlasm info`: prints the kind and the properties of files.
 
 use crate::context::{Ctx, Report};
 use crate::names;
@@ -14,10 +14,11 @@ use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Says what a file is: an outline, a container, a parity file, a shard, or any other file and its seals.
+/// Prints the kind of each file: an outline, a container, a parity file, a shard, or any other file and its
+/// seals.
 ///
-/// Nothing is verified beyond the parts needed to read it. What a shard discloses beside its bytes is shown:
-/// whoever has the shard knows that too.
+/// Only the parts that are read are verified. For a shard, the information that it discloses besides its
+/// bytes is shown, because everyone who has the shard knows it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm info big.iso.atlas    size, tiles, root, generations
@@ -188,7 +189,7 @@ pub(crate) fn read_shard(
     });
     read.map_err(|failure| {
         let failure = failure.while_doing(names::shown(path));
-        // The file begins as a shard of this version does, so that it was one.
+        // The file begins like a shard of this version, so that it is a damaged shard.
         if !is_damaged {
             return failure;
         }

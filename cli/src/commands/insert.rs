@@ -1,4 +1,4 @@
-//! `atlasm insert`: new bytes in a container.
+//! `atlasm insert`: inserts new bytes into a container.
 
 use super::edit::{self, Edit, NewBytes};
 use crate::context::Ctx;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// Inserts the bytes of a file, or of standard input, into a container, as a new generation.
 ///
-/// The old one stays as it is, until 'atlasm forget'.
+/// The old generation stays unchanged until 'atlasm forget' drops it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm insert book.atlas end chapter.txt    appends
@@ -19,7 +19,7 @@ pub(crate) struct Options {
     /// The container
     #[arg(value_name = "X.atlas")]
     container: PathBuf,
-    /// Place: an offset, end, or -N from the end
+    /// Offset before which the bytes are inserted: an offset, end, or -N from the end
     #[arg(value_name = "OFFSET")]
     offset: String,
     /// The new bytes; - reads standard input

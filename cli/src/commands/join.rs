@@ -1,4 +1,4 @@
-//! `atlasm join`: a file from its shards.
+//! `atlasm join`: rebuilds a file from its shards.
 
 use super::info;
 use crate::context::{Ctx, Report};
@@ -16,10 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Rebuilds a file from shards: of all its ranges, or of any K of its 96 classes.
+/// Rebuilds a file from shards that cover all its ranges, or from any K of its 96 classes.
 ///
-/// Each shard is verified before a byte is taken, and the whole file against the root at the end. Shards that are damaged,
-/// or belong to something else, are named and left out.
+/// Each shard is verified before its bytes are used, and at the end the whole file is verified against the
+/// root. Shards that are damaged, or belong to another file, are named and left out.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm join classes -o big.iso
@@ -31,10 +31,10 @@ pub(crate) struct Options {
     /// Name of the file
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
-    /// Replaces a file that exists
+    /// Replaces an existing file
     #[arg(short, long)]
     force: bool,
-    /// The root that the file must have; none: that of the first good shard
+    /// The root that the file must have; without it, the root of the first good shard
     #[arg(long, value_name = "ROOT", value_parser = crate::args::parse_root)]
     root: Option<[u8; 32]>,
 }
@@ -52,7 +52,7 @@ fn window_of(path: &Path) -> Option<u64> {
     name.rsplit_once('-')?.1.parse().ok()
 }
 
-/// Maximum number of shards left out that are named one by one.
+/// Maximum number of left-out shards that are named one by one.
 const NAMED: u64 = 3;
 
 /// Returns the name of the file in a shard's name, as `split` and `shard` write it.
@@ -119,7 +119,7 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
     }
     let rebuilt = AtlasReconstruction::new(&wanted)?;
     let (mut root, mut used, mut left_out) = (options.root, 0_u64, 0_u64);
-    // Root that the shards state, if it is not the one that was asked for.
+    // Root that the shards state, if it differs from the requested root.
     let mut other_root: Option<String> = None;
     // Names of the files whose shards were used.
     let mut files = BTreeSet::new();
@@ -152,7 +152,7 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
             Err(failure) if matches!(failure.status, Status::Cancelled | Status::Limit) => {
                 return Err(failure);
             }
-            // The shard is right, and its bytes cannot be written: another shard does not help.
+            // The shard is right, but its bytes cannot be written, so that another shard would not help.
             Err(failure) if is_read && failure.status == Status::Io => return Err(failure),
             Err(failure) => {
                 left_out += 1;
@@ -207,7 +207,7 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
         .put("shards_left_out", left_out);
     report.line_of(&target, format!("{} from {}, root {}", human(size), count(used, "shard"), hex(&root)));
     if options.root.is_none() {
-        report.line("  the root was not compared with anything: --root ROOT does");
+        report.line("  the root was not compared with anything; give --root ROOT to compare it");
         report.put("root_compared", json!(false));
     } else {
         report.put("root_compared", json!(true));

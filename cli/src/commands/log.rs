@@ -1,4 +1,4 @@
-//! `atlasm log`: the generations of a container.
+//! `atlasm log`: lists the generations of a container.
 
 use crate::context::{Ctx, Report};
 use crate::names;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Lists the generations of containers, the newest first.
 ///
-/// A line has the number, the time, the size, the first digits of the root, and the note.
+/// Each line has the number, the time, the size, the first digits of the root, and the note.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Containers
@@ -64,7 +64,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     })
 }
 
-/// Refuses a generation of another root than the expected one.
+/// Refuses a generation whose root is not the expected root.
 pub(crate) fn check_expected_root(
     path: &Path,
     generation: &GenerationInfo,

@@ -1,4 +1,4 @@
-//! `atlasm man`: the manual, as roff.
+//! `atlasm man`: prints the manual as roff.
 
 use super::completions::refuse_json;
 use crate::args::Cli;
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// 'atlasm man | man -l -' shows it.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// The command; none: the page of the program
+    /// The command; without it, the page of the program
     #[arg(value_name = "COMMAND")]
     command: Option<String>,
     /// Writes all pages into a folder instead

@@ -1,4 +1,4 @@
-//! `atlasm merge`: one outline or container of consecutive parts.
+//! `atlasm merge`: makes one outline or container from consecutive parts.
 
 use super::seal;
 use crate::context::{Ctx, Report};
@@ -13,27 +13,27 @@ use clap::Args;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Joins outlines of consecutive ranges, which others made, to the outline of the whole.
+/// Joins outlines of consecutive ranges, for example from several machines, to the outline of the whole file.
 ///
-/// Each process or machine seals a range, 'atlasm seal --range'; all ranges but the last are multiples of 1 MiB. No byte of
-/// the file is read, and the result is the one that a single seal makes. Containers are joined too, their bytes with
-/// them.
+/// Each process or machine seals a range with 'atlasm seal --range'; all ranges but the last are multiples of
+/// 1 MiB. No byte of the file is read, and the result equals that of a single seal. Containers can be joined
+/// too, together with their bytes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm seal --range ..1GiB big.iso -o 0.atlas
   atlasm seal --range 1GiB.. big.iso -o 1.atlas     on another machine
   atlasm merge 0.atlas 1.atlas -o big.iso.atlas")]
 pub(crate) struct Options {
-    /// The parts, in their order
+    /// The parts, in the order of their ranges
     #[arg(value_name = "PART", required = true)]
     parts: Vec<PathBuf>,
-    /// Name of the whole
+    /// Name of the joined outline or container
     #[arg(short, long, value_name = "X.atlas")]
     output: PathBuf,
-    /// Replaces an outline that exists
+    /// Replaces an existing outline
     #[arg(short, long)]
     force: bool,
-    /// Text that the outline keeps, at most 1,024 bytes
+    /// Text stored in the outline, at most 1,024 bytes
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
 }
@@ -105,7 +105,7 @@ impl PartRange {
     }
 }
 
-/// Returns the range that the note of an outline of `size` bytes begins with.
+/// Returns the range at the beginning of the note of an outline of `size` bytes.
 pub(crate) fn range_of(note: &[u8], size: u64) -> Option<PartRange> {
     let own = note.strip_prefix(RANGE_OF)?.split(|byte| *byte == b':').next()?;
     let (whole, range) = std::str::from_utf8(own).ok()?.split_once(" bytes, ")?;
@@ -114,7 +114,7 @@ pub(crate) fn range_of(note: &[u8], size: u64) -> Option<PartRange> {
     (end.checked_sub(start)? == size && end <= whole).then_some(PartRange { range: start..end, whole })
 }
 
-/// Refuses parts that leave bytes of the file out, or are not in their order.
+/// Refuses parts that leave bytes of the file out, or are not in the order of their ranges.
 fn check_order(ctx: &Ctx, ranges: &[(&PathBuf, Option<PartRange>)], has_outline: bool) -> Res<()> {
     let known: Vec<(&PathBuf, &PartRange)> =
         ranges.iter().filter_map(|(part, range)| Some((*part, range.as_ref()?))).collect();
@@ -142,12 +142,12 @@ fn check_order(ctx: &Ctx, ranges: &[(&PathBuf, Option<PartRange>)], has_outline:
     }
     if end != whole {
         let text = format!("the parts end at {end} of {whole} bytes");
-        return Err(Failure::new(Status::Incomplete, text).with_hint("name the parts of the rest too"));
+        return Err(Failure::new(Status::Incomplete, text).with_hint("name the parts after this offset too"));
     }
     Ok(())
 }
 
-/// Refuses a range of which no outline can be merged with others.
+/// Refuses a range whose outline cannot be merged with outlines of other ranges.
 pub(crate) fn check_range(file: &Path, range: &std::ops::Range<u64>, size: u64) -> Res<()> {
     let tile = atlas_manifold::TILE_SIZE as u64;
     if !range.start.is_multiple_of(tile) || !(range.end == size || range.end.is_multiple_of(tile)) {

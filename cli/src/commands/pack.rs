@@ -1,4 +1,4 @@
-//! `atlasm pack`: a container with the bytes inside.
+//! `atlasm pack`: makes a container that holds the bytes of a file.
 
 use super::hash::{RootType, parse_type};
 use super::seal;
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 /// Stores a file in a container, which keeps each later edit as a generation.
 ///
 /// insert, delete, replace and move edit it by byte ranges of any size; log, rollback, forget and compact manage its
-/// history; unpack and cat give the bytes back, verified.
+/// history; unpack and cat return the bytes, verified.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm pack --compress zstd book.txt -o book.atlas
@@ -32,7 +32,7 @@ pub(crate) struct Options {
     /// Name of the container
     #[arg(short, long, value_name = "X.atlas")]
     output: PathBuf,
-    /// Replaces a container that exists
+    /// Replaces an existing container
     #[arg(short, long)]
     force: bool,
     /// Compresses the bytes
@@ -41,15 +41,15 @@ pub(crate) struct Options {
     /// Type of the root: linear, or r96:K
     #[arg(long = "type", value_name = "TYPE", default_value = "linear", value_parser = parse_type)]
     kind: RootType,
-    /// Text that the generation keeps, at most 1,024 bytes
+    /// Text stored with the generation, at most 1,024 bytes
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
-    /// Only bytes whose sum is 0 mod 96, now and after each edit
+    /// Requires that the sum of the bytes is 0 mod 96, now and after each edit
     #[arg(long)]
     strict: bool,
 }
 
-/// An algorithm.
+/// Algorithm of compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Compress {
     Zstd,

@@ -1,4 +1,4 @@
-//! `atlasm move`: a range of a container in another place of it.
+//! `atlasm move`: moves a range of a container to another offset in the same container.
 
 use super::edit::{self, Edit};
 use super::insert::size_of;
@@ -9,9 +9,9 @@ use atlas_manifold::ProjectionDelta;
 use clap::Args;
 use std::path::PathBuf;
 
-/// Moves a range of bytes to another place in a container, as a new generation.
+/// Moves a range of bytes to another offset in a container, as a new generation.
 ///
-/// The old one stays as it is, until 'atlasm forget'.
+/// The old generation stays unchanged until 'atlasm forget' drops it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm move book.atlas 1MiB..2MiB 0      to the front
@@ -23,7 +23,7 @@ pub(crate) struct Options {
     /// The bytes to move, such as 4096+8192, 1MiB..2MiB or -64KiB..
     #[arg(value_name = "RANGE")]
     range: RangeText,
-    /// Before which byte, counted before the move: an offset, end, or -N from the end
+    /// Offset before which the range is moved, counted before the move: an offset, end, or -N from the end
     #[arg(value_name = "OFFSET")]
     destination: String,
     #[command(flatten)]

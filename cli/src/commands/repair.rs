@@ -1,4 +1,4 @@
-//! `atlasm repair`: damaged files are mended, from their parity or from copies.
+//! `atlasm repair`: repairs damaged files from their parity or from copies.
 
 use super::info;
 use super::verify::{self, Checked};
@@ -24,12 +24,12 @@ const COPIES: [&str; 3] = ["from", "from_url", "from_command"];
 
 /// Repairs files: from their parity file, or from copies.
 ///
-/// From parity, the repaired file is written beside the damaged one and takes its name; the damaged one is
-/// kept as FILE.damaged. With --from, only the bytes that are bad are taken from the copy, each range is
-/// verified against the outline before it is written, and the file is repaired in place. A copy may be
-/// damaged itself, elsewhere.
+/// From parity, the repaired file is written beside the damaged file and takes its name; the damaged file is
+/// kept as FILE.damaged. With --from, only the bad bytes are taken from the copy, each range is verified
+/// against the outline before it is written, and the file is repaired in place. The copy itself may be
+/// damaged in other places.
 ///
-/// Bytes that were changed on purpose look like damage, and a repair brings the old ones back.
+/// Bytes that were changed on purpose look like damage, and a repair restores the old bytes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm repair big.iso                        from big.iso.atp
@@ -42,19 +42,19 @@ pub(crate) struct Options {
     /// Files to repair
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// A copy of the file, a container with its bytes, or shards of it; may be given several times
+    /// A copy of the file, a container with its bytes, or shards of the file; may be given several times
     #[arg(long, value_name = "COPY|SHARD")]
     from: Vec<PathBuf>,
-    /// A web server that has the file, and gives ranges of it (by curl)
+    /// Address of the file on a web server that returns ranges (read with curl)
     #[arg(long, value_name = "URL")]
     from_url: Vec<String>,
     /// A command that prints the bytes {first} to {last}, both counted from 0
     #[arg(long, value_name = "COMMAND")]
     from_command: Vec<String>,
-    /// Time without a byte after which a server or command is given up; 60s if it is not named
+    /// Time without a byte after which a server or command counts as failed; 60s by default
     #[arg(long, value_name = "TIME", value_parser = crate::units::parse_duration)]
     patience: Option<std::time::Duration>,
-    /// The outline, or a folder of outlines. None is guessed: FILE.atlas is the one that is taken without
+    /// The outline, or a folder of outlines; FILE.atlas by default. Other outlines are never guessed
     #[arg(long, value_name = "PATH")]
     outline: Option<PathBuf>,
     /// The parity file, or a folder of parity files
@@ -63,7 +63,7 @@ pub(crate) struct Options {
     /// The root that the repaired file must have
     #[arg(long, value_name = "ROOT", value_parser = crate::args::parse_root)]
     root: Option<[u8; 32]>,
-    /// Writes the repaired file to OUT, and leaves the damaged one as it is (from parity alone)
+    /// Writes the repaired file to OUT, and does not change the damaged file (only without --from)
     #[arg(short, long, value_name = "OUT", conflicts_with_all = ["from", "from_url", "from_command", "discard"])]
     output: Option<PathBuf>,
     /// Replaces FILE.damaged, or OUT, if it exists
@@ -72,7 +72,7 @@ pub(crate) struct Options {
     /// Lists the repairs, and writes nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Keeps no FILE.damaged; with --from also cuts off bytes behind the sealed end
+    /// Keeps no FILE.damaged; with --from also cuts off bytes after the sealed end
     #[arg(long)]
     discard: bool,
     /// Draws a picture of the parts that were repaired
@@ -81,10 +81,10 @@ pub(crate) struct Options {
     /// Repairs the files in folders that have seals
     #[arg(short, long)]
     recursive: bool,
-    /// Repairs as much as possible if not all can be repaired
+    /// Repairs as much as possible if not everything can be repaired
     #[arg(long)]
     partial: bool,
-    /// Checks the parity file too, and writes it anew from the file if it is damaged
+    /// Checks the parity file too, and writes it again from the file if it is damaged
     #[arg(long, conflicts_with_all = COPIES)]
     parity_too: bool,
 }
@@ -105,7 +105,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
 }
 
 impl Options {
-    /// Returns true if a copy is named in one of the ways.
+    /// Returns true if --from, --from-url or --from-command names a copy.
     fn has_copies(&self) -> bool {
         !(self.from.is_empty() && self.from_url.is_empty() && self.from_command.is_empty())
     }
@@ -197,7 +197,7 @@ fn absent(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         let hint = format!("a copy can bring it back: atlasm repair --from COPY {}", names::quoted(file));
         return Err(Failure::new(Status::Incomplete, text).with_hint(hint));
     }
-    // An empty file, of which all bytes are missing.
+    // Begin with an empty file, of which all bytes are missing.
     let staged = Staged::new(file, false, &[])?;
     drop(staged.create()?);
     let found = damage::find_outline(ctx, staged.path(), Some(&path), Guess::Never)?;
@@ -207,7 +207,7 @@ fn absent(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     if report.status == Status::Done {
         staged.finish()?;
     } else {
-        report.line("  the file is still not there, since it is written whole or not at all");
+        report.line("  the file is still not there, because a missing file is written whole or not at all");
         report.put("repaired_bytes", 0);
     }
     Ok(report)
@@ -217,12 +217,12 @@ fn absent(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
 enum Proved {
     /// An outline without damage of its own.
     Yes(Box<Outline>),
-    /// The repair is over.
+    /// The repair has ended with this report.
     Ended(Report),
 }
 
-/// Rebuilds a damaged outline if the file or a copy has its root. Otherwise the file is repaired from its
-/// parity first, which the root proves too.
+/// Rebuilds a damaged outline if the file or a copy has its root. Otherwise the file is first repaired from
+/// its parity, and the root proves the result.
 fn proved_outline(
     ctx: &Ctx,
     options: &Options,
@@ -235,7 +235,7 @@ fn proved_outline(
     if findings.bad_records == 0 {
         return Ok(Proved::Yes(Box::new(outline)));
     }
-    let records = format!("{} of it cannot be read", count(findings.bad_records, "record"));
+    let records = format!("{} of the outline cannot be read", count(findings.bad_records, "record"));
     let failed = || damage::outline_damaged(file, &outline.path, &records);
     let mut origins = vec![file];
     origins.extend(options.from.iter().map(PathBuf::as_path));
@@ -271,7 +271,8 @@ fn proved_outline(
     Ok(Proved::Ended(report))
 }
 
-/// Repairs a file whose outline does not open: the parity file alone proves the bytes, and the outline is made anew of them.
+/// Repairs a file whose outline does not open: the parity file alone proves the bytes, and the outline is
+/// made again from these bytes.
 fn without_outline(
     ctx: &Ctx,
     options: &Options,
@@ -342,7 +343,7 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
     let root = root.as_ref();
     let findings = known.map(|known| &known.findings).filter(|findings| !findings.bad.is_empty());
     warn_of_links(ctx, options, file);
-    // All that can be refused is refused before the work.
+    // Check for all errors that need no work first.
     let kept = names::with_suffix(file, names::DAMAGED);
     let target = options.output.as_deref().unwrap_or(file);
     if !options.dry_run {
@@ -361,17 +362,19 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
     {
         return of_other_bytes(ctx, file, path, known);
     }
-    // A parity file of other bytes would take those of an intact file for damage.
+    // A parity file that was made of other bytes would treat the bytes of an intact file as damage.
     if let Some(known) = known
         && known.findings.bad.is_empty()
         && check(ctx, file, path, Some(known))?.is_stale
     {
         return of_other_bytes(ctx, file, path, known);
     }
-    // A part is repaired if all cannot be, and a part can. The root proves the whole otherwise.
+    // A partial repair is made only if some rows can be rebuilt and other rows cannot. Otherwise the root
+    // proves the whole file.
     let is_partial = options.partial && {
         let checked = check(ctx, file, path, known)?;
-        // No root shows later that a part was rebuilt to other bytes.
+        // After a partial repair no root can show that other bytes were rebuilt, so that a stale parity file
+        // is refused.
         if let Some(known) = known.filter(|_| checked.is_stale) {
             return of_other_bytes(ctx, file, path, known);
         }
@@ -382,7 +385,7 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
         is_lost
     };
     let parity = verify::open_parity(ctx, path, if is_partial { None } else { root })?;
-    // Names under which the library writes, so that nothing is replaced before all is done.
+    // Temporary names under which the library writes, so that nothing is replaced before everything is done.
     let new = Staged::new(target, true, &[])?;
     let aside = Staged::new(&kept, true, &[])?;
     let (mode, ends_as) = match &options.output {
@@ -403,13 +406,13 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
     let outcome = ctx.operate(file, found_size.max(2 * TILE_SIZE as u64), |operation| {
         parity.repair(file, &repairs, Some(&mut owner), &mut report, operation)
     });
-    // A part that was repaired ends as incomplete, with everything written.
+    // A partial repair ends as incomplete, although everything was written that could be repaired.
     let outcome = match outcome {
         Err(failure) if is_partial && failure.status == Status::Incomplete && !ctx.is_stopped() => Ok(()),
         other => other,
     };
     if let Err(failure) = outcome {
-        // Nothing was written. A parity file of other bytes takes good bytes for damage.
+        // Nothing was written. A parity file that was made of other bytes treats good bytes as damage.
         if let Some(known) = known
             && matches!(failure.status, Status::Incomplete | Status::Differs)
             && !is_partial
@@ -430,7 +433,7 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
         }
         return Ok(intact(ctx, file));
     }
-    // The library keeps the bytes after the protected ones.
+    // The library keeps the bytes after the protected bytes.
     let protected = parity.info().protected_size;
     let repaired_as = if options.output.is_some() { new.path() } else { file };
     if objects::size_of(repaired_as)? > protected {
@@ -499,11 +502,11 @@ fn check(ctx: &Ctx, file: &Path, path: &Path, known: Option<&Known>) -> Res<Chec
     Ok(checked)
 }
 
-/// Ends a repair with a parity file that was made of other bytes than the outline. An intact file gets a new one if
-/// `--parity-too` asks for it.
+/// Ends a repair whose parity file was made of other bytes than the outline. An intact file gets a new parity
+/// file if `--parity-too` is given.
 fn of_other_bytes(ctx: &Ctx, file: &Path, path: &Path, known: &Known) -> Res<Report> {
     let name = names::quoted(file);
-    // A file that its outline does not prove gets no parity of its own.
+    // A file that its outline does not prove gets no new parity file.
     if known.findings.bad.is_empty() && known.findings.bad_records == 0 {
         let old = verify::open_parity(ctx, path, None)?.info();
         super::update::parity_anew(ctx, file, path, &old)?.finish()?;
@@ -515,8 +518,8 @@ fn of_other_bytes(ctx: &Ctx, file: &Path, path: &Path, known: &Known) -> Res<Rep
         names::shown(&known.outline.path)
     );
     Err(Failure::new(Status::Differs, text).with_hint(format!(
-        "nothing was written; a copy can repair it, atlasm repair --from COPY {name}, or, if the change was meant, atlasm \
-         update {name} makes both seals anew"
+        "nothing was written; a copy can repair it, atlasm repair --from COPY {name}, or, if the change was \
+         meant, atlasm update {name} makes both seals anew"
     )))
 }
 
@@ -559,7 +562,7 @@ fn cut(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline, surplus: u6
     } else if !options.discard {
         output::check_target(&kept, options.force, &[file])?;
     }
-    // A copy of the sealed bytes, each verified on the way.
+    // Copy the sealed bytes, each of which is verified.
     let new = Staged::new(target, true, &[])?;
     let projection = damage::snapshot(ctx, outline)?;
     ctx.operate(file, outline.size, |operation| projection.write_file(new.path(), operation))?;
@@ -571,7 +574,7 @@ fn cut(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline, surplus: u6
         if options.force {
             drop(fs::remove_file(&kept));
         }
-        // Both names for a moment, so that there is a file of that name at any time.
+        // The file has both names for a moment, so that a file of its name exists at any time.
         fs::hard_link(file, &kept)
             .or_else(|_| output::rename_to_free(file, &kept))
             .map_err(|error| Failure::io("keeping the damaged file as", &kept, &error))?;
@@ -604,7 +607,7 @@ fn nothing_to_rebuild(file: &Path, checked: &Checked) -> Failure {
     Failure::new(Status::Incomplete, text).with_hint(hint)
 }
 
-/// Warns that the other names of a file keep the damaged bytes, because the repaired file is a new one.
+/// Warns that the other names of a file keep the damaged bytes, because the repaired file is a new file.
 fn warn_of_links(ctx: &Ctx, options: &Options, file: &Path) {
     let links = fs::metadata(file).map_or(1, |metadata| metadata.nlink());
     if links > 1 && options.output.is_none() {
@@ -677,7 +680,7 @@ fn dry(ctx: &Ctx, file: &Path, checked: &Checked) -> Report {
 
 // From copies.
 
-/// The bad ranges after a repair: those repaired, those left, and the bytes written.
+/// The bad ranges after a repair: the repaired ranges, the remaining ranges, and the number of bytes written.
 #[derive(Default)]
 struct Mended {
     repaired: Vec<Bad>,
@@ -704,7 +707,7 @@ fn from_copies(ctx: &Ctx, options: &Options, file: &Path, at: &Path, outline: &O
         );
     }
     let mut mended = mend(ctx, options, at, outline, &donors, &findings)?;
-    // Fetched bytes count for every donor.
+    // Count the fetched bytes of all donors.
     let (fetched, used): (u64, Vec<&Donor>) = (
         donors.iter().map(Donor::read_bytes).sum(),
         donors.iter().filter(|donor| donor.read_bytes() > 0).collect(),
@@ -738,7 +741,7 @@ fn from_copies(ctx: &Ctx, options: &Options, file: &Path, at: &Path, outline: &O
         report.line_of(
             file,
             format!(
-                "{word}: {sources} has {} of {} that are bad",
+                "{word}: {sources} has {} of the {} of bad bytes",
                 human(bytes(&mended.repaired)),
                 human(findings.bytes())
             ),
@@ -751,7 +754,7 @@ fn from_copies(ctx: &Ctx, options: &Options, file: &Path, at: &Path, outline: &O
         report.line_of(
             file,
             format!(
-                "{word}: {} written, and {} are neither there nor in {sources}",
+                "{word}: {} written, and {} are still bad and not in {sources}",
                 human(mended.written),
                 human(bytes(&mended.left))
             ),
@@ -760,7 +763,7 @@ fn from_copies(ctx: &Ctx, options: &Options, file: &Path, at: &Path, outline: &O
     for bad in &mended.left {
         report.line(bad.line());
     }
-    // Each copy that gave nothing says why.
+    // Report for each copy why it did not provide bytes.
     let mut refusals = Vec::new();
     for donor in donors.iter().filter(|_| !is_whole) {
         for why in donor.refusals() {
@@ -801,7 +804,7 @@ fn donors(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> Res<V
         let metadata = fs::metadata(path).map_err(|error| Failure::io("opening", path, &error))?;
         if same_file(&own, &metadata) {
             return Err(Failure::usage(format!("{} is the damaged file itself", names::shown(path)))
-                .with_hint("--from names another copy of it"));
+                .with_hint("give --from another copy of the file"));
         }
         let kind = objects::kind_of(path)?;
         donors.push(match kind {
@@ -813,7 +816,7 @@ fn donors(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> Res<V
             }
             objects::Kind::Parity => {
                 return Err(Failure::usage(format!("{} is a parity file", names::shown(path)))
-                    .with_hint("--parity PATH names it, or leave it out if it lies beside the file"));
+                    .with_hint("name it with --parity PATH, or leave it out if it lies beside the file"));
             }
         });
     }
@@ -823,7 +826,10 @@ fn donors(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> Res<V
     for command in &options.from_command {
         if !(command.contains("{first}") && command.contains("{last}")) {
             return Err(Failure::usage(format!("--from-command '{command}' has no {{first}} and {{last}}"))
-                .with_hint("they become the offsets of the first and the last byte that it is to print"));
+                .with_hint(
+                    "{first} and {last} become the offsets of the first and the last byte that the command \
+                     must print",
+                ));
         }
         donors.push(Donor::fetched(ctx, command, Fetched::by_command(command, options.patience), outline)?);
     }
@@ -859,7 +865,7 @@ fn mend(
                     "stopped; what was written until then is verified, and the rest is as it was",
                 ));
             }
-            // Within a tile, which is verified as a whole without finer digests.
+            // A read stays within a tile, because without finer digests a tile is verified as a whole.
             let end = (at / TILE_SIZE as u64 + 1) * TILE_SIZE as u64;
             let end = end.min(bad.end());
             let piece = Bad { offset: at, length: end - at, ..*bad };

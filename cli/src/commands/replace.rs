@@ -1,4 +1,4 @@
-//! `atlasm replace`: other bytes for a range of a container.
+//! `atlasm replace`: replaces a range of a container by new bytes.
 
 use super::edit::{self, Edit, NewBytes};
 use super::insert::size_of;
@@ -8,10 +8,11 @@ use crate::units::RangeText;
 use clap::Args;
 use std::path::PathBuf;
 
-/// Replaces a range of a container by the bytes of a file, or of standard input, of any number, as a new generation.
+/// Replaces a range of a container by any number of bytes from a file or from standard input, as a new
+/// generation.
 ///
-/// In a container that was packed with --strict the new bytes must have the sum of the old ones, and are held in
-/// memory.
+/// In a container that was packed with --strict the new bytes must have the same sum as the old bytes, and
+/// are held in memory.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   printf 2027 | atlasm replace book.atlas 120+4 -")]

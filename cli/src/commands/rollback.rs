@@ -1,4 +1,4 @@
-//! `atlasm rollback`: an old generation becomes the newest one.
+//! `atlasm rollback`: makes an old generation of a container the newest again.
 
 use super::{edit, seal};
 use crate::context::Ctx;
@@ -10,17 +10,17 @@ use std::path::PathBuf;
 
 /// Makes the bytes of an old generation the newest generation of a container.
 ///
-/// The ones between stay in the log, so that a rollback can be rolled back. An outline is refused, because the bytes of
-/// its file stay as they are.
+/// The generations in between stay in the log, so that a rollback can itself be rolled back. An outline is
+/// refused, because a rollback cannot change the bytes of its file.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The container
     #[arg(value_name = "X.atlas")]
     container: PathBuf,
-    /// The generation, as 'atlasm log' lists it; none: the one before the newest
+    /// The generation, as 'atlasm log' lists it; without it, the generation before the newest
     #[arg(value_name = "G")]
     generation: Option<u64>,
-    /// Says what the root would be, and changes nothing
+    /// Prints the root that the new generation would have, and changes nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
 }

@@ -1,4 +1,4 @@
-//! `atlasm seal`: the outline of a file that stays in its place, and its parity.
+//! `atlasm seal`: writes the outline and the parity file of a file that stays in its place.
 
 use super::merge::PartRange;
 use super::verify;
@@ -21,11 +21,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Writes FILE.atlas beside each file: its outline, a digest for each part of 16 KiB. The file itself stays as it is.
+/// Writes FILE.atlas beside each file: its outline, which has a digest for each part of 16 KiB. The file
+/// itself is not changed.
 ///
-/// 'atlasm verify FILE' then finds damage, and with --parity 'atlasm repair FILE' mends it. The outline takes 0.2 %
-/// of the file, and at least 16 KiB; the parity file the share that is named, and at least 12 KiB, or 1.6 % of a large
-/// file.
+/// 'atlasm verify FILE' then finds damage, and with --parity 'atlasm repair FILE' repairs it. The outline has
+/// 0.2 % of the size of the file, at least 16 KiB. The parity file has the share given by --parity, at least
+/// 12 KiB, or 1.6 % of a large file.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm seal --parity 10% big.iso     up to 10 % of it may be lost then
@@ -39,26 +40,26 @@ pub(crate) struct Options {
     /// Writes a parity file too, FILE.atp, of this share of the file, such as 10%
     #[arg(long, value_name = "SHARE", value_parser = units::parse_share)]
     parity: Option<u32>,
-    /// Takes the files in folders, each with seals of its own
+    /// Seals the files in folders, each with seals of its own
     #[arg(short, long)]
     recursive: bool,
-    /// Folder for the seals, which exists; or, of a single file, name of the outline. With -r the seals lie in
-    /// subfolders as the files do
+    /// Existing folder for the seals, or, for a single file, name of the outline. With -r the seals lie in
+    /// subfolders like those of the files
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
-    /// Replaces seals that exist, if the file still verifies against them
+    /// Replaces existing seals, if the file still verifies against them
     #[arg(short, long)]
     force: bool,
-    /// Leaves files alone that have an outline already
+    /// Skips files that have an outline already
     #[arg(long, conflicts_with = "force")]
     new: bool,
-    /// Text that the outline keeps, at most 1,024 bytes
+    /// Text stored in the outline, at most 1,024 bytes
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
-    /// Seals a range alone, for 'atlasm merge'; -o names the outline
+    /// Seals only this range, for 'atlasm merge'; -o names the outline
     #[arg(long, value_name = "RANGE", allow_hyphen_values = true, requires = "output", conflicts_with_all = ["parity", "recursive"])]
     range: Option<RangeText>,
-    /// Digests for whole tiles of 1 MiB alone: a smaller outline, from which less exact ranges are found
+    /// Stores digests only for whole tiles of 1 MiB: the outline is smaller, and damage is found less exactly
     #[arg(long)]
     coarse: bool,
 }
@@ -110,7 +111,7 @@ fn seal(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         fs::create_dir_all(folder).map_err(|error| Failure::io("creating the folder", folder, &error))?;
     }
 
-    // Everything that can be refused is refused before the work.
+    // Check for all errors that need no work first.
     let outline = Staged::new(&outline_path, options.force, &[file])?;
     let parity = match options.parity {
         Some(share) => Some((Staged::new(&parity_path, options.force, &[file])?, share)),
@@ -128,13 +129,13 @@ fn seal(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
 
     let mut source = ctx.source(file)?;
     let mut size = size;
-    // The name of a file stays with its outline, whatever both are called later.
+    // The outline keeps the name of the file, even if both are renamed later.
     let given = options.note.as_deref().map(str::as_bytes);
     let mut note = given.map_or_else(|| damage::note_of(file), <[u8]>::to_vec);
     if let Some(range) = &options.range {
         let range = range.resolve(size)?;
         super::merge::check_range(file, &range, size)?;
-        // A part has no file of its own.
+        // For the outline of a range, the note has the range and the name of the file.
         let text = given.unwrap_or(names::last(file).as_bytes());
         note = PartRange { range: range.clone(), whole: size }.note(text);
         size = range.end - range.start;
@@ -204,8 +205,8 @@ fn write_outline(
     })
 }
 
-/// Replaces a damaged outline of `file` by one of the bytes of `from`, which may be a copy. Returns false if
-/// these bytes have another root than the known one.
+/// Replaces a damaged outline of `file` by a new outline of the bytes of `from`, which may be a copy. Returns
+/// false if these bytes do not have the known root.
 pub(crate) fn outline_anew(
     ctx: &Ctx,
     file: &Path,
@@ -241,13 +242,13 @@ fn places(options: &Options, file: &Path) -> (PathBuf, PathBuf) {
     }
 }
 
-/// Returns the parity file beside the new outline if it protects other bytes. `-f` removes it; without `-f`
-/// it is refused.
+/// Returns the parity file beside the new outline if it was made of other bytes. `-f` removes it; without
+/// `-f` it is refused.
 fn stale_parity<'p>(ctx: &Ctx, options: &Options, file: &Path, path: &'p Path) -> Res<Option<&'p Path>> {
     if !output::exists(path)? {
         return Ok(None);
     }
-    // One that does not open, or has another key, protects nothing of this file.
+    // A parity file that does not open, or has another key, does not protect this file.
     let fits = verify::check_parity(ctx, file, path, None).map(|checked| {
         let is_same = checked.report.data == ParityVerdict::Intact;
         is_same && objects::size_of(file).is_ok_and(|size| size == checked.info.protected_size)
@@ -262,8 +263,8 @@ fn stale_parity<'p>(ctx: &Ctx, options: &Options, file: &Path, path: &'p Path) -
             let (name, shown) = (names::quoted(file), names::shown(path));
             let text = format!("{shown} exists, and was made of other bytes than {} has", names::shown(file));
             let hint = format!(
-                "--parity 10% -f replaces it, -f alone removes it; if {} is damaged, atlasm repair {name} brings the old \
-                 bytes back",
+                "--parity 10% -f replaces {shown}, -f alone removes it; if {} is damaged, atlasm repair \
+                 {name} brings the old bytes back",
                 names::shown(file)
             );
             Err(Failure::new(Status::Exists, text).with_hint(hint))
@@ -274,11 +275,11 @@ fn stale_parity<'p>(ctx: &Ctx, options: &Options, file: &Path, path: &'p Path) -
 /// Refuses to seal a file again if its present outline shows damage.
 fn refuse_damaged(ctx: &Ctx, file: &Path, outline: &Path) -> Res<()> {
     let Ok(Some(known)) = damage::find_outline(ctx, file, Some(outline), Guess::Never) else {
-        // An outline that does not open vouches for nothing.
+        // An outline that does not open cannot show damage.
         return Ok(());
     };
     let findings = damage::find(ctx, file, &known)?;
-    // The root vouches for a file whose outline has lost digests.
+    // If the outline has lost digests, the root shows if the file is intact.
     if findings.bad_records > 0 {
         return if damage::has_root(ctx, file, &known)? {
             Ok(())
@@ -305,7 +306,7 @@ fn refuse_damaged(ctx: &Ctx, file: &Path, outline: &Path) -> Res<()> {
     )))
 }
 
-/// Warns that a new outline has neither the log nor the note of the old one.
+/// Warns that a new outline has neither the log nor the note of the old outline.
 fn warn_of_log(ctx: &Ctx, file: &Path, outline: &Path) {
     let Ok(Some(known)) = damage::find_outline(ctx, file, Some(outline), Guess::Never) else { return };
     let note = known.container.note(known.generation).unwrap_or_default();
@@ -325,7 +326,7 @@ fn finish_all(staged: Vec<Staged>) -> Res<()> {
     for one in staged {
         let target = one.target().to_owned();
         if let Err(failure) = one.finish() {
-            // Those that have their names already are of no use alone.
+            // After a failure, the files that were renamed already are removed.
             named.iter().for_each(|path| drop(fs::remove_file(path)));
             return Err(failure);
         }

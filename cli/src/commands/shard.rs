@@ -1,4 +1,4 @@
-//! `atlasm shard`: parts of a file that are verified alone.
+//! `atlasm shard`: writes parts of a file as shards, each of which can be verified alone.
 
 use super::info;
 use super::pack::Compress;
@@ -18,11 +18,12 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Cuts ranges out of a file or container, each with a proof that it belongs to the root of the whole.
+/// Extracts ranges of a file or container, each with a proof that it belongs to the root of the whole.
 ///
-/// Whoever knows the root verifies a shard with 'atlasm check', without the rest of the file. Cut out of FILE.atlas, a
-/// shard costs no pass over the file. A shard has whole pages of 4096 bytes: up to 4095 bytes before and behind the range
-/// go along. Several ranges go to a folder, as NAME.OFFSET-LENGTH.shard.
+/// Anyone who knows the root can verify a shard with 'atlasm check', without the other parts of the file. If
+/// FILE.atlas is given, the whole file need not be read. A shard has whole pages of 4096 bytes, so that it
+/// includes up to 4095 bytes before and after the range. Several ranges are written to a folder, as
+/// NAME.OFFSET-LENGTH.shard.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm shard big.iso 1MiB..2MiB -o part.shard
@@ -31,26 +32,26 @@ pub(crate) struct Options {
     /// A file, an outline or a container
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The bytes to cut out
+    /// The bytes to extract
     #[arg(value_name = "RANGE", required = true)]
     ranges: Vec<RangeText>,
     /// Name of the shard, or, for several ranges, of a folder; - writes a single shard to standard output
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
-    /// Replaces shards that exist
+    /// Replaces existing shards
     #[arg(short, long)]
     force: bool,
     /// Compresses the shards
     #[arg(long, value_name = "HOW")]
     compress: Option<Compress>,
-    /// The generation of a container; 0 or none: the newest
+    /// The generation of a container; 0 or none means the newest
     #[arg(long, value_name = "G", default_value_t = 0, hide_default_value = true)]
     generation: u64,
 }
 
 pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     let file = &options.file;
-    // A single shard is a stream.
+    // A single shard can be written to standard output.
     if names::is_dash(&options.output) && options.ranges.len() == 1 {
         if ctx.json() {
             return Err(Failure::usage("--json and a shard cannot both be on standard output")
@@ -91,7 +92,7 @@ fn shards(ctx: &Ctx, options: &Options, file: &Path) -> Res<()> {
     let made_folder = is_folder && make_folder(&options.output)?;
     let result = write_shards(ctx, options, file, size, &regions, is_folder);
     if made_folder && result.is_err() {
-        // Only an empty one goes.
+        // After a failure the folder is removed, which succeeds only if it is empty.
         drop(fs::remove_dir(&options.output));
     }
     result
@@ -139,7 +140,7 @@ fn write_shards(
         staged.push(Staged::new(&path, options.force, &[file])?);
     }
     let (projection, opened) = project(ctx, options, file, size)?;
-    // One after the other, so that one shard is in memory and not all.
+    // The shards are made one after the other, so that only one of them is in memory.
     for (staged, region) in staged.into_iter().zip(regions) {
         let (bytes, info) = cut(ctx, file, &projection, opened.as_ref(), region, config.as_ref())?;
         super::seal::sync(&write(&staged, &bytes)?, staged.target())?;

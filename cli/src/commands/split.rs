@@ -1,4 +1,4 @@
-//! `atlasm split`: a file as 96 classes, of which any K rebuild it.
+//! `atlasm split`: splits a file into 96 classes, of which any K rebuild it.
 
 use super::shard;
 use crate::context::{Ctx, Report};
@@ -17,11 +17,12 @@ const WINDOW: u64 = 64 << 20;
 /// Classes of a file.
 const CLASSES: u8 = 96;
 
-/// Splits a file into 96 classes, of which any K rebuild it: the other ones may be lost, or kept elsewhere.
+/// Splits a file into 96 classes, of which any K rebuild it. The other classes may be lost, or kept
+/// elsewhere.
 ///
-/// Each class is a series of shards, NAME.CC-WWWWW.shard, one per 64 MiB of the file. All 96 classes together take
-/// 14/13 · 96/K of the file. 'atlasm join' puts the file together again. The memory that this takes does not follow the
-/// size of the file.
+/// Each class is a series of shards, NAME.CC-WWWWW.shard, one per 64 MiB of the file. All 96 classes together
+/// have 14/13 · 96/K times the size of the file. 'atlasm join' rebuilds the file. The memory that splitting
+/// needs does not depend on the size of the file.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm split -k 64 big.iso -o classes             any 32 of 96 may be lost
@@ -33,10 +34,10 @@ pub(crate) struct Options {
     /// Number of classes that rebuild the file, 1 to 96
     #[arg(short, long = "data-classes", value_name = "K", value_parser = clap::value_parser!(u8).range(1..=96))]
     k: u8,
-    /// Folder for the shards; one that is not there is made
+    /// Folder for the shards, created if it does not exist
     #[arg(short, long, value_name = "FOLDER")]
     output: PathBuf,
-    /// Replaces shards that exist
+    /// Replaces existing shards
     #[arg(short, long)]
     force: bool,
 }
@@ -46,7 +47,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
         let made = shard::make_folder(&options.output)?;
         let result = split(ctx, options, file);
         if made && result.is_err() {
-            // Only an empty one goes.
+            // After a failure the folder is removed, which succeeds only if it is empty.
             drop(fs::remove_dir(&options.output));
         }
         result
@@ -61,7 +62,7 @@ fn split(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         name.push(format!(".{class:02}-{window:05}.shard"));
         options.output.join(name)
     };
-    // All names are looked at before the work.
+    // All names are checked before the work.
     for window in 0..windows {
         for class in 0..CLASSES {
             output::check_target(&name(class, window), options.force, &[file])?;
@@ -95,11 +96,12 @@ fn split(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         Ok(())
     });
     if let Err(failure) = result {
-        // A part of the classes is of no use. Replaced files are gone.
+        // After a failure the written shards are removed, because some of the classes alone are of no use.
+        // Files that they replaced are lost.
         done.iter().for_each(|path| drop(fs::remove_file(path)));
         return Err(failure);
     }
-    // All at once, which takes less time than each alone.
+    // The whole file system is synced once, which is faster than syncing each shard.
     output::sync_file_system(&options.output)?;
     let mut report = Report::new(Status::Done, "split");
     report

@@ -1,4 +1,4 @@
-//! `atlasm unpack`: the bytes of a container in a file.
+//! `atlasm unpack`: writes the bytes of a container to a file.
 
 use super::log::check_expected_root;
 use crate::context::{Ctx, Report};
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 /// Writes the bytes of a container to a file.
 ///
-/// Each is verified before it is written, and the file appears when all are there.
+/// Each byte is verified before it is written, and the file appears under its name only when it is complete.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm unpack book.atlas -o book.txt
@@ -23,13 +23,13 @@ pub(crate) struct Options {
     /// The container
     #[arg(value_name = "X.atlas")]
     file: PathBuf,
-    /// Name of the file; for standard output there is 'atlasm cat'
+    /// Name of the file; 'atlasm cat' writes to standard output
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
-    /// Replaces a file that exists
+    /// Replaces an existing file
     #[arg(short, long)]
     force: bool,
-    /// The generation; 0 or none: the newest
+    /// The generation; 0 or none means the newest
     #[arg(long, value_name = "G", default_value_t = 0, hide_default_value = true)]
     generation: u64,
     /// The root that the generation must have

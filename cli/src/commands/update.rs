@@ -1,4 +1,4 @@
-//! `atlasm update`: seals follow a change that was made on purpose.
+//! `atlasm update`: makes the seals of a file match a change that was made on purpose.
 
 use super::{seal, verify};
 use crate::context::{Ctx, Report};
@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 
 /// Brings the outline and the parity file up to date after a file was changed on purpose.
 ///
-/// With --ranges only those are taken for a change: if anything else differs, that is damage, and nothing is written.
-/// Without, everything that differs is taken for a change. The outline keeps the root of the old bytes in its log.
+/// With --ranges only these ranges count as changed: if other bytes differ, they count as damage, and nothing
+/// is written. Without --ranges, every difference counts as a change. The outline keeps the root of the old
+/// bytes in its log.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm update log.txt                           all that differs was meant
@@ -37,10 +38,10 @@ pub(crate) struct Options {
     /// The parity file, or a folder of parity files
     #[arg(long, value_name = "PATH")]
     parity: Option<PathBuf>,
-    /// Takes the files in folders that have seals
+    /// Updates the files in folders that have seals
     #[arg(short, long)]
     recursive: bool,
-    /// Text that the outline keeps, at most 1,024 bytes
+    /// Text stored in the outline, at most 1,024 bytes
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
     /// Lists the ranges that count as changed, and writes nothing
@@ -66,7 +67,11 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     let findings = damage::find(ctx, file, &outline)?;
     if findings.bad_records > 0 {
         let why = count(findings.bad_records, "record");
-        return Err(damage::outline_damaged(file, &outline.path, &format!("{why} of it cannot be read")));
+        return Err(damage::outline_damaged(
+            file,
+            &outline.path,
+            &format!("{why} of the outline cannot be read"),
+        ));
     }
     let changed = changed(file, options, &outline, &findings, size)?;
     let bytes: u64 = changed.iter().map(|range| range.end - range.start).sum();
@@ -105,9 +110,11 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     let change = change(&findings, outline.size, size);
     if size < outline.size {
         let lost = human(outline.size - size);
+        let name = names::shown(file);
         ctx.warn(&format!(
-            "{} is {lost} shorter than it was sealed; once its seals are updated, they repair none of that",
-            names::shown(file)
+            "{name} is {lost} shorter than when it was sealed; updated seals cannot bring these bytes back. \
+             If the cut was not meant: atlasm repair {}",
+            names::quoted(file)
         ));
     }
     if options.dry_run {
@@ -120,7 +127,7 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         return Ok(report);
     }
 
-    // The new parity file is ready before the outline says that the change was meant.
+    // The new parity file is complete before the outline records the change.
     let staged = match &parity {
         Some(path) => Some(new_parity(ctx, file, path, &outline, &changed, size)?),
         None => None,
@@ -135,7 +142,7 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     Ok(report)
 }
 
-/// Returns the text of a change: of bytes that were there, and of the size.
+/// Returns the description of a change: the changed bytes, and the change of the size.
 fn change(findings: &Findings, old: u64, new: u64) -> String {
     let mut parts = Vec::new();
     let kept = findings.bad.iter().filter(|bad| bad.offset < new);
@@ -164,7 +171,8 @@ fn result(is_same: bool, dry_run: bool) -> &'static str {
     }
 }
 
-/// Returns the parity file and its properties if it protects other bytes than the file has, which are intact.
+/// Returns the parity file and its properties if it was made of other bytes than the file has. The file must
+/// be as it was sealed.
 fn stale_parity<'p>(
     ctx: &Ctx,
     file: &Path,
@@ -177,7 +185,7 @@ fn stale_parity<'p>(
     Ok(checked.is_stale.then_some((path, checked.info)))
 }
 
-/// Writes a parity file of the present bytes, with the share of the old one, under a temporary name.
+/// Writes a parity file of the present bytes, with the share of the old parity file, under a temporary name.
 pub(crate) fn parity_anew(ctx: &Ctx, file: &Path, path: &Path, old: &ParityInfo) -> Res<Staged> {
     let source = ctx.source(file)?;
     let staged = Staged::new(path, true, &[file])?;
@@ -190,7 +198,7 @@ pub(crate) fn parity_anew(ctx: &Ctx, file: &Path, path: &Path, old: &ParityInfo)
     Ok(staged)
 }
 
-/// Returns the ranges that were changed; those that are not named are damage.
+/// Returns the changed ranges. Fails if a range differs that is not named, because it counts as damage.
 fn changed(
     file: &Path,
     options: &Options,
@@ -214,11 +222,12 @@ fn changed(
     for range in &options.ranges {
         named.push(range.resolve(size)?);
     }
-    // The unit of the search is larger than a byte: a range that touches a named one was meant.
+    // The unit of the search is larger than a byte: a range that touches a named range counts as changed on
+    // purpose.
     for one in &found {
         if !named.iter().any(|named| named.start < one.end && one.start < named.end) {
             let text = format!(
-                "{} differs at {}..{} too, outside of --ranges, which is damage",
+                "{} also differs at {}..{}, outside of --ranges: these bytes are damaged",
                 names::shown(file),
                 one.start,
                 one.end
@@ -255,8 +264,8 @@ fn new_parity(
     let info = parity.info();
     match updated {
         Ok(()) => Ok(staged),
-        // The shape of the old one does not fit the new size, or it was made of other bytes. All that was not changed was
-        // verified against the outline.
+        // The rows of the old parity file do not fit the new size, or it was made of other bytes. A new
+        // parity file is safe, because all unchanged bytes were verified against the outline.
         Err(failure)
             if failure.status == Status::Differs
                 || failure.status == Status::Usage && size != outline.size =>
@@ -283,7 +292,7 @@ fn commit(
     opened.container.set_base(Some(&source))?;
     let note = options.note.clone().unwrap_or_else(|| "update".to_owned()).into_bytes();
     let commit = CommitOptions { expected: outline.generation, time: seal::now(), note };
-    // All else was verified just now.
+    // All other bytes were just verified.
     let regions: Vec<AtlasBoundaryRegion> =
         changed.iter().map(|range| AtlasBoundaryRegion::new(range.start, range.end - range.start)).collect();
     let work = size.max(2 * TILE_SIZE as u64);

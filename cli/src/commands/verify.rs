@@ -1,4 +1,4 @@
-//! `atlasm verify`: which bytes of a file are bad, and whether they can be repaired.
+//! `atlasm verify`: reports which bytes of a file are bad, and whether they can be repaired.
 
 use crate::context::{Colour, Ctx, Report};
 use crate::damage::{self, Findings, Guess, Missing, Outline};
@@ -19,11 +19,11 @@ use std::time::{Duration, Instant};
 
 /// Compares files with the seals that 'atlasm seal' wrote, and lists every range of bytes that is bad.
 ///
-/// The outline is FILE.atlas, or the one that --outline names; if there is none, one in the folder that has
-/// the size of the file is taken, and named. If the file is damaged, its parity file tells whether it can be
-/// repaired. A file that has a parity file alone is compared with that. With -r, a file that has seals and is not
-/// there is missing, status 4. -q leaves out the files that are intact. A container that
-/// 'atlasm pack' made is verified by itself, with all its generations.
+/// The outline is FILE.atlas, or the outline that --outline names. If there is none, an outline in the folder
+/// that was made of as many bytes as the file has is used, and named. If the file is damaged, its parity file
+/// shows if it can be repaired. A file with only a parity file is compared with the parity file. With -r, a
+/// sealed file that does not exist is reported as missing, status 4. -q omits files that are intact. A
+/// container that 'atlasm pack' made is verified by itself, with all its generations.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm verify big.iso
@@ -41,7 +41,7 @@ pub(crate) struct Options {
     /// The parity file, or a folder of parity files
     #[arg(long, value_name = "PATH")]
     parity: Option<PathBuf>,
-    /// Compares a range alone, with the outline of the range or of the whole file that --outline names
+    /// Compares only this range, with the outline of the range or of the whole file that --outline names
     #[arg(long, value_name = "RANGE", allow_hyphen_values = true, requires = "outline", conflicts_with_all = ["recursive", "parity", "parity_too", "resume"])]
     range: Option<RangeText>,
     /// Checks the parity file too, also if the file is intact
@@ -50,20 +50,20 @@ pub(crate) struct Options {
     /// The root that the outline must have
     #[arg(long, value_name = "ROOT", value_parser = crate::args::parse_root)]
     root: Option<[u8; 32]>,
-    /// Takes the files in folders that have seals
+    /// Verifies the files in folders that have seals
     #[arg(short, long)]
     recursive: bool,
     /// Draws a picture of the parts that are good and bad
     #[arg(long)]
     map: bool,
-    /// Reads no more than this a second, such as 50M, on one thread
+    /// Reads at most this number of bytes per second, such as 50M, on one thread
     #[arg(long, value_name = "SIZE", value_parser = parse_rate)]
     rate: Option<u64>,
     /// Ends after this time, such as 3h
     #[arg(long, value_name = "TIME", value_parser = crate::units::parse_duration)]
     max_time: Option<std::time::Duration>,
-    /// A small file that remembers when each file was verified, how far the last one, and what was bad; the
-    /// oldest come first
+    /// A small file that records when each file was verified, how far an unfinished file was, and which bytes
+    /// were bad; files that were not verified for the longest time come first
     #[arg(long, value_name = "STATE")]
     resume: Option<PathBuf>,
 }
@@ -110,7 +110,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
         });
         let outcome = verify(ctx, options, file, part.as_mut());
         let is_unfinished = match (&outcome, &part) {
-            // Such a file is the first one of the next run.
+            // An unfinished file is the first file of the next run.
             (Err(failure), _) if failure.status == Status::Cancelled => return outcome,
             (Err(failure), _) => ctx.is_late() && failure.status == Status::Incomplete,
             (Ok(_), Some(part)) => part.to.is_some(),
@@ -143,7 +143,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     }
     if let Some(state) = &mut state {
         state.save()?;
-        // Bad files that this run did not come to stay bad.
+        // Bad files that this run did not reach are reported as bad again.
         for file in &named[begun.min(named.len())..] {
             if let Some(report) = bad_before(ctx, file, &state.known(file)) {
                 ctx.report(Some(file), report)?;
@@ -170,7 +170,8 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     Ok(())
 }
 
-/// Returns the files that have seals in these folders, or in those of `--outline` and `--parity`, and are not there.
+/// Returns the missing files: files that have seals in these folders, or in the folders of `--outline` and
+/// `--parity`, but do not exist.
 fn missing(ctx: &Ctx, options: &Options) -> Res<Vec<(PathBuf, Missing)>> {
     let mut found = BTreeMap::new();
     let mut folders = options.files.clone();
@@ -195,7 +196,7 @@ fn missing(ctx: &Ctx, options: &Options) -> Res<Vec<(PathBuf, Missing)>> {
     for stem in walk::walk(ctx, &elsewhere, true, Seals::Only)?.iter().filter_map(|seal| stem(seal)) {
         let below = walk::below(&elsewhere, &stem).unwrap_or(&stem);
         let is_there = folders.iter().any(|folder| fs::symlink_metadata(folder.join(below)).is_ok());
-        // The first folder is as good as any for a name that is in none.
+        // A name that no folder has is reported in the first folder.
         let Some(file) = folders.first().map(|folder| folder.join(below)).filter(|_| !is_there) else {
             continue;
         };
@@ -251,7 +252,7 @@ fn unfinished(ctx: &Ctx, file: &Path, state: Option<&State>) -> Report {
 }
 
 /// Returns the report on a file that was not searched, from the damage that earlier runs found. `None` if
-/// they found none.
+/// earlier runs found no damage.
 fn bad_before(ctx: &Ctx, file: &Path, known: &Known) -> Option<Report> {
     if known.bad.is_empty() {
         return None;
@@ -270,7 +271,7 @@ fn bad_before(ctx: &Ctx, file: &Path, known: &Known) -> Option<Report> {
     Some(report)
 }
 
-/// Part of a file that an earlier run and this one searched.
+/// Part of a file that an earlier run and this run searched.
 struct Part {
     from: Place,
     /// Set if `--max-time` ended the search before the end of the file.
@@ -280,7 +281,7 @@ struct Part {
     known: Known,
 }
 
-/// Damage that was found and not seen repaired since, and the root of the outline.
+/// Damage that was found and is not known to be repaired, and the root of the outline.
 #[derive(Clone, Default)]
 struct Known {
     root: [u8; 32],
@@ -288,7 +289,7 @@ struct Known {
     bad: Vec<damage::Bad>,
 }
 
-/// A place in a file, and the root of the outline that the bytes before it were compared with.
+/// A place in a file, and the root of the outline with which the bytes before the place were compared.
 #[derive(Clone, Copy, Default)]
 struct Place {
     offset: u64,
@@ -303,14 +304,15 @@ fn step(options: &Options) -> u64 {
     bytes.clamp(tile, 256 * tile) / tile * tile
 }
 
-/// When each file was verified, and how far the unfinished ones: a JSON file that `--resume` names.
+/// The state that `--resume` names, a JSON file: when each file was verified, and how far unfinished files
+/// were.
 struct State {
     path: PathBuf,
-    /// Nanoseconds since 1970, by the absolute name as JSON has it.
+    /// Nanoseconds since 1970, by the absolute name in its JSON form.
     times: BTreeMap<String, i64>,
     /// Place at which the search of an unfinished file continues, by the same name.
     places: BTreeMap<String, Place>,
-    /// Damage of the files that have any, by the same name.
+    /// Damage of damaged files, by the same name.
     damaged: BTreeMap<String, Known>,
     saved: Instant,
 }
@@ -330,7 +332,7 @@ impl State {
         let text = match fs::read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                // Refused now, and not after hours.
+                // A path that cannot be written is refused now, and not after hours.
                 crate::output::check_target(path, false, &[])?;
                 return Ok(state);
             }
@@ -348,7 +350,7 @@ impl State {
         for (name, time) in files {
             state.times.insert(name.clone(), time.as_i64().ok_or_else(foreign)?);
         }
-        // A state of an earlier version has none.
+        // A state of an earlier version has no places.
         let places =
             value.get("unfinished").map(|places| places.as_object().ok_or_else(foreign)).transpose()?;
         for (name, place) in places.into_iter().flatten() {
@@ -364,7 +366,8 @@ impl State {
         Ok(state)
     }
 
-    /// Returns the name of a file in the state: absolute, and the same for one file.
+    /// Returns the key of a file in the state: its absolute name, which does not depend on the current
+    /// folder.
     fn key(file: &Path) -> String {
         let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         names::object(&whole).to_string()
@@ -407,7 +410,7 @@ impl State {
         Ok(())
     }
 
-    /// Writes the state, whole or not at all.
+    /// Writes the state, completely or not at all.
     fn save(&mut self) -> Res<()> {
         let staged = crate::output::Staged::new(&self.path, true, &[])?;
         let mut file = staged.create()?;
@@ -457,7 +460,7 @@ impl Known {
     }
 }
 
-/// Returns the parity file of `file`: `given`, or FILE.atp if that is there.
+/// Returns the parity file of `file`: `given`, or FILE.atp if it exists.
 pub(crate) fn parity_of(file: &Path, outline: Option<&Path>, given: Option<PathBuf>) -> Option<PathBuf> {
     if given.is_some() {
         return given;
@@ -480,9 +483,9 @@ pub(crate) struct Checked {
     pub(crate) bad: Vec<damage::Bad>,
     /// Bad units of the file, ascending.
     units: Vec<damage::Bad>,
-    /// True if one of them can be rebuilt.
+    /// True if at least one bad unit can be rebuilt.
     pub(crate) has_repairable: bool,
-    /// True if the file was made of other bytes than the outline.
+    /// True if the parity file was made of other bytes than the outline.
     pub(crate) is_stale: bool,
 }
 
@@ -502,7 +505,7 @@ impl Checked {
     /// difference inside of damage stays unknown; the root of a repaired file shows it.
     pub(crate) fn compare(&mut self, outline: &Outline, findings: &Findings) {
         let differs = |bad: &&damage::Bad| bad.kind == DamageKind::Differs;
-        // Both lists ascend, so that each search is one step of a binary search.
+        // Both lists are ascending, so that a binary search finds overlaps.
         let is_free = |list: &[damage::Bad], range: &damage::Bad| {
             let next = list.partition_point(|bad| bad.end() <= range.offset);
             list.get(next).is_none_or(|bad| bad.offset >= range.end())
@@ -597,8 +600,8 @@ fn verify(ctx: &Ctx, options: &Options, file: &Path, part: Option<&mut Part>) ->
     if let (Some(range), Some(path)) = (&options.range, &options.outline) {
         let range = range.resolve(size)?;
         let outline = damage::open_outline(ctx, path, file, false, None)?;
-        // An outline of the file's size is that of the whole file. If the file has another size now, one that is larger than
-        // the range has to be.
+        // An outline with the size of the file covers the whole file. If the size of the file has changed, an
+        // outline that is larger than the range must cover the whole file.
         let is_whole =
             outline.size == size || outline.size != range.end - range.start && outline.size >= range.end;
         let outline = if is_whole {
@@ -633,7 +636,7 @@ pub(crate) fn no_seals(file: &Path) -> Failure {
     ))
 }
 
-/// Refuses an outline of another root than the expected one.
+/// Refuses an outline whose root is not the expected root.
 pub(crate) fn check_root(outline: &Outline, root: Option<&[u8; 32]>) -> Res<()> {
     match root {
         Some(root) if *root != outline.root => Err(Failure::new(
@@ -645,7 +648,7 @@ pub(crate) fn check_root(outline: &Outline, root: Option<&[u8; 32]>) -> Res<()> 
                 hex(root)
             ),
         )
-        .with_hint("it is the outline of other bytes, or of the file after a change")),
+        .with_hint("the outline is of other bytes, or of the file after a change")),
         _ => Ok(()),
     }
 }
@@ -673,7 +676,7 @@ fn against_outline(
     let findings = match part {
         None => damage::find(ctx, file, outline)?,
         Some(part) => {
-            // The place holds for the outline that it was made with.
+            // The place is valid only for the outline with which it was made.
             from = if part.from.root == outline.root { part.from.offset.min(outline.size) } else { 0 };
             let (mut findings, end) = damage::find_from(ctx, file, outline, from, part.step)?;
             to = end;
@@ -682,7 +685,8 @@ fn against_outline(
             }
             if part.known.root == outline.root {
                 let known = part.known.outside(from..end);
-                // The verdict on a whole file is of now: a part that was repaired since is good.
+                // The verdict on a whole file must be current, so that earlier damage is searched again: it
+                // may be repaired by now.
                 let again = if end == outline.size && !known.is_empty() {
                     damage::find_again(ctx, file, outline, &known)?
                 } else {
@@ -699,7 +703,7 @@ fn against_outline(
     let is_unfinished = to < outline.size;
     let mut findings = findings;
     let is_unproved = |bad: &damage::Bad| bad.kind == DamageKind::Unknown;
-    // Bytes without a digest are good if the root says so.
+    // Bytes without a digest are good if the whole file has the root.
     if findings.bad_records > 0
         && !is_unfinished
         && outline.range.is_none()
@@ -713,14 +717,14 @@ fn against_outline(
     if let Some(path) = parity.filter(|_| !needs_parity && !is_unfinished && outline.part.is_none()) {
         glance(ctx, path, outline);
     }
-    // A parity file that does not open repairs nothing, and the verdict on the file stands.
+    // A parity file that does not open cannot repair anything, and does not change the verdict on the file.
     let checked = parity
         .filter(|_| needs_parity && !is_unfinished)
         .map(|path| check_parity(ctx, file, path, Some(&outline.root)).map_err(|failure| (path, failure)));
     let mut is_asked = !is_unfinished && outline.part.is_none();
     let mut checked = match checked {
         Some(Err((_, failure))) if failure.status == Status::Cancelled => return Err(failure),
-        // The file is searched, and there was no time left for its parity.
+        // The file was searched, but there was no time left for its parity.
         Some(Err((_, failure))) if failure.status == Status::Incomplete && ctx.is_late() => {
             is_asked = false;
             None
@@ -832,8 +836,8 @@ fn describe(ctx: &Ctx, options: &Options, file: &Path, size: u64, findings: &Fin
     }
 }
 
-/// Warns of a parity file that its first block or its size shows to be useless. `--parity-too` reads all of
-/// it.
+/// Warns of a parity file whose first block or size shows that it is useless. `--parity-too` reads the whole
+/// parity file.
 fn glance(ctx: &Ctx, path: &Path, outline: &Outline) {
     let found = match open_parity(ctx, path, Some(&outline.root)) {
         Err(failure) if failure.status == Status::Cancelled || ctx.is_late() => return,
@@ -843,7 +847,7 @@ fn glance(ctx: &Ctx, path: &Path, outline: &Outline) {
             let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
             if info.protected_size != outline.size {
                 let (old, new) = (info.protected_size, outline.size);
-                format!("{shown} was made of other bytes: {old} instead of {new}")
+                format!("{shown} was made of other bytes: it protects {old} bytes instead of {new}")
             } else if size != info.parity_size {
                 format!("{shown} has {size} bytes instead of {}", info.parity_size)
             } else {
@@ -851,10 +855,11 @@ fn glance(ctx: &Ctx, path: &Path, outline: &Outline) {
             }
         }
     };
-    ctx.warn(&format!("{found}; --parity-too says what that means"));
+    ctx.warn(&format!("{found}; give --parity-too to verify the parity file too"));
 }
 
-/// Returns the name of a file in an advice, with options for the seals that a repair does not find by itself.
+/// Returns the name of a file for a suggested command, with options for seals that a repair does not find by
+/// itself.
 pub(crate) fn named_seals(file: &Path, outline: Option<&Outline>, parity: Option<&Path>) -> Named {
     let name = names::quoted(file);
     let place = |option: &str, path: &Path| format!("{option} {} ", names::quoted(path));
@@ -870,12 +875,12 @@ pub(crate) fn named_seals(file: &Path, outline: Option<&Outline>, parity: Option
 }
 
 pub(crate) struct Named {
-    /// For a repair with `--from`, which takes no parity file.
+    /// The name of the file with options for a repair with `--from`, which takes no parity file.
     from_copy: String,
     pub(crate) from_parity: String,
 }
 
-/// Returns the advice on a damage.
+/// Returns the advice for damage.
 fn advise(
     name: &Named,
     findings: &Findings,
@@ -902,9 +907,9 @@ fn advise(
             )
         }
         (Status::Differs, _) if findings.bad_records > 0 => {
-            let way = "remove it, and seal the file anew once you are sure of the file";
+            let way = "remove the outline, and seal the file anew once you are sure of the file";
             format!(
-                "nothing else vouches for what the outline has lost; {way}, or atlasm repair --from COPY \
+                "nothing else proves the lost parts of the outline; {way}, or atlasm repair --from COPY \
                  {from_copy}"
             )
         }

@@ -31,6 +31,7 @@ from ._abi import (
     ReportFormat,
     Status,
 )
+from . import _shard
 from ._benchmark import BenchmarkReport, benchmark, digest256, features, library_version, trim
 from ._buffers import Buffer as Buffer
 from ._call import Operation, Pool
@@ -163,4 +164,7 @@ for _name in __all__:
     _object = globals()[_name]
     if isinstance(_object, type) or callable(_object):
         _object.__module__ = __name__
+# Annotations of Shard name these two. The module of Shard cannot import theirs, which imports Shard.
+for _object in (CompressedShard, Compression):
+    setattr(_shard, _object.__name__, _object)
 del _name, _object

@@ -45,7 +45,7 @@ class Status(enum.IntEnum):
     OK = 0
     """Success."""
     INVALID_ARGUMENT = 1
-    """An argument is NULL and must not be, has an unknown enum value, or is a bad configuration."""
+    """An argument is NULL although NULL is not allowed, has an unknown enum value, or is an invalid configuration."""
     OUT_OF_MEMORY = 2
     """A buffer whose size comes from outside could not be allocated, or a thread could not be started."""
     OUT_OF_RANGE = 3
@@ -53,9 +53,9 @@ class Status(enum.IntEnum):
     IO = 4
     """The operating system or a callback failed. The message has the path and the reason."""
     CONSERVATION = 5
-    """The sum of bytes mod 96 differs from the required or recorded one."""
+    """The sum of bytes mod 96 differs from the required or recorded sum."""
     WITNESS = 6
-    """A digest, a proof or a key does not match: the bytes are not the projected ones."""
+    """A digest, a proof or a key does not match: the bytes differ from the projected bytes."""
     FORMAT = 7
     """Serialised data is malformed or truncated."""
     UNSUPPORTED = 8
@@ -78,17 +78,17 @@ class FileIo(enum.IntEnum):
     """Method of reading a file."""
 
     READ = 0
-    """Positioned reads. A file that shrinks or fails later is an error of the call that reads it."""
+    """Positioned reads. If the file shrinks or cannot be read later, the call that reads it fails."""
     MMAP = 1
     """Memory mapping. The caller guarantees that no process truncates or writes the file while a projection reads it.
     Reading after the new end of a truncated file kills the process (SIGBUS)."""
     AUTO = 2
     """Memory mapping if no process can shorten the file, otherwise like ATLAS_FILE_IO_READ. Linux guarantees this for
-    a file with the seal F_SEAL_SHRINK, for an immutable one on ext4, and for one on a file system that is mounted
+    a file with the seal F_SEAL_SHRINK, for an immutable file on ext4, and for a file on a file system that is mounted
     read-only as a whole and that no other machine writes to. A file on a read-only mount of a file system that is
-    mounted for writing elsewhere is read. The caller guarantees that no process writes to a file that is only sealed
-    against shrinking, and that no administrator revokes the other two guarantees in the meantime. A failing disk
-    kills the process (SIGBUS) under a mapping; reads fail with IO."""
+    mounted for writing elsewhere is not mapped. The caller guarantees that no process writes to a file that is only
+    sealed against shrinking, and that no administrator revokes the other two guarantees in the meantime. If the disk
+    fails, a mapping kills the process (SIGBUS), and positioned reads fail with IO."""
 
 
 class ProjectionType(enum.IntEnum):
@@ -107,43 +107,45 @@ class ConservationPolicy(enum.IntEnum):
     TRACK = 0
     """Any sum is allowed; residue and correction are recorded."""
     STRICT = 1
-    """The sum must be 0 mod 96, and stay so."""
+    """The sum must be 0 mod 96, also after every change."""
 
 
 class ParallelStrategy(enum.IntEnum):
     """Distribution of a batch over threads. The shards are the same, bit for bit, with every strategy."""
 
     SEQUENTIAL = 0
-    """The calling thread alone. For hosts that have no thread to spare or run batches in parallel themselves."""
+    """All tasks run on the calling thread. For hosts that have no other thread to spare or run batches in parallel
+    themselves."""
     DEFAULT = 1
-    """About one tile per task, on the calling thread and the operation's pool, else the library's. The right choice
-    without a reason for another one. A batch too small for a second thread runs on the calling thread, because waking
-    another one would take longer."""
+    """A task has about one tile. The tasks run on the calling thread and on the operation's pool, or on the library's
+    pool if the operation has no pool. Use this strategy unless there is a reason for another one. A batch too small
+    for a second thread runs on the calling thread, because waking another thread would take longer."""
     POOL = 2
-    """Like DEFAULT, but on the operation's pool alone, which must be given, however small the batch. For hosts whose
-    calling thread must not do such work: it waits, reports progress and assembles the shards."""
+    """Like DEFAULT, but all tasks run on the operation's pool, even those of a small batch; the operation must have a
+    pool. For hosts whose calling thread must not do such work: it waits, reports progress and assembles the
+    shards."""
     CHUNKED = 3
-    """Like DEFAULT, but with chunk_size regions per task. For many small regions whose neighbours lie in the same
-    tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of the batch is split
-    into its tiles."""
+    """Like DEFAULT, but a task has chunk_size regions. For many small regions whose neighbours lie in the same tile.
+    A tile that two tasks touch is hashed twice. A region larger than a thread's share of the batch is split into its
+    tiles."""
     WORK_STEALING = 4
-    """Like DEFAULT, but the largest tasks first, on at most max_threads threads. For regions of very different
-    sizes."""
+    """Like DEFAULT, but the largest tasks run first, on at most max_threads threads. This suits regions of very
+    different sizes."""
 
 
 class ChangeType(enum.IntEnum):
     """Kind of a delta. Fields that a kind does not use are ignored."""
 
     INSERT = 0
-    """Inserts data before the byte at offset. At the size of the domain it appends."""
+    """Inserts data before the byte at offset. An offset equal to the size of the domain appends."""
     UPDATE = 1
     """Replaces [offset, offset + length) by data of any size. Data of the same size moves no tile boundary."""
     DELETE = 2
     """Removes [offset, offset + length)."""
     MOVE = 3
-    """Cuts [offset, offset + length) and inserts it before the byte that was at destination before the move. At the
-    size of the domain it goes to the end. A destination at either edge of the range changes nothing; one strictly
-    inside it fails with ATLAS_STATUS_INVALID_ARGUMENT."""
+    """Cuts [offset, offset + length) and inserts it before the byte that was at destination before the move. A
+    destination equal to the size of the domain moves the range to the end. A destination at either edge of the range
+    changes nothing; a destination strictly inside the range fails with ATLAS_STATUS_INVALID_ARGUMENT."""
 
 
 class CompressionAlgorithm(enum.IntEnum):
@@ -161,7 +163,7 @@ class CompressionAlgorithm(enum.IntEnum):
     """LZ4, after byte planes if they help. Fails with UNSUPPORTED without ATLAS_FEATURE_LZ4."""
     AUTO = 5
     """The algorithm that suits a shard and the target, found by samples of the shard. A compressed shard names the
-    chosen algorithm, never this one."""
+    chosen algorithm, never AUTO."""
 
 
 class CompressionFilter(enum.IntEnum):
@@ -179,11 +181,11 @@ class CompressionTarget(enum.IntEnum):
     """Criterion by which ATLAS_COMPRESSION_AUTO chooses an algorithm."""
 
     BALANCED = 0
-    """The smallest size, unless LZ4 comes close to it."""
+    """The same as SMALLEST, unless the result of LZ4 is at most a tenth larger."""
     FASTEST_READ = 1
     """The shortest decompression time among the algorithms that save enough."""
     SMALLEST = 2
-    """The smallest size."""
+    """The smallest size. Of results that differ by less than a hundredth, the one that is faster to decompress."""
 
 
 class DamagePart(enum.IntEnum):
@@ -203,7 +205,7 @@ class DamageKind(enum.IntEnum):
     """Kind of damage."""
 
     DIFFERS = 0
-    """The bytes differ from the witnessed ones: they were damaged, or changed by their owner."""
+    """The bytes differ from the witnessed bytes: they were damaged, or changed by their owner."""
     UNREADABLE = 1
     """The bytes cannot be read. os_error has the reason."""
     MISSING = 2
@@ -216,9 +218,9 @@ class ContainerMode(enum.IntEnum):
     """Access of a handle."""
 
     READ = 0
-    """Reading, at the same time as any number of readers and a writer."""
+    """Reading. Any number of other readers and one writer may use the file at the same time."""
     WRITE = 1
-    """Reading and writing. One handle at a time."""
+    """Reading and writing. Only one handle at a time may write."""
 
 
 class ParityVerdict(enum.IntEnum):
@@ -238,10 +240,10 @@ class RepairMode(enum.IntEnum):
     """Destination of a repair."""
 
     NEW_FILE = 0
-    """The repaired file gets the name other_path, which must not exist; the damaged file is only read."""
+    """The repaired file gets the name other_path; no file of this name may exist. The damaged file is only read."""
     KEEP = 1
-    """The repaired file takes the name of the damaged one, which is kept as other_path, which must not exist. If
-    nothing is damaged, nothing is written."""
+    """The repaired file takes the name of the damaged file, which is kept under the name other_path; no file of this
+    name may exist. If nothing is damaged, nothing is written."""
     IN_PLACE = 2
     """Damaged units are overwritten in the file."""
 

@@ -70,13 +70,13 @@ fn made<T>(footprint: usize, make: impl FnOnce() -> T + UnwindSafe) -> Result<T>
 /// Encoder of streams.
 struct Deflater {
     level: i32,
-    /// Made for the first stream.
+    /// The state is made for the first stream.
     stream: Option<Compress>,
 }
 
 impl Encode for Deflater {
     fn encode(&mut self, from: &[u8], to: &mut [u8]) -> Result<Option<usize>> {
-        // A state is reset for every stream, so that the result does not depend on earlier ones.
+        // A state is reset for every stream, so that the result does not depend on earlier streams.
         let mut stream = match self.stream.take() {
             Some(mut stream) => {
                 stream.reset();
@@ -92,8 +92,8 @@ impl Encode for Deflater {
         match status.map_err(|error| AtlasError::internal(format!("DEFLATE: {error}")))? {
             Status::StreamEnd => {
                 let len = usize::try_from(stream.total_out()).ok();
-                // Only a stream that ended: zlib-rs 0.6 does not fully reset any other, and the next stream
-                // would begin in the middle of a block.
+                // Only the state of a stream that ended is kept: zlib-rs 0.6 does not fully reset any other
+                // state, and the next stream would begin in the middle of a block.
                 self.stream = Some(stream);
                 Ok(len)
             }
@@ -108,12 +108,12 @@ static USED: Mutex<Vec<Decompress>> = Mutex::new(Vec::new());
 /// Maximum number of kept states, of some 50 KiB each.
 const MAX_USED: usize = 8;
 
-/// Decoder of streams. The state is made, or taken from the used ones, for the first stream.
+/// Decoder of streams. For the first stream, the state is made or taken from the list of used states.
 struct Inflater(Option<Decompress>);
 
 impl Decode for Inflater {
     fn decode(&mut self, from: &[u8], to: &mut [u8]) -> Result<()> {
-        // Never waits for the list, which a fork may have left locked.
+        // The call never waits for the list, which a fork may have left locked.
         let used = || USED.try_lock().ok()?.pop();
         let mut stream = match self.0.take().or_else(used) {
             Some(mut stream) => {
@@ -122,13 +122,13 @@ impl Decode for Inflater {
             }
             None => made(DECODER_FOOTPRINT, || Decompress::new(false))?,
         };
-        // Everything about the stream must fit: its end, its length and the length of its contents.
+        // The end of the stream, its length and the length of its contents must all be right.
         let status = stream
             .decompress(from, to, FlushDecompress::Finish)
             .map_err(|error| AtlasError::format(format!("a DEFLATE stream is damaged: {error}")))?;
         let (read, made) = (stream.total_in(), stream.total_out());
         if status == Status::StreamEnd && read == to_u64(from.len()) && made == to_u64(to.len()) {
-            // Only a state that ended well is used again.
+            // Only the state of a stream that ended without an error is used again.
             self.0 = Some(stream);
             return Ok(());
         }
@@ -143,7 +143,7 @@ impl Decode for Inflater {
 impl Drop for Inflater {
     fn drop(&mut self) {
         let Some(stream) = self.0.take() else { return };
-        // A list that is full or in use costs a state, which is made again later.
+        // If the list is full or in use, the state is dropped, and a later call makes a new state.
         if let Ok(mut used) = USED.try_lock()
             && used.len() < MAX_USED
             && used.try_reserve(1).is_ok()

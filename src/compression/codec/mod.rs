@@ -1,8 +1,8 @@
 //! The codecs of blocks and byte planes.
 //!
 //! A codec turns bytes into a stream and back. It does not depend on blocks, filters, digests or the format,
-//! which use its bounds. It has levels of its own, to which [`Codec::own_level`] maps those of the format. A
-//! new codec is a [`Codec`] here, an implementation of [`BlockCodec`], and an algorithm that uses it
+//! which use its bounds. It has levels of its own; [`Codec::own_level`] maps the levels of the format to
+//! them. A new codec is a [`Codec`] here, an implementation of [`BlockCodec`], and an algorithm that uses it
 //! (`method.rs`).
 
 #[cfg(feature = "compression")]
@@ -34,10 +34,10 @@ const ZSTD_LEVELS: [i32; 9] = [1, 2, 3, 5, 7, 9, 12, 15, 19];
 const ZSTD_DEFAULT: i32 = 3;
 
 impl Codec {
-    /// Returns the implementation. Fails with UNSUPPORTED if it is not built in; no other place decides
-    /// this.
+    /// Returns the implementation. Fails with UNSUPPORTED if the codec is not built in; only this function
+    /// decides that.
     pub(crate) fn get(self) -> Result<&'static dyn BlockCodec> {
-        // Each missing codec has an arm of its own, and some builds miss none.
+        // Each codec that is not built in has an arm of its own, and in some builds there is no such codec.
         #[allow(unreachable_patterns, reason = "all codecs may be built in")]
         match self {
             #[cfg(feature = "compression")]
@@ -98,14 +98,14 @@ impl Codec {
     pub(crate) fn nearest_level(self, own: i32) -> u8 {
         // Zstandard treats 0 as its default level.
         let own = if self == Codec::Zstd && own == 0 { ZSTD_DEFAULT } else { own };
-        // The first of equally near ones.
+        // `min_by_key` returns the first of several equally near levels.
         self.levels().min_by_key(|level| self.own_level(*level).abs_diff(own)).unwrap_or(1)
     }
 }
 
 /// A codec that is built in: its bounds, and the states of workers.
 pub(crate) trait BlockCodec: Sync {
-    /// Returns the level for trials and for bytes without repeats: `level`, or a lower one with short
+    /// Returns the level for trials and for bytes without repeats: `level`, or a lower level with short
     /// searches.
     fn quick_level(&self, level: i32) -> i32;
 
@@ -147,9 +147,9 @@ pub(crate) fn free_used() {
 
 /// Encoder of streams of one level. One encoder serves many blocks, because its state may be large.
 pub(crate) trait Encode {
-    /// Writes one stream of `from` to `to` and returns its length. `None` if it does not fit; it always
-    /// fits in [`room`](BlockCodec::room). The stream depends on `from` and the level alone, not on earlier
-    /// calls, so that the bytes of a shard are the same for every number of workers.
+    /// Writes one stream of `from` to `to` and returns its length. `None` if the stream does not fit; it
+    /// always fits in [`room`](BlockCodec::room) bytes. The stream depends on `from` and the level alone, not
+    /// on earlier calls, so that the bytes of a shard are the same for every number of workers.
     fn encode(&mut self, from: &[u8], to: &mut [u8]) -> Result<Option<usize>>;
 
     /// Encodes like [`encode`](Self::encode) a byte plane, which has no distant repeats: a codec may divide

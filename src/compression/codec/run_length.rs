@@ -1,4 +1,4 @@
-//! Run lengths: pairs of a count and a byte. Every bound differs from DEFLATE's.
+//! Run lengths: pairs of a count and a byte. Every bound differs from the bounds of DEFLATE.
 
 use super::{BlockCodec, Decode, Encode};
 use crate::base::error::{AtlasError, Result};
@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 pub(crate) struct RunLength;
 
 pub(crate) const LEVELS: RangeInclusive<u8> = 1..=3;
-/// Two bytes stand for 255.
+/// Two bytes stand for at most 255 bytes.
 pub(crate) const MAX_EXPANSION: usize = 128;
 /// Footprint that an encoder claims per level, and a decoder.
 pub(crate) const FOOTPRINT: usize = 16 * 1024 * 1024;
@@ -26,7 +26,7 @@ impl BlockCodec for RunLength {
     }
 
     fn encoder_footprint(&self, level: i32, len: usize) -> usize {
-        // Every level claims another size, so that a test can tell which level was counted.
+        // Every level claims another size, so that a test can see which level was counted.
         usize::try_from(level).unwrap() * FOOTPRINT + len
     }
 
@@ -62,18 +62,28 @@ impl Encode for RunLength {
 impl Decode for RunLength {
     fn decode(&mut self, from: &[u8], to: &mut [u8]) -> Result<()> {
         // Each pair fills its run; the runs must fill the output exactly.
-        let refused = |why| Err(AtlasError::format(format!("a stream of run lengths {why}")));
-        let (pairs, []) = from.as_chunks::<2>() else { return refused("has half a pair") };
+        let refused = |why: String| Err(AtlasError::format(format!("a stream of run lengths {why}")));
+        let (pairs, []) = from.as_chunks::<2>() else {
+            return refused(format!("has {} bytes, which are not whole pairs of count and byte", from.len()));
+        };
         let mut rest = to;
         for &[count, byte] in pairs {
+            let room = rest.len();
             match rest.split_at_mut_checked(usize::from(count)) {
                 Some((run, later)) if count > 0 => {
                     run.fill(byte);
                     rest = later;
                 }
-                _ => return refused("has a wrong count"),
+                _ => {
+                    return refused(format!(
+                        "has a run of {count} bytes, and 1 to {room} are possible there"
+                    ));
+                }
             }
         }
-        if rest.is_empty() { Ok(()) } else { refused("ends early") }
+        match rest.len() {
+            0 => Ok(()),
+            missing => refused(format!("ends {missing} bytes before the end of the block")),
+        }
     }
 }

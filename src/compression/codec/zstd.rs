@@ -11,8 +11,9 @@ pub(super) struct Zstd;
 
 /// A level with short searches.
 const QUICK_LEVEL: i32 = 1;
-/// Highest level at which planes are divided into pieces, because the tables for larger ones leave the cache.
-/// Above it the search takes so long that cache misses do not matter, and whole planes compress better.
+/// Highest level at which planes are divided into pieces, because the tables for larger inputs do not fit the
+/// cache. Above this level the search takes so long that cache misses do not matter, and whole planes
+/// compress better.
 const LAST_CUT_LEVEL: i32 = 3;
 /// Bytes of a piece.
 const PIECE: usize = 64 * 1024;
@@ -72,7 +73,7 @@ fn no_memory() -> AtlasError {
 /// Encoder of streams.
 struct Encoder {
     level: i32,
-    /// Made for the first stream.
+    /// The context is made for the first stream.
     context: Option<CCtx<'static>>,
 }
 
@@ -114,7 +115,7 @@ fn failure(code: ErrorCode) -> AtlasError {
     AtlasError::internal(format!("Zstandard: {}", get_error_name(code)))
 }
 
-/// Decoder of streams. The state is made for the first one.
+/// Decoder of streams. The state is made for the first stream.
 struct Decoder(Option<DCtx<'static>>);
 
 impl Decode for Decoder {
@@ -130,7 +131,7 @@ impl Decode for Decoder {
                 }
                 AtlasError::format(format!("a Zstandard stream is damaged: {}", get_error_name(code)))
             };
-            // The end of the frame, which its header does not state.
+            // Find the end of the frame, which its header does not state.
             let len = find_frame_compressed_size(left).map_err(damaged)?;
             let (Some((frame, later)), Some((target, behind))) =
                 (left.split_at_checked(len), rest.split_at_mut_checked(content))
@@ -144,7 +145,7 @@ impl Decode for Decoder {
                 Some(context) => context,
                 none => none.insert(DCtx::try_create().ok_or_else(no_memory)?),
             };
-            // The decoded size must match the header's.
+            // The decoded size must match the size in the header.
             let made = context.decompress(target, frame).map_err(damaged)?;
             if made != content {
                 return Err(AtlasError::format(format!(
@@ -219,7 +220,7 @@ mod tests {
     use super::*;
     use crate::base::error::ErrorKind;
 
-    /// Half of it noise.
+    /// Bytes of which one half is noise.
     fn bytes(len: usize) -> Vec<u8> {
         let mut state = 1u64;
         let mut next = || {
@@ -256,7 +257,7 @@ mod tests {
         assert_eq!(content(&frame(0x60, &[0, 0]), 256), Some(256));
         assert_eq!(content(&frame(0xa0, &[0, 0, 1, 0]), 65_536), Some(65_536));
         assert_eq!(content(&frame(0xe0, &[0xff; 8]), 1 << 20), None);
-        // Windows of 1 KiB, of 1.125 KiB, and the largest there is.
+        // Windows of 1 KiB, of 1.125 KiB, and of the largest possible size.
         assert_eq!(content(&frame(0x40, &[0, 0, 4]), 1_280), Some(1_280));
         assert_eq!(content(&frame(0x40, &[1, 0, 0]), 1_152), Some(256));
         assert_eq!(content(&frame(0x40, &[1, 0, 0]), 1_151), None, "window");
@@ -287,7 +288,7 @@ mod tests {
             let (mut back, mut decoder) = (vec![0; data.len()], Zstd.decoder().unwrap());
             decoder.decode(&out[..len], &mut back).unwrap();
             assert!(back == data);
-            // One frame too few or too many, or bytes behind.
+            // One frame too few or too many, or bytes after the last frame.
             for wrong in
                 [&out[..len - 1], &[&out[..len], &out[..len]].concat(), &[&out[..len], &[0][..]].concat()]
             {

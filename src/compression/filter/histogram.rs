@@ -67,7 +67,7 @@ fn weight(n: u32) -> u64 {
 /// per occurring value (Miller and Madow).
 pub(super) fn coded_size(counts: &[u32; 256]) -> u64 {
     let (mut total, mut sum, mut used) = (0u32, 0u64, 0u64);
-    // Values that occur are often neighbours, and so are those that do not.
+    // Values that occur are often neighbours, so that groups of eight counts of 0 are skipped.
     for counts in counts.as_chunks::<8>().0.iter().filter(|counts| **counts != [0; 8]) {
         for &count in counts {
             total += count;
@@ -85,7 +85,7 @@ pub(crate) struct Histogram {
     total: u32,
 }
 
-/// A split that could help. A trial decides.
+/// A split that could help. A trial decides if it does.
 pub(crate) struct Candidate {
     pub(crate) filter: Filter,
     /// Size of the bytes in planes, in 1/256 of their size without a split, if nothing repeats.
@@ -114,7 +114,7 @@ impl Histogram {
                     counts[usize::from(*byte)] += 1;
                 }
             }
-            // A sample is small.
+            // The sample is small, so that its size fits 32 bits.
             histogram.total += 16 * u32::try_from(rows.len()).unwrap_or(0);
         }
         histogram
@@ -133,9 +133,9 @@ impl Histogram {
         is_flat(&counts)
     }
 
-    /// Returns the split that could help, if there is one.
+    /// Returns the split that could help, or `None`.
     pub(crate) fn candidate(mut self) -> Option<Candidate> {
-        // Fewer bytes say nothing about 16 positions.
+        // Fewer bytes are not enough for 16 positions.
         if self.total < 1_024 {
             return None;
         }
@@ -152,11 +152,11 @@ impl Histogram {
                 }
             }
         }
-        // The sizes by stride: 1 is the block as it is.
+        // The sizes by stride. Stride 1 is the block without planes.
         let [together, splits @ ..] = sizes;
         let least = splits.iter().copied().min()?;
-        // Less than a thirtieth is not worth the trial. Among strides that are about as good the smallest
-        // wins, because longer planes deflate better.
+        // A saving of less than a thirtieth is not worth the trial. Among strides that are about equally good
+        // the smallest wins, because longer planes deflate better.
         if least >= together - together / 30 {
             return None;
         }
@@ -182,7 +182,7 @@ pub(super) const NOISE_MIN: usize = 512;
 const REPEATS: usize = 16 * 1024;
 
 /// Returns true if the bytes look incompressible: all values about equally frequent, and nothing repeated. A
-/// wrong answer makes the result larger, never wrong.
+/// wrong guess makes the result larger, but never incorrect.
 pub(crate) fn incompressible(bytes: &[u8]) -> bool {
     bytes.len() >= NOISE_MIN && Histogram::of(bytes).is_noise(bytes)
 }
@@ -201,10 +201,10 @@ pub(crate) fn repeats(bytes: &[u8]) -> bool {
         // Bit 6 of each byte whose low six bits are all set.
         let mut chosen = ((mixed & (LOW * 0x3f)) + LOW) & (LOW * 0x40);
         while chosen != 0 {
-            // A selected string is compared with the last one of the same hash.
+            // A selected string is compared with the last string of the same hash.
             let place = index * 8 + (chosen.trailing_zeros() / 8) as usize;
             chosen &= chosen - 1;
-            // Three bytes chose the place, four are compared.
+            // Three bytes select the string, and four are compared.
             let value = bytes[place..].first_chunk().map_or(0, |four| u32::from_le_bytes(*four));
             let slot = &mut seen[(value.wrapping_mul(0x9E37_79B1) >> 24) as usize];
             found += usize::from(*slot == value);
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn planes_are_hopeless_where_little_is_frequent_and_much_repeats() {
-        // Planes save more than an eighth, so that repeats have no say.
+        // Planes save more than an eighth, so that repeats do not matter.
         let floats: Vec<u8> = (0..16_384).flat_map(|i| ((i as f32).sqrt() + 0.1).to_le_bytes()).collect();
         let numbers = Histogram::of(&floats).candidate().unwrap();
         assert!(!numbers.is_hopeless(1, floats.len()));

@@ -1,13 +1,13 @@
 //! Rows of bytes into planes and back, sixteen bytes at a time.
 //!
 //! A *zip* of N registers interleaves the bytes of their first half and their second half: the byte at
-//! position p moves to 2p mod (16 N − 1), and the last one stays. With R rows of K bytes in these
-//! registers, byte b of row r is at r K + b and belongs at r + b R in planes. Since K R = 16 N, that is R
-//! times its position: log2 R zips split. The way back is K times its position, log2 K zips; if K is no
-//! power of two, log2 R zips undone.
+//! position p moves to 2p mod (16 N − 1), and the last byte stays. With R rows of K bytes in these registers,
+//! byte b of row r is at r K + b and belongs at r + b R in planes. Because K R = 16 N, the new position is R
+//! times the old one modulo 16 N − 1, so that log2 R zips split. Merging multiplies the position by K, which
+//! takes log2 K zips; if K is no power of two, log2 R zips are undone instead.
 //!
-//! Each instruction set that every processor of its architecture has gets a register type, and [`Plain`]
-//! exists beside it: the tests run both.
+//! There is a register type for each instruction set that every processor of its architecture has. The tests
+//! run it and [`Plain`].
 
 #![allow(unsafe_code, reason = "instructions of the processor")]
 
@@ -18,13 +18,14 @@ const WIDTH: usize = 16;
 pub(super) trait Lanes: Copy {
     fn load(bytes: &[u8; WIDTH]) -> Self;
     fn store(self, bytes: &mut [u8; WIDTH]);
-    /// Interleaves the bytes of `self` and `other`. Returns the lower halves, and the upper ones.
+    /// Interleaves the bytes of `self` and `other`. Returns the interleaved lower halves and the interleaved
+    /// upper halves.
     fn zip(self, other: Self) -> (Self, Self);
     /// Undoes [`zip`](Self::zip).
     fn unzip(self, other: Self) -> (Self, Self);
-    /// Subtracts from each byte the one before it; for the first byte that is the last one of `before`.
+    /// Subtracts from each byte the byte before it. The byte before the first is the last byte of `before`.
     fn differences(self, before: Self) -> Self;
-    /// Adds to each byte all before it, starting with the last one of `before`.
+    /// Adds to each byte all bytes before it, beginning with the last byte of `before`.
     fn sums(self, before: Self) -> Self;
 }
 
@@ -238,11 +239,11 @@ fn unzipped<L: Lanes, const N: usize>(from: [L; N]) -> [L; N] {
 pub(super) fn split<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &mut [u8]) {
     let rows_a_turn = const { WIDTH * N / K };
     let (rows, rest) = from.as_chunks::<K>();
-    // The planes lie one after the other; the first ones have a byte of the incomplete row.
+    // The planes lie one after the other; the first planes have a byte of the incomplete row.
     let mut planes: [&mut [u8]; K] = std::array::from_fn(|_| Default::default());
     let mut left = to;
     for (index, plane) in planes.iter_mut().enumerate() {
-        // Borrowed apart, so that all planes can be written in one turn.
+        // The planes are borrowed separately, so that all planes can be written in one turn.
         let (this, later) = left.split_at_mut(rows.len() + usize::from(index < rest.len()));
         (*plane, left) = (this, later);
     }
@@ -259,7 +260,7 @@ pub(super) fn split<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &
         }
         done += rows_a_turn;
     }
-    // The remaining rows, and the incomplete one, byte by byte.
+    // The remaining rows and the incomplete row, byte by byte.
     for (byte, plane) in planes.iter_mut().enumerate() {
         for (target, row) in plane[done..].iter_mut().zip(&rows[done..]) {
             *target = row[byte];
@@ -283,7 +284,7 @@ pub(super) fn merge<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &
     let mut done = 0;
     // Load a part of every plane, and move the bytes back to their rows.
     for turn in to.as_chunks_mut::<WIDTH>().0.as_chunks_mut::<N>().0 {
-        // The same number of bytes from each plane makes whole rows.
+        // Whole rows take the same number of bytes from each plane.
         let sources: [&[[u8; WIDTH]]; K] =
             std::array::from_fn(|byte| planes[byte][done..done + rows_a_turn].as_chunks::<WIDTH>().0);
         let mut lanes: [L; N] = std::array::from_fn(|i| L::load(&sources[i * K / N][i % const { N / K }]));
@@ -300,7 +301,7 @@ pub(super) fn merge<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &
         turn.iter_mut().zip(lanes).for_each(|(target, lanes)| lanes.store(target));
         done += rows_a_turn;
     }
-    // The remaining rows, and the incomplete one, byte by byte.
+    // The remaining rows and the incomplete row, byte by byte.
     let (rows, rest) = to.as_chunks_mut::<K>();
     for (row, target) in rows.iter_mut().enumerate().skip(done) {
         *target = std::array::from_fn(|byte| planes[byte][row]);
@@ -310,19 +311,19 @@ pub(super) fn merge<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &
     }
 }
 
-/// Replaces each byte by its difference to the one before it.
+/// Replaces each byte by its difference to the byte before it.
 pub(super) fn to_differences<L: Lanes>(bytes: &mut [u8]) {
     let (chunks, rest) = bytes.as_chunks_mut::<WIDTH>();
     let mut before = L::load(&[0; WIDTH]);
     let mut last = 0;
-    // Sixteen bytes at a time; the original of a chunk is the predecessor of the next one.
+    // Sixteen bytes at a time; the original bytes of a chunk are the predecessor of the next chunk.
     for chunk in chunks {
         let lanes = L::load(chunk);
         last = chunk[WIDTH - 1];
         lanes.differences(before).store(chunk);
         before = lanes;
     }
-    // The rest, byte by byte.
+    // The remaining bytes are handled one by one.
     for byte in rest {
         let this = *byte;
         *byte = this.wrapping_sub(last);
@@ -334,12 +335,12 @@ pub(super) fn to_differences<L: Lanes>(bytes: &mut [u8]) {
 pub(super) fn from_differences<L: Lanes>(bytes: &mut [u8]) {
     let (chunks, rest) = bytes.as_chunks_mut::<WIDTH>();
     let mut before = L::load(&[0; WIDTH]);
-    // The sums of a chunk continue from the last byte of the one before.
+    // The sums of a chunk continue from the last byte of the chunk before.
     for chunk in &mut *chunks {
         before = L::load(chunk).sums(before);
         before.store(chunk);
     }
-    // The rest, byte by byte.
+    // The remaining bytes are handled one by one.
     let mut last = chunks.last().map_or(0, |chunk| chunk[WIDTH - 1]);
     for byte in rest {
         last = last.wrapping_add(*byte);

@@ -1,9 +1,9 @@
 //! The byte-plane filter.
 //!
 //! Neighbouring numbers of an array have similar high bytes, and low bytes that look random. Byte planes
-//! group the bytes of equal significance: the planes of high bytes compress well and fast, those of low bytes
-//! are stored. Splitting into planes is a permutation of bytes, so that the residue does not change. For
-//! numbers that change slowly, a plane can hold the differences of its bytes instead. This is not a
+//! group the bytes of equal significance: the planes of high bytes compress well and fast, the planes of low
+//! bytes are stored. Splitting into planes is a permutation of bytes, so that the residue does not change.
+//! For numbers that change slowly, a plane can hold the differences of its bytes instead. This is not a
 //! permutation.
 //!
 //! `lanes.rs` turns rows of bytes into planes and back; `histogram.rs` and `numbers.rs` estimate which
@@ -24,7 +24,7 @@ use std::ops::Range;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Filter(u8);
 
-/// Stride of the filter of each number. 1 means none.
+/// Stride of the filter with each number. 1 means no filter.
 const STRIDES: [usize; 8] = [1, 2, 4, 8, 16, 3, 6, 12];
 
 impl Filter {
@@ -54,7 +54,7 @@ impl Filter {
         let (stride, mut end) = (self.stride(), 0);
         (0..stride).map(move |plane| {
             let start = end;
-            // The last row may be incomplete: the first planes are a byte longer then.
+            // If the last row is incomplete, the first planes are a byte longer.
             end += len / stride + usize::from(plane < len % stride);
             start..end
         })
@@ -63,7 +63,7 @@ impl Filter {
     /// Filters a block. `to` is as long as `from`.
     pub(crate) fn split(self, from: &[u8], to: &mut [u8]) {
         match self.stride() {
-            // Each stride is compiled on its own, because zips work with a fixed number of registers.
+            // Each stride has a function of its own, because zips work with a fixed number of registers.
             2 => lanes::split::<Native, 2, 2>(from, to),
             // Three registers cannot be halved, so that two turns are done at once.
             3 => lanes::split::<Native, 3, 6>(from, to),

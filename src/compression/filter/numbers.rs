@@ -1,10 +1,10 @@
 //! Estimate of the planes of a block of numbers, for codecs that allow differences and every stride.
 //!
 //! There are two estimates of the size of a byte in its plane, from a sample by position mod 48, the least
-//! common multiple of all strides: as it is, by the entropy of its histogram; as a difference, by the mean
-//! size of the differences, assuming that they fall off evenly to both sides. Each plane uses the better
-//! one. For the chosen stride, histograms of both over the plane itself decide whether it becomes
-//! differences.
+//! common multiple of all strides: without differences, by the entropy of its histogram; with differences, by
+//! the mean size of the differences, assuming that their frequency falls off evenly to both sides. Each plane
+//! uses the smaller estimate. For the chosen stride, histograms of both over the plane itself decide whether
+//! it becomes differences.
 
 use super::Filter;
 use super::histogram::{NOISE_MIN, coded_size, is_flat, log2_256, sample};
@@ -35,7 +35,7 @@ pub(crate) struct Numbers {
 /// Mean size of the differences in each plane of each stride, in 1/256.
 type MeanDifferences = [[u64; 16]; Filter::ALL_SPLITS.len()];
 
-/// Returns the mean differences of some pieces, all of them large if the block is too small.
+/// Returns the mean differences of some pieces. If the block is too small, every mean is the largest value.
 fn mean_differences(bytes: &[u8], pieces: usize) -> MeanDifferences {
     let mut sizes = [[0u32; POSITIONS]; Filter::ALL_SPLITS.len()];
     let mut count = 0u64;
@@ -69,12 +69,13 @@ fn mean_differences(bytes: &[u8], pieces: usize) -> MeanDifferences {
 /// Returns true if the differences of some plane are small enough to help although the bytes themselves
 /// look like noise.
 pub(crate) fn is_smooth(bytes: &[u8]) -> bool {
-    // Noise has a mean of 64, and a sample of it seldom less than 50.
+    // Noise has a mean of 64, and a sample of noise seldom has less than 50.
     bytes.len() >= LEAST && mean_differences(bytes, PIECES / 4).iter().flatten().any(|mean| *mean < 40 * 256)
 }
 
 impl Numbers {
-    /// Returns the smallest stride that is about as good as the best one. `None` if the block is too small.
+    /// Returns the smallest stride that is about as good as the best stride. `None` if the block is too
+    /// small.
     pub(crate) fn of(bytes: &[u8]) -> Option<Numbers> {
         let pieces = if bytes.len() <= SMALL { FEW_PIECES } else { PIECES };
         // Histograms by position mod 48 serve all strides.
@@ -113,7 +114,7 @@ impl Numbers {
             }
         }
         let least = costs.iter().copied().min()?;
-        // Fewer planes are faster, and longer ones become smaller than estimated.
+        // Fewer planes are faster, and longer planes become smaller than estimated.
         let near = (least / 20).min(together.saturating_sub(least) / 5);
         let (filter, least) =
             Filter::ALL_SPLITS.into_iter().zip(costs).find(|(_, cost)| *cost <= least + near)?;
@@ -126,13 +127,13 @@ impl Numbers {
         self.least + self.together / 30 + 4 * self.total < self.together
     }
 
-    /// Returns true if planes save so much that they could help in a block that also repeats. A smaller
+    /// Returns true if planes save so much that they could help in a block that also has repeats. A smaller
     /// saving is seldom worth a trial in such blocks, for example in machine code.
     pub(crate) fn saves_much(&self) -> bool {
         self.could_pay() && self.least < self.together / 8 * 7
     }
 
-    /// Returns true if planes help unless much repeats.
+    /// Returns true if planes help unless the block has many repeats.
     pub(crate) fn surely_pays(&self) -> bool {
         self.could_pay() && self.least < self.together / 4 * 3
     }
@@ -166,10 +167,10 @@ fn difference_bits(mean: u64) -> u64 {
 
 /// Properties of a plane, estimated from a sample.
 pub(crate) struct Look {
-    /// True if its differences have less entropy than its bytes. In doubt the bytes stay, because undoing
-    /// differences takes time.
+    /// True if the differences of the plane clearly have less entropy than its bytes. In doubt the bytes are
+    /// used, because undoing differences takes time.
     pub(crate) prefers_differences: bool,
-    /// True if all values of its bytes, and of its differences, are about equally frequent.
+    /// True if all values of the plane's bytes, and of its differences, are about equally frequent.
     flat: [bool; 2],
 }
 
@@ -188,8 +189,8 @@ impl Look {
         Look { prefers_differences: differences + differences / 64 < raw, flat }
     }
 
-    /// Returns true if all values are about equally frequent, of the bytes or of the differences. If
-    /// nothing repeats either, no codec makes them smaller.
+    /// Returns true if all values are about equally frequent, of the bytes or of the differences. If no
+    /// string repeats either, no codec makes them smaller.
     pub(crate) fn is_flat(&self, of_differences: bool) -> bool {
         self.flat[usize::from(of_differences)]
     }
@@ -238,7 +239,7 @@ mod tests {
         // Three coordinates, and pixels of three colours that change slowly.
         let stride = found(&ramps(12, 4, 300_000)).unwrap();
         assert!([4, 12].contains(&stride), "{stride}");
-        // All values are equally frequent there.
+        // In these pixels all values are equally frequent.
         let pixels: Vec<u8> =
             (0..100_000u32).flat_map(|i| [(i / 9) as u8, (i / 5 + 90) as u8, (i / 7 + 200) as u8]).collect();
         assert_eq!(found(&pixels), Some(3));

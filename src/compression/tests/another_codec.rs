@@ -15,7 +15,7 @@ fn config(algorithm: CompressionAlgorithm) -> CompressionConfig {
     CompressionConfig { algorithm, level: CompressionLevel::Fast, ..eager() }
 }
 
-/// Counters, of which run lengths make something in planes alone.
+/// Counters, which run lengths make smaller only after a split into planes.
 fn counters(len: usize) -> Vec<u8> {
     (0..len as u64 / 8 + 1).flat_map(|i| (i / 40).to_le_bytes().map(|byte| byte ^ 0x21)).take(len).collect()
 }
@@ -35,7 +35,7 @@ fn its_blocks_come_back_and_wrong_ones_are_refused() {
     let planes = |algorithm, block: &[u8]| encode(&config(algorithm), block).map(|(head, _)| head.filter);
     assert_eq!(planes(CompressionAlgorithm::RunLength, &runs), Some(Filter::NONE));
     assert_eq!(planes(CompressionAlgorithm::RunLengthPlanes, &runs), Some(Filter::NONE));
-    // Seven of eight bytes repeat at their place, and next to none beside it.
+    // Seven of eight bytes repeat at their position of the number, and almost no byte repeats its neighbour.
     assert!(planes(CompressionAlgorithm::RunLengthPlanes, &counters(20_000)).unwrap() != Filter::NONE);
     assert!(encode(&config(CompressionAlgorithm::RunLength), &noise(20_000, 3)).is_none());
 
@@ -50,7 +50,7 @@ fn its_blocks_come_back_and_wrong_ones_are_refused() {
             decoded.map(|decoded| (decoded.unconserved.is_none(), out))
         };
         assert_eq!(decode(Codec::RunLength, &bytes).unwrap(), (true, block.clone()));
-        // The decoder has another codec in between, and goes back.
+        // The decoder is used with another codec in between, and then with the first codec again.
         assert_eq!(decode(Codec::Deflate, &bytes).unwrap_err().kind(), ErrorKind::Format);
         assert_eq!(decode(Codec::RunLength, &bytes).unwrap(), (true, block.clone()));
         for len in 0..bytes.len() {
@@ -117,14 +117,14 @@ fn its_levels_and_expansion_bound_the_format_and_no_others_do() {
     assert!(
         refusal(run_length, 3, least - 1).contains("a block of 1048576 bytes cannot have 8191 encoded bytes")
     );
-    // Within the bounds it is the bytes behind the block that are wrong.
+    // With a length within the bounds, the bytes after the block are refused instead.
     assert!(refusal(run_length, 3, least).contains("bytes after the last block"));
     assert!(refusal(deflate, 9, least - 1).contains("bytes after the last block"));
     assert!(
         refusal(deflate, 9, (1 << 20) / 1_032)
             .contains("a block of 1048576 bytes cannot have 1016 encoded bytes")
     );
-    // A filter is allowed by the algorithm, whatever its codec.
+    // The algorithm decides which filters are allowed, whatever its codec is.
     let split = least | 1 << 21;
     assert!(refusal(run_length, 3, split).contains("filter 1 is not allowed for a block of 1048576 bytes"));
     assert!(refusal(deflate, 9, split).contains("filter 1 is not allowed for a block of 1048576 bytes"));
@@ -141,7 +141,7 @@ fn its_memory_is_what_a_limit_is_compared_with() {
     let compress =
         |algorithm, limit| shard.compress_with(&config(algorithm), &mut limited(limit)).map(|_| ());
     assert!(compress(CompressionAlgorithm::Deflate, FOOTPRINT).is_ok());
-    // An encoder, which is the quick one too, and a decoder.
+    // One encoder, which also serves for trials, and one decoder.
     assert_eq!(compress(RUN_LENGTHS[0], 2 * FOOTPRINT).unwrap_err().kind(), ErrorKind::Limit);
     assert!(compress(RUN_LENGTHS[0], 3 * FOOTPRINT).is_ok());
     // Two encoders, of levels 2 and 1.
@@ -159,7 +159,7 @@ fn its_memory_is_what_a_limit_is_compared_with() {
     };
     assert!(decompress(&[&batch[0]], FOOTPRINT).is_ok());
     assert_eq!(decompress(&[&batch[1]], FOOTPRINT).unwrap_err().kind(), ErrorKind::Limit);
-    // One worker reads all of them, with the state of one codec at a time.
+    // One worker decodes all shards, with the state of one codec at a time.
     let all = [&batch[1], &batch[0], &batch[2], &batch[0]];
     assert_eq!(decompress(&all, FOOTPRINT).unwrap_err().kind(), ErrorKind::Limit);
     let back = decompress(&all, 2 * FOOTPRINT).unwrap();

@@ -44,7 +44,7 @@ fn filters_are_those_that_were_asked_for() {
         }
         let words = whole(&text(300_000));
         assert_eq!(round_trip(&words, &config(algorithm, CompressionFilter::Auto)).filters, 1);
-        // Planes wherever they do not lose, which they do here.
+        // Planes are used unless they make a block larger, as they do here.
         assert_eq!(round_trip(&words, &config(algorithm, CompressionFilter::Planes)).filters, 1);
         assert_eq!(round_trip(&whole(&noise(300_000, 1)), &eager()).filters, 1);
     }
@@ -103,7 +103,7 @@ fn every_level_of_a_codec_comes_back_and_names_the_nearest() {
     for (algorithm, own, level) in cases {
         let with = CompressionConfig { algorithm, codec_level: Some(own), ..eager() };
         assert_eq!(round_trip(&shard, &with).level, level, "{own} of {algorithm:?}");
-        // In place of the level, also if that level stores.
+        // A codec level replaces the level, even if this level means stored.
         let stored = CompressionConfig { level: CompressionLevel::Custom(0), ..with };
         assert_eq!(shard.compress(&stored).unwrap().info().level, level);
     }
@@ -190,7 +190,7 @@ fn the_target_chooses_among_the_algorithms() {
             }
         }
     }
-    // Nothing to choose from, and nothing to choose.
+    // Configurations under which no algorithm has to be chosen.
     let stored = CompressionConfig {
         level: CompressionLevel::Custom(0),
         ..auto(CompressionTarget::Smallest, CompressionFilter::Auto)
@@ -230,7 +230,7 @@ fn kind_of(algorithm: CompressionAlgorithm, filter: Filter, block: &[u8]) -> Opt
     let (compressed, original) = with_block(algorithm, filter, block);
     let decompressed = compressed.decompress(&VerifyOptions::new(), &mut Operation::sequential());
     let kind = decompressed.as_ref().err().map(crate::AtlasError::kind);
-    // Through bytes there is the same refusal, or an earlier one.
+    // If the shard is read from its encoding, it is refused for the same reason, or by an earlier check.
     assert_eq!(harmless(&compressed.serialize().unwrap(), &original), kind.is_none());
     kind
 }
@@ -257,7 +257,7 @@ fn planes_that_the_format_does_not_have_are_refused() {
         let two = Filter::SPLITS[0];
         let kind = |block: &[u8]| kind_of(algorithm, two, block);
         assert_eq!(kind(&split_block(&[(0, &zeros), (0, &zeros)])), None);
-        // Differences of zeros are zeros, so that nothing but the bit tells them apart.
+        // Differences of zeros are zeros, so that only the bit distinguishes them.
         assert_eq!(kind(&split_block(&[(DIFFERENCES, &zeros), (0, &zeros)])), None);
         assert_eq!(kind(&split_block(&[(0, &half), (0, &zeros)])), None);
         let format = Some(ErrorKind::Format);
@@ -267,7 +267,7 @@ fn planes_that_the_format_does_not_have_are_refused() {
         assert_eq!(kind(&split_block(&[(0, &zeros), (0, &zeros[..zeros.len() - 1])])), format, "cut");
         let wrong = stream(&[1; 5_000]);
         assert_eq!(kind(&split_block(&[(DIFFERENCES, &wrong), (0, &zeros)])), Some(ErrorKind::Witness));
-        // A stride that has more planes than the block says.
+        // A stride with more planes than the block has lengths.
         assert_eq!(
             kind_of(algorithm, Filter::ALL_SPLITS[1], &split_block(&[(0, &zeros), (0, &zeros)])),
             format
@@ -320,19 +320,20 @@ fn frames_that_the_format_does_not_have_are_refused() {
     assert_eq!(kind(&[&half[..], &whole].concat()), format, "more than is left");
     assert_eq!(kind(&frame(&zeros, &[CParameter::ChecksumFlag(true)])), format);
     assert_eq!(kind(&frame(&zeros, &[CParameter::ContentSizeFlag(false)])), format);
-    // A skippable frame, before and behind.
+    // A skippable frame before and after the stream.
     let skippable = [0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 1, 2];
     assert_eq!(kind(&[&skippable[..], &whole].concat()), format);
     assert_eq!(kind(&[&whole[..], &skippable].concat()), format);
-    // An empty frame between two others would hold nothing and could come any number of times.
+    // An empty frame between two other frames would hold nothing, and any number of such frames could follow
+    // one another.
     let empty = frame(&[], &[]);
     assert_eq!(kind(&[&half[..], &empty, &half].concat()), format);
-    // Claims that are larger than the block: nothing is allocated for them, nothing is decoded.
+    // Claimed sizes larger than the block are refused before anything is allocated or decoded.
     let claim = |flags: u8, fields: &[u8]| [&whole[..4], &[flags], fields, &[1, 0, 0]].concat();
     assert_eq!(kind(&claim(0xe0, &u64::MAX.to_le_bytes())), format, "content");
     assert_eq!(kind(&claim(0xa0, &10_001u32.to_le_bytes())), format, "content");
     assert_eq!(kind(&claim(0x80, &[0xa8, 0x10, 0x27, 0, 0])), format, "window");
-    // One byte, repeated: 131,072 times in four bytes is the most that there is.
+    // One repeated byte. At most, four encoded bytes stand for 131,072 bytes.
     let shard = super::whole(&vec![0; 1 << 20]);
     let large = CompressionConfig {
         block_size: 1 << 20,
@@ -405,7 +406,7 @@ fn a_read_of_a_page_touches_one_block() {
         let mut compressed = shard
             .compress(&CompressionConfig { block_size: 65_536, ..config(algorithm, CompressionFilter::Auto) })
             .unwrap();
-        // Every block but one is wrong, and that one is read.
+        // All blocks but one are wrong, and only the right block is read.
         for (index, head) in compressed.heads.iter_mut().enumerate() {
             head.check[0] ^= u8::from(index != 3);
         }

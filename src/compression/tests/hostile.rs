@@ -1,4 +1,4 @@
-//! Bytes that no compression made.
+//! Compressed shards that were damaged or forged.
 
 use super::*;
 use crate::compression::block::{Attempt, BlockEncoder};
@@ -62,7 +62,7 @@ fn every_flipped_bit_with_a_fitting_digest_is_refused_or_harmless() {
         let original = shard.serialize().unwrap();
         let bytes = shard.compress(&config).unwrap().serialize().unwrap();
         assert!(harmless(&bytes, &original));
-        // Another region over the same pages is another shard, and a true one: not looked at here.
+        // Another region over the same pages is another valid shard, so that these bytes are skipped here.
         let region = 24 + (16 + 32) + (16 + 24) + 16;
         for bit in (0..(bytes.len() - 32) * 8).filter(|bit| !(region..region + 16).contains(&(bit / 8))) {
             harmless(&forge(&bytes, |body| body[bit / 8] ^= 1 << (bit % 8)), &original);
@@ -108,7 +108,7 @@ fn every_cut_is_refused() {
         }
     }
     assert!(read_back(&forge(&bytes, |body| body.push(0))).is_err());
-    // Another kind: neither takes the other.
+    // Shards and compressed shards are two kinds, and neither reader accepts the other kind.
     assert_eq!(read_back(&shard.serialize().unwrap()).unwrap_err().kind(), ErrorKind::Unsupported);
     let other =
         AtlasShard::deserialize(&bytes, &Limits::default(), &VerifyOptions::new(), &mut Operation::new());
@@ -131,7 +131,7 @@ fn forged_sizes_and_bombs_are_refused_before_anything_is_allocated() {
         let forged = forge(&bytes, |body| body[at + offset..][..value.len()].copy_from_slice(value));
         read_back(&forged).unwrap_err().kind()
     };
-    // Sizes that the proof does not have, over any limit, and beyond what DEFLATE can do.
+    // Sizes that contradict the proof, exceed a limit, or exceed the expansion of DEFLATE.
     assert_eq!(patch(8, &((1u64 << 20) - 1).to_le_bytes()), ErrorKind::Format);
     assert_eq!(patch(8, &(1u64 << 40).to_le_bytes()), ErrorKind::Limit);
     assert_eq!(patch(8, &u64::MAX.to_le_bytes()), ErrorKind::Limit);
@@ -142,7 +142,8 @@ fn forged_sizes_and_bombs_are_refused_before_anything_is_allocated() {
     for (code, kind) in [(0, ErrorKind::Format), (5, ErrorKind::Unsupported), (255, ErrorKind::Unsupported)] {
         assert_eq!(patch(0, &[code]), kind);
     }
-    // Filters that an algorithm does not have: none with DEFLATE, and only powers of two with conservation-aware.
+    // Filters that the algorithm does not allow: DEFLATE allows none, conservation-aware only strides that
+    // are powers of two.
     let word = u32::from_le_bytes(bytes[at + 16..at + 20].try_into().unwrap());
     for (algorithm, codes) in [(1, 1..=7_u32), (2, 5..=7)] {
         for code in codes {
@@ -197,7 +198,7 @@ fn streams_that_give_more_or_less_than_declared_are_refused() {
         let error = compressed.decompress(&VerifyOptions::new(), &mut Operation::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Format, "{len}");
         assert_eq!(compressed.read(0, &mut [0; 10]).unwrap_err().kind(), ErrorKind::Format);
-        // Through bytes there is the same refusal, or an earlier one.
+        // Decoding the bytes fails with the same error, or with that of an earlier check.
         assert!(!harmless(&compressed.serialize().unwrap(), &shard.serialize().unwrap()));
     }
     // Bytes behind the end of a stream.
@@ -224,7 +225,7 @@ fn residue_and_digest_are_told_apart() {
     let mut compressed = shard.compress(&eager()).unwrap();
     compressed.residue = compressed.residue + other;
     assert_eq!(decompress(&compressed), ErrorKind::Conservation);
-    // True blocks of other bytes: the root does not follow.
+    // Valid blocks of other bytes, which do not lead to the root.
     let mut foreign =
         whole(&records(50_000).iter().map(|byte| byte ^ 1).collect::<Vec<u8>>()).compress(&eager()).unwrap();
     foreign.proof = Arc::clone(&shard.proof);
@@ -248,14 +249,14 @@ fn a_wrong_residue_is_told_after_every_wrong_digest() {
     assert_eq!(decompress(&both), (ErrorKind::Conservation, ErrorKind::Conservation));
     both.heads[5].check[2] ^= 1;
     assert_eq!(decompress(&both), (ErrorKind::Witness, ErrorKind::Witness));
-    // The root comes before it too. A read knows no root.
+    // A wrong root is reported first too. A read of a range does not check the root.
     let mut both = compressed();
     both.heads[1].residue = both.heads[1].residue + other;
     let mut proof = proof_of(&shard);
     proof.root[0] ^= 1;
     both.proof = Arc::new(proof);
     assert_eq!(decompress(&both), (ErrorKind::Witness, ErrorKind::Conservation));
-    // Of stored blocks as well.
+    // The same with stored blocks.
     let mut both = whole(&noise(3 << 20, 2)).compress(&eager()).unwrap();
     both.heads[0].residue = both.heads[0].residue + other;
     let unchecked = |both: &mut CompressedShard| both.checked.fill_with(|| AtomicBool::new(false));
@@ -318,7 +319,7 @@ fn tiles_are_counted_before_anything_is_made_of_them() {
     let error = read_back(&forged).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Format);
     assert!(error.message().contains("5001 tiles and has only 5000 bytes of payload"), "{error}");
-    // A claim of tiles is part of the account, and looked at before they are.
+    // The claimed number of tiles counts for the memory limit before the tiles are read.
     let mut many = shard.compress(&eager()).unwrap();
     let mut proof = proof_of(&shard);
     proof.tiles = vec![proof.tiles[0]; 1 << 20];

@@ -70,7 +70,7 @@ fn whole(data: &[u8]) -> AtlasShard {
     shard_of(data, 0, data.len())
 }
 
-/// A copy, to change.
+/// Returns a copy of the proof that a test can change.
 fn proof_of(shard: &AtlasShard) -> Proof {
     let bytes = shard.serialize().unwrap();
     let again =
@@ -90,7 +90,7 @@ fn algorithms() -> Vec<CompressionAlgorithm> {
     all
 }
 
-/// Those of them that take every filter.
+/// The algorithms that accept every filter.
 fn free_algorithms() -> Vec<CompressionAlgorithm> {
     let mut all = Vec::new();
     if cfg!(feature = "zstd") {
@@ -110,7 +110,8 @@ fn read_back(bytes: &[u8]) -> Result<CompressedShard> {
     CompressedShard::deserialize(bytes, &Limits::default())
 }
 
-/// There, through bytes, and back: exactly the shard. Gives the info.
+/// Compresses a shard, serialises, reads and decompresses it, and compares the result. Returns the
+/// properties.
 fn round_trip(shard: &AtlasShard, config: &CompressionConfig) -> CompressedInfo {
     let compressed = shard.compress(config).unwrap();
     let bytes = compressed.serialize().unwrap();
@@ -366,7 +367,7 @@ fn keyed_shards_need_their_key() {
 fn progress_never_goes_back_and_cancels() {
     let shards = [mixed(3 << 20), noise(1 << 20, 2), text(500), vec![]].map(|data| whole(&data));
     let refs: Vec<&AtlasShard> = shards.iter().collect();
-    // Packed, and tried in vain.
+    // With a ratio of at most 0.75 one of the four shards is compressed, and with at most 0.3 none.
     for (max_compression_ratio, stored) in [(0.75, 3), (0.3, 4)] {
         let config = CompressionConfig { max_compression_ratio, ..CompressionConfig::default() };
         let manager = CompressionManager::new(config).unwrap();
@@ -394,7 +395,7 @@ fn progress_never_goes_back_and_cancels() {
             }
             let last = part.last().unwrap();
             assert_eq!((last.bytes_done, last.chunks_done), (last.bytes_total, last.chunks_total));
-            // Nothing is said to be done before it is, and then only once.
+            // Only the last report counts all shards as done, and it comes only once.
             assert_eq!(part.iter().filter(|p| p.chunks_done == p.chunks_total).count(), 1);
             assert!(part.iter().filter(|p| p.bytes_done == p.bytes_total).count() <= 2);
         }
@@ -409,7 +410,7 @@ fn progress_never_goes_back_and_cancels() {
     assert_eq!((error.kind(), calls), (ErrorKind::Cancelled, 3));
 }
 
-/// Parts of `len` bytes that no stream makes smaller and no test calls noise, between zeros.
+/// Parts of `len` bytes, between zeros, that do not become smaller and are still not recognised as noise.
 fn stubborn(len: usize) -> Vec<(&'static str, Vec<u8>)> {
     let between = |part: &dyn Fn(usize, u64) -> Vec<u8>| -> Vec<u8> {
         (0..4).flat_map(|i| if i % 2 == 0 { part(len / 4, i) } else { vec![0; len / 4] }).collect()
@@ -432,10 +433,10 @@ fn stubborn(len: usize) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// A stream that does not fit its destination leaves nothing behind for the next one.
+/// A stream that does not fit its destination does not influence the next stream.
 ///
 /// zlib-rs 0.6 resets no stream fully that did not end: the next block on that worker panicked, or got no
-/// block header and could not be read again, which without `verify_integrity` nobody noticed.
+/// block header and could not be decoded, which was not detected without `verify_integrity`.
 fn a_block_that_does_not_become_smaller_spoils_none_behind_it(
     len: usize,
     levels: impl Iterator<Item = u8> + Clone,
@@ -534,7 +535,7 @@ fn another_inflate_reads_the_streams() {
 }
 
 /// One digest over encodings of every level and of several block sizes, at each kind of data that is computed
-/// without the platform's mathematics. A newer zlib-rs may change it, and nothing else may.
+/// without the platform's mathematics. Only a newer version of zlib-rs may change it.
 #[test]
 fn encodings_of_deflate_stay_what_they_are() {
     let mut hasher = blake3::Hasher::new();
@@ -562,7 +563,7 @@ fn the_index_of_a_batch_is_that_of_the_shard() {
         let manager = CompressionManager::new(eager()).unwrap();
         manager.decompress_batch(compressed, &VerifyOptions::new(), &mut Operation::new()).unwrap_err()
     };
-    // Tile 2 has a residue that its root does not have, so that a tile is named inside.
+    // Tile 2 has another residue than the root states, so that the inner error names a tile.
     let mut proof = Proof { root: shard.proof.root, ..proof_of(&shard) };
     proof.tiles[1].residue = proof.tiles[1].residue + Residue::new(1).unwrap();
     let leaves: Vec<crate::hash::tile_tree::Leaf> = proof

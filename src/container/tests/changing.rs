@@ -1,5 +1,5 @@
-//! Files that change while they are imported: the import fails and commits nothing, or it commits the bytes it read. A
-//! base that has other bytes since is damage that is found.
+//! Files that change while they are imported: the import fails and commits nothing, or it commits the bytes
+//! it read. If the base changes afterwards, the damage is found.
 
 use super::import::created;
 use super::*;
@@ -16,7 +16,7 @@ const SIZE: usize = TILES as usize * TILE_SIZE - 5_000;
 /// Bytes that change once, in the middle of a read.
 struct Changing {
     bytes: Mutex<Vec<u8>>,
-    /// Number of reads until then, the offset of the change, and the new byte.
+    /// Number of reads before the change, the offset of the change, and the new byte.
     change: Mutex<(u64, u64, u8)>,
 }
 
@@ -81,9 +81,10 @@ fn bytes_that_change_during_an_import_are_those_that_were_read_or_damage() {
                         let place = start..(start + TILE_SIZE).min(SIZE);
                         let (then, now) = (&before[place.clone()], &now[place]);
                         match found {
-                            // A base has these bytes now, and they are those that were hashed.
+                            // The base still has the hashed bytes.
                             Some(found) if is_outline => assert!(found == now),
-                            // The bytes read are stored, some of it from before the change and some from after it.
+                            // The bytes that were read are stored, possibly some from before and some from
+                            // after the change.
                             Some(found) => {
                                 let half = now.len() / 2;
                                 let is_torn = found[..half] == then[..half] && found[half..] == now[half..];
@@ -97,7 +98,8 @@ fn bytes_that_change_during_an_import_are_those_that_were_read_or_damage() {
                             }
                         }
                     }
-                    // A tile read before the change is damage since, and is stored as it was.
+                    // A tile that was read before the change is damaged in an outline, and in a container is
+                    // stored as it was.
                     let is_late = changed < read;
                     assert_eq!(torn > 0, is_late && (is_outline || changed + 1 == read), "{read} {changed}");
                     let damage = container.find_damage(0, &mut |_| true, &mut Operation::new());
@@ -108,7 +110,7 @@ fn bytes_that_change_during_an_import_are_those_that_were_read_or_damage() {
                             assert!(found[changed as usize].is_none());
                         }
                     }
-                    // Another import takes the present bytes.
+                    // Another import stores the present bytes.
                     container
                         .import(&source, &CommitOptions::default(), &mut Operation::sequential())
                         .unwrap();
@@ -167,7 +169,7 @@ fn a_file_that_shrinks_or_grows_during_an_import() {
                 let info = container.info().unwrap();
                 assert_eq!((info.newest, info.file_size), (1, size));
                 assert_eq!(std::fs::metadata(dir.path().join("c")).unwrap().len(), size);
-                // The generation that was there has lost its base as far as that was cut, and says so.
+                // The earlier generation lacks the bytes of the base that were cut off, and reports that.
                 if is_outline {
                     let error = container.find_damage(0, &mut |_| true, &mut Operation::new()).unwrap_err();
                     assert_eq!(error.kind(), ErrorKind::Io, "{error}");

@@ -16,9 +16,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-/// Batches of more bytes are large here, so that both kinds are common and images are small.
+/// Batches of more bytes are large in these tests, so that both kinds are common and images are small.
 const SMALL: u64 = 12 * 1024;
-/// Children of a node here, so that small trees are high.
+/// Maximum number of children of a node in these tests, so that small trees are high.
 const FANOUT: usize = 4;
 
 /// Generations that may be found.
@@ -38,7 +38,7 @@ impl Model {
         }
     }
 
-    /// Only these bytes are those of the generation from now on.
+    /// From now on only these bytes are right for the generation.
     fn acknowledge(&mut self, generation: u64, bytes: &[u8]) {
         self.acknowledged = generation;
         self.generations.insert(generation, vec![bytes.to_vec()]);
@@ -49,13 +49,13 @@ impl Model {
     }
 }
 
-/// State after a crash, and the knowledge at its moment.
+/// Bytes after a crash, and the model at the moment of the crash.
 struct Image {
     bytes: Vec<u8>,
     model: Model,
 }
 
-/// A device whose every step may be the last one before a crash.
+/// A device on which a crash may follow every step.
 struct Watched {
     device: Device,
     watch: Mutex<Watch>,
@@ -65,7 +65,7 @@ struct Watch {
     model: Model,
     images: Vec<Image>,
     random: Random,
-    /// Images for a hundred steps.
+    /// Number of images per hundred steps.
     rate: u64,
 }
 
@@ -141,7 +141,7 @@ fn memory_tile(bytes: &[u8]) -> Arc<Tile> {
     Arc::new(Tile::of_pieces(vec![Piece::whole(extent)]).unwrap())
 }
 
-/// A tree of four children a node.
+/// A tree with four children per node.
 fn tree_of(tiles: Vec<Arc<Tile>>) -> Tree {
     let mut nodes: Vec<Arc<Node>> =
         tiles.chunks(FANOUT).map(|tiles| Node::of_tiles(tiles.to_vec())).collect();
@@ -168,7 +168,7 @@ fn change(container: &Container, random: &mut Random) -> Result<(Tree, Vec<u8>)>
         memory_tile(&bytes)
     };
     let tree = match random.below(10) {
-        // In place: all but a path is shared.
+        // Changes in place, which share all nodes but one path.
         0..=4 if !tiles.is_empty() => {
             let mut tree = tree;
             for _ in 0..1 + random.below(3) {
@@ -181,7 +181,7 @@ fn change(container: &Container, random: &mut Random) -> Result<(Tree, Vec<u8>)>
             tree
         }
         5 => tree,
-        // Tiles come and go.
+        // Tiles are inserted and removed.
         _ => {
             for _ in 0..1 + random.below(4) {
                 let at = random.below(tiles.len() as u64 + 1) as usize;
@@ -212,7 +212,7 @@ fn change(container: &Container, random: &mut Random) -> Result<(Tree, Vec<u8>)>
     Ok((tree, bytes))
 }
 
-/// One commit on `container`, told to the model before and after.
+/// One commit on `container`, recorded in the model before and after.
 fn commit(container: &Container, watched: &Watched, random: &mut Random) -> Result<()> {
     let (tree, bytes) = change(container, random)?;
     let next = container.log().located.next_generation()?;
@@ -227,7 +227,7 @@ fn commit(container: &Container, watched: &Watched, random: &mut Random) -> Resu
             watched.acknowledge(generation, &bytes);
             Ok(())
         }
-        // A commit that was cut off may be there or not.
+        // An interrupted commit may be found or not.
         Err(error) => Err(error),
     }
 }
@@ -257,7 +257,7 @@ fn script(seed: u64, rate: u64) -> Vec<Image> {
     let mut random = Random(seed);
     let widen = if random.chance(25) { 65_536 } else { 4_096 };
     let device = empty(widen, seed);
-    // Others may read the file, and keep its pages in the cache.
+    // Other programs may read the file, and keep its pages in the cache.
     device.show_medium(true);
     let watched = Watched::new(device.clone(), Model::default(), Random(seed ^ 0xabcd), rate);
     let mut images = Vec::new();
@@ -280,7 +280,7 @@ fn script(seed: u64, rate: u64) -> Vec<Image> {
         device.set_faults(Faults::default());
         images.extend(watched.take_images());
         if died {
-            // Whoever died closes nothing.
+            // A dead process does not close its handle.
             std::mem::forget(open);
             continue;
         }
@@ -464,11 +464,11 @@ fn the_reference_reads_images_of_crashes_too() {
         (words.next().unwrap_or_default(), words.collect::<Vec<_>>())
     });
     assert_eq!(found.collect::<BTreeMap<_, _>>(), expected);
-    // Some of them have a few generations, and some none.
+    // Some images have several generations, and some have none.
     assert!(expected.values().any(|words| words.len() > 8) && expected.values().any(Vec::is_empty));
 }
 
-/// Images of crashes, until one is found wrong.
+/// Checks images of crashes until one of them fails.
 fn crashes(images: usize) {
     let (mut seed, mut checked) = (77, 0);
     while checked < images {
@@ -480,7 +480,7 @@ fn crashes(images: usize) {
     }
 }
 
-/// A device with so many generations.
+/// A device with `count` generations.
 fn generations(count: u64, seed: u64) -> Device {
     let device = empty(4_096, seed);
     let watched = Watched::new(device.clone(), Model::default(), Random(seed), 0);
@@ -517,7 +517,7 @@ fn a_lost_middle() {
 
 type Event = Box<dyn FnOnce() + Send>;
 
-/// A device on which something happens after some reads.
+/// A device that runs a function after a number of reads.
 struct Interrupted {
     device: Device,
     event: Mutex<(u32, Option<Event>)>,
@@ -623,7 +623,8 @@ fn pages_that_others_bring_back_are_dropped_again() {
     });
 }
 
-/// Commits that a reader saw on the medium stay there, also if it cannot look a second time.
+/// Commits that a reader saw on the medium stay known, even if the reader cannot read the medium a second
+/// time.
 #[test]
 fn a_reader_keeps_a_generation_that_no_slot_confirms() {
     planted::with(None, SMALL, || {
@@ -632,7 +633,7 @@ fn a_reader_keeps_a_generation_that_no_slot_confirms() {
         device.keep_cache(u32::MAX);
         assert_eq!(reader.refresh(&mut Operation::default()).unwrap(), 2);
         assert_eq!(reader.info().unwrap().newest, 2);
-        // A file without it is another one.
+        // A file without generation 2 counts as another container.
         device.replace(generations(1, 6).crash(&mut Random(0)));
         assert_eq!(
             reader.refresh(&mut Operation::default()).unwrap_err().kind(),

@@ -3,8 +3,8 @@
 //! Writes go to the cache and are remembered, widened to whole blocks of the cache; a sync brings
 //! them to the medium. A crash makes an image: the medium, and of the sectors of 512 bytes that were written since
 //! the last sync any subset, each old, new, torn or garbage; growth of the file may be absent, partial, zeros or
-//! garbage. A sync can fail: blocks that it did not write then count as clean, though the medium lacks them. A
-//! write can fail, and have written a part.
+//! garbage. A sync can fail: blocks that it did not write then count as clean, though the medium lacks them.
+//! A write can fail after it has written a part.
 
 use crate::base::out_bytes::OutBytes;
 use crate::base::storage::Storage;
@@ -14,7 +14,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 const SECTOR: usize = 512;
-/// B.
+/// Block size of the containers.
 const BLOCK: usize = 4_096;
 
 pub(super) use crate::base::split_mix::SplitMix64 as Random;
@@ -26,14 +26,14 @@ impl Random {
     }
 }
 
-/// The next fault.
+/// Faults that the device will have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Faults {
     /// The sync with this number, counted from now, fails.
     pub(super) sync: Option<u32>,
     /// The write with this number fails with ENOSPC, after a part of it.
     pub(super) write: Option<u32>,
-    /// The process dies of the fault: nothing that it does later has an effect.
+    /// True if the fault kills the process: later steps have no effect.
     pub(super) kills: bool,
 }
 
@@ -44,13 +44,13 @@ struct State {
     medium: Vec<u8>,
     /// Sectors of the cache that a sync has to bring to the medium.
     dirty: BTreeSet<usize>,
-    /// Those of them that may be torn: the ones in the blocks that were written.
+    /// The dirty sectors that may be torn, because they lie in blocks that were written.
     in_flight: BTreeSet<usize>,
-    /// Sectors that a failed sync marked as clean: the cache has them, and the medium does not.
+    /// Sectors that a failed sync marked as clean: only the cache has them, not the medium.
     lying: BTreeSet<usize>,
     faults: Faults,
     is_dead: bool,
-    /// Bytes that each write is widened to.
+    /// Size of the blocks to which each write is widened.
     widen: usize,
     random: u64,
     /// Number of further attempts in which cached pages stay, as if other programs read them.
@@ -59,7 +59,7 @@ struct State {
     shows_medium: bool,
 }
 
-/// A device, as its users share it.
+/// A device that several users share.
 #[derive(Clone)]
 pub(super) struct Device(Arc<Mutex<State>>);
 
@@ -79,7 +79,7 @@ impl Device {
         (state.faults, state.is_dead) = (faults, false);
     }
 
-    /// Puts these bytes in place of all, at once.
+    /// Replaces the whole contents by `bytes` at once.
     pub(super) fn replace(&self, bytes: Vec<u8>) {
         let mut state = lock(&self.0);
         (state.cache, state.medium) = (bytes.clone(), bytes);
@@ -101,7 +101,7 @@ impl Device {
         let mut image = state.medium.clone();
         let dirty: Vec<usize> =
             state.dirty.iter().copied().filter(|sector| sector * SECTOR < state.cache.len()).collect();
-        // The length: that of the medium, of the cache, or between.
+        // The length after the crash: that of the medium, of the cache, or any value between.
         let (short, long) = (image.len().min(state.cache.len()), image.len().max(state.cache.len()));
         let length = match random.below(4) {
             0 => image.len(),
@@ -137,7 +137,7 @@ impl Device {
             if keep {
                 image[start..end].copy_from_slice(&state.cache[start..end]);
             } else if state.in_flight.contains(&dirty[index]) && random.chance(6) {
-                // It was in flight: a part of it, or garbage.
+                // The sector was in flight: a part of it was written, or it has garbage.
                 let torn = start + random.below((end - start) as u64 + 1) as usize;
                 match random.below(3) {
                     0 => image[start..torn].copy_from_slice(&state.cache[start..torn]),
@@ -290,7 +290,7 @@ impl Storage for Device {
             state.kept -= 1;
             return Ok(false);
         }
-        // Dirty pages stay; those that lie do not.
+        // Dirty pages stay in the cache; falsely clean pages are dropped.
         for sector in std::mem::take(&mut state.lying) {
             let (start, end) = (sector * SECTOR, ((sector + 1) * SECTOR).min(state.cache.len()));
             let State { cache, medium, .. } = &mut *state;

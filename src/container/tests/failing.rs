@@ -1,5 +1,5 @@
-//! Devices that fail: the n-th read, write, cut or flush of a call, once or from then on. The call says so, nothing that
-//! was acknowledged is lost, and the next attempt works.
+//! Devices that fail: the n-th read, write, cut or flush of a call, once or from then on. The call reports
+//! the failure, no acknowledged generation is lost, and the next attempt works.
 
 use super::crash::empty;
 use super::device::{Device, Random};
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-/// Batches of more bytes are large here; after 256 times as many a large one is flushed.
+/// Batches of more bytes are large in these tests. A large batch is flushed after 256 times as many bytes.
 const SMALL: u64 = 12 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,9 +30,9 @@ enum Step {
 struct Fault {
     step: Step,
     nth: u64,
-    /// All later steps of the kind fail too.
+    /// True if all later steps of the kind fail too.
     stays: bool,
-    /// Code of the system. `None`: a part is read or written, and the rest is not.
+    /// Error code of the system. `None` means that only a part is read or written.
     code: Option<i32>,
 }
 
@@ -43,7 +43,7 @@ struct Plan {
     has_failed: bool,
 }
 
-/// A device of which a step fails.
+/// A device with a step that fails.
 struct Failing {
     device: Device,
     plan: Mutex<Plan>,
@@ -62,12 +62,12 @@ impl Failing {
         *lock(&self.plan) = Plan { fault: Some(fault), ..Plan::default() };
     }
 
-    /// Ends all failures. True if there was one.
+    /// Ends the failures. Returns true if a step failed.
     fn mend(&self) -> bool {
         std::mem::take(&mut *lock(&self.plan)).has_failed
     }
 
-    /// The fault of this step, if it is the one that fails.
+    /// The fault of this step, if this step is to fail.
     fn fault(&self, step: Step) -> Option<Fault> {
         let mut plan = lock(&self.plan);
         let fault = plan.fault.filter(|fault| fault.step == step)?;
@@ -120,8 +120,8 @@ impl Storage for Failing {
     }
 }
 
-/// Tries a call with each step failing, until it has no more such steps. `call` returns whether the fault happened.
-/// Returns how many did.
+/// Tries a call with each step failing, until it has no more such steps. `call` returns true if the fault
+/// happened. Returns the number of faults that happened.
 fn with_every_fault(mut call: impl FnMut(Fault) -> bool) -> u64 {
     let mut count = 0;
     for step in [Step::Len, Step::Read, Step::Write, Step::SetLen, Step::Sync] {
@@ -182,7 +182,7 @@ fn copy_of(device: &Device) -> Arc<Failing> {
     Failing::new(Device::with(device.crash(&mut Random(0)), 4_096, 1))
 }
 
-/// All generations of `known` are there, and no others.
+/// The container has exactly the generations of `known`.
 fn check(container: &Container, known: &Known, what: Fault) {
     let mut generation = container.info().unwrap().newest;
     let mut found = Known::new();
@@ -199,7 +199,7 @@ fn check_error(error: &AtlasError, fault: Fault) {
         Some(code) => {
             assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, code), "{fault:?}: {error}");
         }
-        // A file that ends is a damaged one.
+        // A file that ends early is a damaged file.
         None if fault.step == Step::Read => {
             assert!([ErrorKind::Io, ErrorKind::Witness].contains(&error.kind()), "{fault:?}: {error}");
         }
@@ -240,7 +240,7 @@ fn try_change(bytes: &[u8], change: &dyn Fn(&Container) -> Result<u64>) -> u64 {
         let container = if container.log().is_broken {
             let refused = change(&container).unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::State, "{refused}");
-            // A cut that fails is a flush that fails: whether the generation is there is open until now.
+            // A failed cut leaves the outcome unknown, like a failed flush.
             assert!(fault.step == Step::Sync || fault.stays, "{fault:?}");
             drop(container);
             let container = open(&device, ContainerMode::Write, false).unwrap();
@@ -272,7 +272,7 @@ fn commits_on_a_device_that_fails() {
             let new = Random(9).bytes(len);
             let (device, known) = three_generations();
             let container = open(&Failing::new(device), ContainerMode::Read, false).unwrap();
-            // Of a generation in memory, so that the same is tried every time.
+            // The change is made to a generation in memory, so that every attempt is the same.
             let bytes = [&new[..], &known[&3]].concat();
             let edited = change(&container, &new);
             let faults = try_change(&bytes, &|container| commit(container, &edited));
@@ -308,7 +308,7 @@ fn changed(device: &Device, change: impl FnOnce(&mut Vec<u8>)) -> Device {
 fn opening_a_device_that_fails() {
     planted::with(None, SMALL, || {
         let (device, known) = three_generations();
-        // No slot, and the rest of a writer that died: every step of opening runs.
+        // No slot, and the remains of a dead writer, so that every step of opening runs.
         let device = changed(&device, |bytes| {
             bytes[4_096..3 * 4_096].fill(0);
             bytes.extend([0x77; 5_000]);
@@ -328,12 +328,12 @@ fn opening_a_device_that_fails() {
                 let opened = open(&device, mode, recover);
                 let has_failed = device.mend();
                 match opened {
-                    // A reader that cannot look at the medium stays at the generation that a slot confirms.
+                    // A reader that cannot read the medium stays at the generation that a slot confirms.
                     Ok(reader) if mode == ContainerMode::Read && reader.info().unwrap().newest == 0 => {}
                     Ok(container) => check(&container, &known, fault),
                     Err(error) => check_error(&error, fault),
                 }
-                // The writer first: a reader does not see behind its pages in the cache.
+                // The writer comes first, because a reader that follows sees only the pages in the cache.
                 for mode in [ContainerMode::Write, ContainerMode::Read] {
                     check(&open(&device, mode, false).unwrap(), &known, fault);
                 }

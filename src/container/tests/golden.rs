@@ -62,7 +62,7 @@ fn kind_of(status: &Value) -> Option<ErrorKind> {
     })
 }
 
-/// The bytes that a formula of a vector stands for.
+/// Returns the bytes that a formula of a vector describes.
 fn data(formula: &Value) -> Vec<u8> {
     let number = |name: &str| formula[name].as_u64().unwrap_or_else(|| panic!("{name} of {formula}"));
     let size = || usize::try_from(number("size")).unwrap();
@@ -204,7 +204,7 @@ fn check_generation(vector: &Vector, container: &Container, expect: &Value) {
         assert_eq!((found.length, u64::from(found.residue.value())), (length, residue), "{what}");
         assert_eq!(found.witness.to_vec(), unhex(&tile[2]), "{what}");
     }
-    // The root of all leaves, whatever the top of the stored tree says.
+    // The root computed from all leaves, independent of the top of the stored tree.
     let state = snapshot.state();
     let scheme = &state.context.scheme;
     let mut folder = crate::hash::tile_tree::RootFolder::new(scheme.digests());

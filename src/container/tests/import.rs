@@ -1,4 +1,4 @@
-//! Imports of regions against imports of all, with a source that counts the tiles read.
+//! Imports of regions compared with imports of the whole source, with a source that counts the tiles read.
 
 use super::device::Random;
 use super::*;
@@ -25,7 +25,7 @@ impl ReadAt for Reader {
         let tile = offset / TILE_BYTES;
         *lock(&self.0.reads).entry(tile).or_default() += 1;
         buffer.fill(lock(&self.0.seeds)[tile as usize]);
-        // Two tiles of one length differ by more than a sum.
+        // Two tiles of equal length differ in more than their sum.
         buffer[0] ^= tile as u8 & 7;
         Ok(())
     }
@@ -79,7 +79,7 @@ pub(super) fn regions(list: &[(u64, u64)]) -> Vec<AtlasBoundaryRegion> {
     list.iter().map(|(offset, length)| AtlasBoundaryRegion::new(*offset, *length)).collect()
 }
 
-/// Imports all into one container and the changes into another one: the files are the same.
+/// Imports the whole source into one container and only the changes into another: the files are equal.
 fn histories_are_equal(is_outline: bool, keep_chains: bool, sizes: &[u64], seed: u64) {
     let dir = tempfile::tempdir().unwrap();
     let (whole, parts) =
@@ -117,7 +117,7 @@ fn histories_are_equal(is_outline: bool, keep_chains: bool, sizes: &[u64], seed:
         assert_eq!(one, other, "step {step} of {sizes:?}");
         before = *size;
     }
-    // A base that became shorter keeps its greater size where not all was read.
+    // If not everything was read, a base that became shorter keeps its greater size.
     if !is_outline || sizes.is_sorted() {
         same_files(dir.path(), "whole", "parts");
     }
@@ -185,7 +185,7 @@ fn whole_nodes_are_taken_over_without_being_loaded() {
     assert_eq!(model.read(), [100]);
     // A leaf, two nodes and the commit record.
     assert!(container.info().unwrap().file_size <= before.file_size + 16_384);
-    // Tiles that were taken over are as damaged as before.
+    // Tiles that were taken over stay damaged.
     let snapshot = container.snapshot(0, false, &mut Operation::new()).unwrap();
     let mut byte = [0];
     snapshot.read(100 * M, &mut byte).unwrap();
@@ -202,7 +202,7 @@ fn a_tree_of_full_tiles_that_is_not_filled_from_the_left_is_taken_over_tile_by_t
     for container in [&whole, &parts] {
         container.import(&source, &CommitOptions::default(), &mut Operation::new()).unwrap();
         let edited = container.snapshot(0, false, &mut Operation::new()).unwrap();
-        // Whole tiles change their places.
+        // Whole tiles are moved.
         edited
             .apply_incremental_update(ProjectionDelta::move_range(
                 3 * TILE_BYTES,
@@ -244,7 +244,7 @@ fn regions_that_are_claimed_wrongly_leave_old_witnesses() {
     };
     let error = container.find_damage(2, &mut note, &mut Operation::new()).unwrap_err();
     assert_eq!((error.kind(), found), (ErrorKind::Witness, vec![(2 * TILE_BYTES, TILE_BYTES)]));
-    // Claimed now, all is right again.
+    // After an import of these regions everything is right again.
     container
         .import_regions(&source, &regions(&[(2 * TILE_BYTES, 1)]), &options, &mut Operation::new())
         .unwrap();

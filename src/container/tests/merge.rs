@@ -1,4 +1,4 @@
-//! Merges of parts against an import of all, with sources that count reads.
+//! Merges of parts compared with an import of the whole source, with sources that count reads.
 
 use super::device::Random;
 use super::import::{Model, created, regions, same_files};
@@ -55,7 +55,7 @@ fn outlines_are_equal(source: &Source, cuts: &[u64], keep_chains: bool, model: &
     merged.set_base(Some(&base)).unwrap();
     let snapshot = merged.snapshot(0, false, &mut Operation::new()).unwrap();
     snapshot.verify(&mut Operation::new()).unwrap();
-    // The handle is that of a writer, and goes on.
+    // The handle can write, and accepts further commits.
     assert_eq!(merged.commit(&snapshot, &CommitOptions::default(), &mut Operation::new()).unwrap(), 2);
 }
 
@@ -75,7 +75,7 @@ fn outlines_of_parts_make_the_outline_of_all_byte_for_byte() {
             }
         }
     }
-    // More than a small batch has.
+    // The outline is larger than a small batch.
     let model = Model::new(700);
     outlines_are_equal(&model.source(700 * M), &[0, 300 * M, 301 * M, 301 * M, 700 * M], true, &model);
 }
@@ -98,7 +98,7 @@ fn payload_is_copied_and_decoded() {
         made.import(&Source::from_vec(bytes.to_vec()), &described(), &mut Operation::new()).unwrap();
         made
     };
-    // As it is, the file is that of one import.
+    // Without compression, the merged file equals the file of one import.
     import("whole", &all, None);
     let (one, two) = (import("one", &bytes, None), import("two", &rest, None));
     let merge = |parts: &[&Container]| {
@@ -232,7 +232,7 @@ fn parts_that_do_not_fit_are_refused_and_leave_no_file() {
     assert_eq!(merge(&[&plain], &create, &expected).unwrap_err().kind(), ErrorKind::Conflict);
     let note = CommitOptions { note: vec![0; 1_025], ..CommitOptions::default() };
     assert_eq!(merge(&[&plain], &create, &note).unwrap_err().kind(), ErrorKind::InvalidArgument);
-    // A record of a part that is damaged, whatever follows.
+    // A damaged record of a part fails the merge, whatever follows.
     let at = dir.path().join("part7");
     let mut bytes = std::fs::read(&at).unwrap();
     let leaf = (0..bytes.len()).step_by(8).rfind(|at| &bytes[*at..*at + 4] == b"ATLL").unwrap();
@@ -240,7 +240,7 @@ fn parts_that_do_not_fit_are_refused_and_leave_no_file() {
     std::fs::write(&at, &bytes).unwrap();
     let error = merge(&[&plain, &edited], &create, &options).unwrap_err();
     assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(1)), "{error}");
-    // Cancelled in the middle: more than a small batch has.
+    // Cancelled in the middle of a large batch.
     let mut calls = 0;
     let mut stop = |_: &crate::Progress| {
         calls += 1;
@@ -310,7 +310,7 @@ fn outlines_of_many_tiles_are_merged() {
         Container::merge(&parts, &path, &create_options(false), &described(), &mut Operation::new()).unwrap();
     let info = merged.generation(0).unwrap();
     assert_eq!((info.domain_size, merged.info().unwrap().base_size), (count << 34, count << 34));
-    // Regions are imported into it as into any other.
+    // Regions can be imported into the merged container as into any other.
     let model = Model::new(1);
     let source = model.source(count << 34);
     merged.set_base(Some(&source)).unwrap();

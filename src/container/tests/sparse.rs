@@ -1,4 +1,5 @@
-//! Sparse sources against dense ones of the same bytes: equal results, and reads of data alone.
+//! Sparse sources compared with dense sources of the same bytes: the results are equal, and only data is
+//! read.
 
 use super::device::Random;
 use super::import::{created, same_files};
@@ -126,7 +127,7 @@ fn imports_of_sparse_sources_are_those_of_the_dense_ones() {
                     assert_eq!(seen, (source.size(), source.size().div_ceil(M)));
                 }
                 assert_eq!(sparse.read(), [0_u64; 0], "the dense one was last");
-                // Again, and a part of it: all is known.
+                // Import the source again, and then a part of it: every tile is stored already.
                 for (container, source) in [(&other, &sparse.dense), (&one, &sparse.source)] {
                     container.import(source, &options, &mut Operation::new()).unwrap();
                     if std::ptr::eq(container, &raw const one) {
@@ -162,7 +163,7 @@ fn a_hole_that_was_filled_is_found() {
     assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(2)));
     let error = container.find_damage(0, &mut |_| true, &mut Operation::new()).unwrap_err();
     assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(2)));
-    // And a tile whose data became a hole.
+    // The same with a tile whose data became a hole.
     *lock(&sparse.storage.data) = Vec::new();
     let error = snapshot.verify(&mut Operation::new()).unwrap_err();
     assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(5)));

@@ -112,8 +112,8 @@ fn cores() -> usize {
     1
 }
 
-/// Returns the number of cores that this process may use: the most that any thread which asked may use. A
-/// thread that is bound to one core does not decide for the others.
+/// Returns the number of cores that this process may use: the largest number that any asking thread may use,
+/// so that a thread that is bound to one core does not decide for the other threads.
 #[cfg(feature = "parallel")]
 fn cores() -> usize {
     use crate::base::cpu;
@@ -122,7 +122,7 @@ fn cores() -> usize {
     // Asking the system reads files; once a second is enough.
     static CORES: AtomicUsize = AtomicUsize::new(0);
     static ASKED: Mutex<Option<Instant>> = Mutex::new(None);
-    // This does not wait: a fork may have left the lock closed.
+    // `try_lock` does not wait: a fork may have left the lock closed.
     if let Ok(mut asked) = ASKED.try_lock()
         && asked.is_none_or(|asked| asked.elapsed() >= Duration::from_secs(1))
     {
@@ -140,7 +140,7 @@ fn cores() -> usize {
 ///
 /// At most `workers` tasks are in flight, each worker with a state of its own from `start`. The calling
 /// thread is one of them unless the executor forbids it, and the only one in a call from inside a task of
-/// the same pool. `sink` runs on the calling thread; its error cancels the rest.
+/// the same pool. `sink` runs on the calling thread; its error cancels the remaining tasks.
 pub(crate) fn run<S, T: Send>(
     executor: Executor<'_>,
     workers: usize,
@@ -156,14 +156,16 @@ pub(crate) fn run<S, T: Send>(
 #[derive(Clone, Copy, Default)]
 #[cfg_attr(not(feature = "parallel"), expect(dead_code, reason = "one thread has one order"))]
 pub(crate) struct Order<'a> {
-    /// No progress callback is set: the sink may get results many at a time, which saves wake-ups of the
-    /// calling thread on busy cores. Errors stop the rest without delay in any case.
+    /// True if no progress callback is set: the sink may then get results many at a time, which saves
+    /// wake-ups of the calling thread on busy cores. In any case an error stops the remaining tasks without
+    /// delay.
     pub(crate) unwatched: bool,
-    /// Distance from the next task to deliver at which no further task starts. `None` means two per worker, or
-    /// unlimited without a progress callback: results must not pile up before a slow sink.
+    /// Distance from the next task to deliver at which no further task starts. `None` means two per worker if
+    /// a progress callback is set, because results must not pile up before a slow sink, and unlimited
+    /// otherwise.
     pub(crate) window: Option<u64>,
-    /// Ends of runs of tasks that one worker takes at a time, ascending, the last one being the number of
-    /// tasks. Empty means that every task is a run.
+    /// Ends of runs of tasks, ascending; the last end is the number of tasks. A worker takes one run at a
+    /// time. Empty means that every task is a run.
     pub(crate) runs: &'a [u64],
 }
 

@@ -52,8 +52,8 @@ impl Queue<'_> {
     fn take_or_end(&mut self, over: bool) -> Option<Range<u64>> {
         let run = if over { None } else { self.take() };
         if run.is_none() {
-            // Under the same lock as the look for a task: a task that comes later finds the worker gone,
-            // and gets another.
+            // This happens under the same lock as the search for a task, so that a later task sees that the
+            // worker is gone and gets another worker.
             self.working -= 1;
         }
         run
@@ -67,7 +67,7 @@ impl Queue<'_> {
         let open = self.limit.min(self.stop).saturating_sub(self.next);
         let open = usize::try_from(open).unwrap_or(usize::MAX).saturating_sub(own);
         let wanted = open.min(workers.saturating_sub(own).saturating_sub(self.working));
-        // They count before they run, so that the next call does not start them again.
+        // The new workers count before they run, so that the next call does not start them again.
         self.working += wanted;
         wanted
     }
@@ -90,11 +90,11 @@ struct Finished<T> {
 
 struct Inbox<T> {
     results: Vec<(u64, Result<T>)>,
-    /// The calling thread waits for a result.
+    /// True while the calling thread waits for a result.
     awaited: bool,
-    /// A worker exited, and another one may have to start.
+    /// True if a worker exited, so that another worker may have to start.
     ended: bool,
-    /// There was no memory for a result.
+    /// True if there was no memory for a result.
     lost: bool,
 }
 
@@ -155,7 +155,7 @@ impl<T> Early<T> {
         Ok(())
     }
 
-    /// Returns the result that is due, and advances to the next one.
+    /// Returns the result that is due next, and advances to the result after it.
     fn take(&mut self) -> Option<Result<T>> {
         let result = self.results.front_mut()?.take()?;
         self.results.pop_front();
@@ -164,13 +164,14 @@ impl<T> Early<T> {
     }
 }
 
-/// Guard of a worker. On exit, normal or not, it wakes the calling thread, which may wait for a result of
-/// the worker or have to start another one.
+/// Guard of a worker. On exit, normal or not, it wakes the calling thread, which may wait for a result of the
+/// worker or have to start another worker.
 struct Flush<'d, T>(&'d Finished<T>);
 
 impl<T> Drop for Flush<'_, T> {
     fn drop(&mut self) {
-        // Under the lock, so that the thread cannot miss it between its look and its sleep.
+        // The lock is held, so that the calling thread cannot miss the wake-up between its check and its
+        // sleep.
         let mut inbox = lock(&self.0.inbox);
         inbox.ended = true;
         if inbox.awaited {
@@ -191,7 +192,7 @@ impl Drop for StopGuard<'_, '_> {
     }
 }
 
-/// Counts a call on a pool until this is dropped, so that other calls know of it.
+/// Counts a call on a pool until the guard is dropped, so that other calls know of the call.
 struct Present<'c>(Option<&'c AtomicUsize>);
 
 impl<'c> Present<'c> {
@@ -242,17 +243,17 @@ pub(super) fn run_on<S, T: Send>(
     let done = Finished {
         inbox: Mutex::new(Inbox { results: Vec::new(), awaited: false, ended: false, lost: false }),
         arrived: Condvar::new(),
-        // Half a window, so that workers stay busy while the calling thread opens the next one.
+        // Half a window, so that workers stay busy while the calling thread opens the next half.
         batch: if order.unwatched { usize::try_from(window / 2).unwrap_or(usize::MAX) } else { 1 }
             .clamp(1, UNWATCHED_BATCH),
     };
     // `None` means that an earlier task failed.
     let perform = |state: &mut Option<S>, task: u64| {
-        // Asked before each task, because another worker may have failed meanwhile.
+        // The stop is checked before each task, because another worker may have failed meanwhile.
         if task >= locked().stop {
             return None;
         }
-        // Caught here, so that the result of every taken task arrives.
+        // A panic is caught here, so that the result of every taken task arrives.
         let result = catch_unwind(AssertUnwindSafe(|| {
             if state.is_none() {
                 *state = Some(start()?);
@@ -278,19 +279,19 @@ pub(super) fn run_on<S, T: Send>(
         loop {
             let over = begin.elapsed() >= SHARE && !present.is_alone();
             if over {
-                // The scratch is freed first, so that worker and replacement never hold two.
+                // The scratch is freed first, so that the worker and its replacement never hold two.
                 state = None;
             }
             let run = locked().take_or_end(over);
             let Some(run) = run else { return };
             for task in run {
-                // The rest of the run lies after the error too.
+                // The remaining tasks of the run come after the failed task too.
                 let Some(result) = perform(&mut state, task) else { break };
                 done.send(task, result);
             }
         }
     };
-    // SAFETY: dropped at the end of this function, before what `worker` borrows.
+    // SAFETY: `lent` is dropped at the end of this function, before the values that `worker` borrows.
     let lent = unsafe { Lent::new(&worker, process) };
     let _stop = StopGuard(&queue, process);
     let (mut state, mut run) = (None, 0..0);
@@ -301,7 +302,7 @@ pub(super) fn run_on<S, T: Send>(
         let limit = early.due.saturating_add(window);
         let starting = locked().open(limit, workers, usize::from(team.caller_works));
         let started = (0..starting).filter(|_| team.start(&lent)).count();
-        // Threads that were not asked do not count as working.
+        // Workers that could not be started do not count as working.
         if started < starting {
             locked().working -= starting - started;
         }
@@ -309,7 +310,7 @@ pub(super) fn run_on<S, T: Send>(
         let due = early.due;
         if let Some(result) = early.take() {
             sink(due, result?)?;
-            // The child of a fork in a callback, which has none of the threads that are at work.
+            // In the child of a fork in a callback, the threads that run tasks do not exist.
             if !process.is_current() {
                 return Err(AtlasError::state(
                     "the call began in the parent process before a fork, and only the parent can finish \
@@ -318,7 +319,7 @@ pub(super) fn run_on<S, T: Send>(
             }
             continue;
         }
-        // Otherwise work on a task of its own, unless the executor excludes this thread.
+        // Otherwise the calling thread performs a task itself, unless the executor excludes it.
         if team.caller_works && run.is_empty() {
             run = locked().take().unwrap_or(0..0);
         }

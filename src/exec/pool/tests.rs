@@ -224,7 +224,7 @@ fn a_pool_of_one_thread_starts_none_and_too_many_are_refused() {
     assert_eq!(error.message(), "threads 1025 is outside 0..=1024");
 }
 
-/// Everything else of rayon runs on its global pool, or may.
+/// All other functions of rayon run on its global pool, or may run there.
 #[test]
 fn nothing_of_rayon_is_used_but_its_pools() {
     fn sources(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
@@ -260,7 +260,7 @@ fn nothing_of_rayon_is_used_but_its_pools() {
     assert!(uses > 3);
 }
 
-/// A call whose thread does all of it is not kept by others that have the pool for long.
+/// A call whose own thread can do all the work does not wait for other calls that occupy the pool for long.
 #[cfg(feature = "parallel")]
 #[test]
 fn a_short_call_does_not_wait_for_a_long_one() {
@@ -273,7 +273,7 @@ fn a_short_call_does_not_wait_for_a_long_one() {
                 std::thread::sleep(std::time::Duration::from_millis(1));
                 if enough.load(Ordering::Relaxed) { Err(AtlasError::cancelled("enough")) } else { Ok(()) }
             };
-            // So many only that a failure of this test ends.
+            // The number of tasks is limited only so that a failing test ends.
             run(Executor::OnlyPool(&pool), 2, 20_000, || Ok(()), work, |_, ()| Ok(()))
         });
         while begun.load(Ordering::Relaxed) < 2 {
@@ -299,7 +299,7 @@ fn a_panic_of_the_sink_stops_the_rest() {
 #[cfg(target_os = "linux")]
 #[test]
 fn dropping_a_pool_joins_its_threads() {
-    // More than the library's pool has, whose threads have the same names and stay.
+    // More threads than the library's pool has, whose threads have the same names and stay.
     let threads = cores() + 100;
     let last = format!("atlas-{}\n", threads - 1);
     let names = || {

@@ -27,8 +27,8 @@ const STACK_SIZE: usize = 2 * 1024 * 1024;
 
 /// Threads for the calls that name this pool, joined when it is dropped.
 ///
-/// A pool of one thread starts none: its work runs on the calling thread. The others are named `atlas-0`,
-/// `atlas-1` and so on, block asynchronous signals, and have a stack of 2 MiB.
+/// A pool of one thread starts none: its work runs on the calling thread. Started threads are named
+/// `atlas-0`, `atlas-1` and so on, block asynchronous signals, and have a stack of 2 MiB.
 ///
 /// ```
 /// use atlas_manifold::{AtlasProjection, Operation, Pool, ProjectionOptions, ProjectionType, Source};
@@ -87,13 +87,13 @@ impl Pool {
         self.accelerator.as_ref()
     }
 
-    /// Starts threads like [`new`](Self::new). If `free` is set, they may also use cores that the calling thread is
-    /// not bound to.
+    /// Starts threads like [`new`](Self::new). If `free` is set, the threads may also use cores to which the
+    /// calling thread is not bound.
     fn start(threads: u32, free: bool) -> Result<Pool> {
         check_threads(threads)?;
         let threads = if threads == 0 { cores() } else { threads as usize };
         let process = Process::current();
-        // One thread is the calling one.
+        // A pool of one thread is the calling thread.
         if threads == 1 {
             return Ok(Pool { started: None, accelerator: None, process });
         }
@@ -106,13 +106,14 @@ impl Pool {
                 let name = format!("atlas-{}", worker.index());
                 let builder = thread::Builder::new().name(name).stack_size(STACK_SIZE);
                 let run = move || {
-                    // The library's pool works for all threads of the host, also for those bound to other
-                    // cores.
+                    // The library's pool works for all threads of the host, also for threads that are bound
+                    // to other cores.
                     if free {
                         cpu::free_thread();
                     }
                     worker.run();
-                    // The arena of glibc outlives its thread.
+                    // glibc keeps the arena of a thread that has ended, so that its free memory is returned
+                    // here.
                     if WORKED.get() {
                         crate::base::heap::return_arena();
                     }
@@ -170,11 +171,11 @@ impl Pool {
 impl Drop for Started {
     fn drop(&mut self) {
         if !self.process.is_current() {
-            // The threads are the parent's. Nothing is stopped, joined or even detached here, because the
-            // ids of those threads may by now belong to the child's own.
+            // The threads are the parent's. They are not stopped, joined or even detached here, because their
+            // ids may by now belong to threads of the child.
             return;
         }
-        // SAFETY: dropped here only, and not used again.
+        // SAFETY: the field is dropped only here, and not used again.
         unsafe { ManuallyDrop::drop(&mut self.pool) };
         join_all(&self.joins);
         // SAFETY: as above.
@@ -184,7 +185,7 @@ impl Drop for Started {
 
 /// Joins all threads but the current one, which may be one of them: a task may drop its pool.
 fn join_all(joins: &Mutex<Vec<JoinHandle<()>>>) {
-    // Taken out first, so that no thread is joined with the lock held.
+    // The list is taken out first, so that no thread is joined while the lock is held.
     let joins = std::mem::take(&mut *lock(joins));
     for join in joins {
         if join.thread().id() != thread::current().id() {
@@ -201,7 +202,7 @@ fn with_signals_blocked<R>(spawn: impl FnOnce() -> R) -> R {
     let mut block = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigfillset initialises `block` before it is used; the signals taken out of it are
-    // valid numbers; pthread_sigmask writes `before` and touches this thread alone.
+    // valid numbers; pthread_sigmask writes `before` and changes only the mask of this thread.
     let blocked = unsafe {
         libc::sigfillset(block.as_mut_ptr());
         for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS] {
@@ -225,15 +226,15 @@ fn with_signals_blocked<R>(spawn: impl FnOnce() -> R) -> R {
 
 static LIBRARY: Slot<Pool> = Slot::new();
 
-/// Returns the library's own pool in this process. A forked child gets another one.
+/// Returns the library's own pool in this process. A forked child gets a pool of its own.
 pub(super) fn library_pool() -> Result<&'static Pool> {
     let wanted = cores();
     // A pool that is too small for the cores that the process may use now is replaced.
     LIBRARY.get(|pool| pool.check_process().is_ok() && pool.threads() >= wanted, || Pool::start(0, true))
 }
 
-/// Runs `action` on each thread of the library's own pool, if it was made and no call uses it. Waits for
-/// them for a short time only, because a new call may keep them busy.
+/// Runs `action` on each thread of the library's own pool, if it was made and no call uses it. Waits for the
+/// threads for a short time only, because a new call may keep them busy.
 pub(crate) fn on_idle_threads(action: fn()) {
     let pool = LIBRARY.get(|pool| pool.check_process().is_ok(), || Err::<Pool, ()>(()));
     let Some(started) = pool.ok().and_then(|pool| pool.started.as_ref()) else { return };
@@ -251,7 +252,7 @@ pub(crate) fn on_idle_threads(action: fn()) {
             caller.unpark();
         }
     });
-    // A spurious wake-up waits for the rest of the time.
+    // After a spurious wake-up the wait continues for the remaining time.
     let until = Instant::now() + IDLE_WAIT;
     while left.load(Ordering::Acquire) > 0 {
         let rest = until.saturating_duration_since(Instant::now());
@@ -287,8 +288,9 @@ impl Team<'_> {
         self.started.map(|started| &started.calls)
     }
 
-    /// Asks a thread to take a ticket. Returns false if enough were asked already and the calling thread
-    /// works itself: all threads of a pool may sit in callbacks while call after call goes by.
+    /// Asks a thread to take a ticket. Returns false if enough tickets wait already and the calling thread
+    /// works itself. Without this bound, tickets would pile up while all threads of the pool are inside
+    /// callbacks.
     pub(super) fn start(&self, lent: &Lent<'_>) -> bool {
         let waiting = self.started.map(|started| &started.waiting);
         if let Some(waiting) = waiting {
@@ -318,14 +320,14 @@ pub(super) fn team_for(executor: Executor<'_>, workers: usize) -> Option<Team<'_
         Executor::OnlyPool(pool) => (pool.threads_to_wake(), false),
         Executor::OnlyRayon(pool) => (Some((pool, None)), false),
         Executor::Inline => (None, true),
-        // Waking a thread takes longer than many a small task.
+        // Waking a thread takes longer than many small tasks.
         _ if workers <= 1 => (None, true),
-        // Where no thread can be started the calling one does all.
+        // If no thread can be started, the calling thread does all the work.
         Executor::Library => (library_pool().ok().and_then(Pool::threads_to_wake), true),
         Executor::Pool(pool) => (pool.threads_to_wake(), true),
         Executor::Rayon(pool) => (Some((pool, None)), true),
     };
-    // Inside a task of that pool, waiting for its threads could mean waiting for this one.
+    // Inside a task of that pool, waiting for its threads could mean waiting for the thread of this task.
     let pool = pool.filter(|(pool, _)| pool.current_thread_index().is_none());
     pool.map(|(pool, started)| Team { pool, caller_works, started })
 }

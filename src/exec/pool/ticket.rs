@@ -1,13 +1,15 @@
 //! Work that a call lends to the threads of a pool for as long as it lasts.
 //!
-//! The work borrows from the stack of the call. A thread that comes for it after the call has closed the ticket
-//! finds nothing, so that the call waits for the threads that are at work and for no other: those of a pool may all
-//! sit in a callback of the program. It waits on a lock and does not take other work meanwhile, which could be a
-//! callback whose locks are further down on the same stack.
+//! The work borrows from the stack of the call. A thread that comes for it after the call has closed the
+//! ticket finds nothing. The call therefore waits only for the threads that run the work, and for no other
+//! thread of the pool: these may all be inside callbacks of the program. The call waits on a lock and does
+//! not take other work meanwhile, because that work could be a callback that needs a lock held further down
+//! on the same stack.
 //!
 //! `make loom` runs all interleavings of a call and its threads (tests/loom).
 
 use crate::base::process::Process;
+use crate::base::stack;
 use crate::base::sync::lock;
 #[cfg(loom)]
 use loom::sync::{Arc, Condvar, Mutex};
@@ -20,7 +22,8 @@ use std::sync::{Arc, Condvar, Mutex};
 #[derive(Clone, Copy)]
 struct Job(*const (dyn Fn() + Sync));
 
-// SAFETY: a reference to a Sync value, whose life the ticket ends under its lock.
+// SAFETY: the pointer is a reference to a Sync value. The ticket stops its use, under its lock, before the
+// value ends.
 unsafe impl Send for Job {}
 
 struct State {
@@ -40,13 +43,14 @@ impl Ticket {
         let job = {
             let mut state = lock(&self.state);
             let Some(job) = state.job else { return };
-            // Counted under the lock: the call closes the ticket before this, or waits for this thread.
+            // The thread is counted under the lock, so that the call either closes the ticket before this
+            // point or waits for this thread.
             state.running += 1;
             job
         };
         // SAFETY: `Lent` waits for `running` to be 0 before the borrowed value ends.
-        let ran = catch_unwind(AssertUnwindSafe(|| unsafe { (*job.0)() }));
-        // From here on the call may end, so that nothing it has lent is touched.
+        let ran = catch_unwind(AssertUnwindSafe(|| stack::wiping(|| unsafe { (*job.0)() })));
+        // From here on the call may end, so that the lent work is not touched any more.
         lock(&self.state).running -= 1;
         self.ended.notify_all();
         // The drop of a payload could panic again.
@@ -56,7 +60,7 @@ impl Ticket {
     }
 }
 
-/// A ticket for work, closed when this is dropped.
+/// A ticket for work. Dropping the value closes the ticket.
 pub(super) struct Lent<'w> {
     ticket: Arc<Ticket>,
     process: Process,
@@ -70,7 +74,7 @@ impl<'w> Lent<'w> {
     /// The result is dropped before `work` ends.
     pub(super) unsafe fn new(work: &'w (dyn Fn() + Sync), process: Process) -> Lent<'w> {
         let job: *const (dyn Fn() + Sync + 'w) = work;
-        // SAFETY: the lifetime alone differs; it ends after the drop of the result, as the caller promises.
+        // SAFETY: only the lifetime differs, and by the caller's promise `work` outlives the result.
         let job = Job(unsafe {
             std::mem::transmute::<*const (dyn Fn() + Sync + 'w), *const (dyn Fn() + Sync)>(job)
         });

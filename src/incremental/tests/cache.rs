@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const MIB: u64 = TILE_BYTES;
 
-/// Counts when it is dropped.
+/// A source that counts its drops.
 struct Counted {
     bytes: Vec<u8>,
     drops: Arc<AtomicU64>,
@@ -25,7 +25,7 @@ impl Drop for Counted {
     }
 }
 
-/// A projection whose source is held by it alone, and the count of the source's drops.
+/// A projection that alone holds its source, and the count of the source's drops.
 fn counted(size: u64) -> (AtlasProjection, Arc<AtomicU64>) {
     let drops = Arc::new(AtomicU64::new(0));
     let bytes = Random(1).bytes(size);
@@ -92,10 +92,10 @@ fn dropped_states_do_not_pile_up() {
     no_history(&projection);
     for salt in 0..50 {
         overwrite(&projection, salt);
-        // Only the state that this call dropped, and none of the earlier ones.
+        // Only the state that this call dropped is waiting, and no earlier state.
         assert!(waiting(&projection) <= 2, "{} after {salt}", waiting(&projection));
     }
-    // Edits that are undone or forgotten in great numbers are freed by those that follow.
+    // The states of many undone or forgotten edits are freed by the edits that follow.
     let mut random = Random(1);
     projection.configure_incremental(&IncrementalConfig::default());
     for round in 0..6 {
@@ -213,13 +213,13 @@ fn memory_limits_count_what_is_made_and_not_the_domain() {
     projection.optimize(&mut op().with_memory_limit(worker + 40 * 1_024)).unwrap();
 }
 
-/// Counts the bytes that are read of a store, and may answer one read with another byte.
+/// Counts the bytes that are read from a store, and can return a wrong byte for one read.
 #[derive(Clone)]
 struct Reads {
     store: Store,
     bytes: Arc<AtomicU64>,
     calls: Arc<AtomicU64>,
-    /// The number of the read that is answered wrongly.
+    /// Number of the read that returns a wrong byte.
     wrong: Arc<AtomicU64>,
 }
 
@@ -234,12 +234,12 @@ impl Reads {
         Source::from_reader(self.store.0.lock().unwrap().len() as u64, self.clone())
     }
 
-    /// Bytes and calls since the last time.
+    /// Returns the bytes and calls since the last call of this function.
     fn take(&self) -> (u64, u64) {
         (self.bytes.swap(0, Ordering::Relaxed), self.calls.swap(0, Ordering::Relaxed))
     }
 
-    /// The read after so many more gets a wrong byte in its middle.
+    /// The read after `after` further reads gets a wrong byte in its middle.
     fn answer_wrongly(&self, after: u64) {
         self.take();
         self.wrong.store(after, Ordering::Relaxed);

@@ -4,7 +4,7 @@ use super::*;
 use crate::source::tests::mapped;
 use crate::tile::rehash::witness;
 
-/// In place, so that a mapping sees it.
+/// Overwrites a file in place, so that a mapping of it sees the change.
 fn overwrite(path: &std::path::Path, bytes: &[u8]) {
     let mut file = std::fs::File::options().write(true).open(path).expect("the file");
     std::io::Write::write_all(&mut file, bytes).expect("written");
@@ -34,13 +34,13 @@ fn bytes_of_a_mapping_are_used_as_they_were_checked() {
         assert_eq!(source.slice(0, data.len()), Some(&changed[..]));
         reader.copy(extent, 50_000, &mut out).unwrap();
         assert_eq!(out, data[50_000..50_100]);
-        // Who comes later checks for himself.
+        // A later reader checks the bytes again.
         let error = CheckedReader::new(&state.context).copy(extent, 50_000, &mut out).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Witness);
     }
 }
 
-/// The transform saw the mapping before the edit, although it has the edit's bytes by then.
+/// The transform read the mapping before the mapped bytes changed to the bytes of the edit.
 #[test]
 fn a_mapping_that_takes_on_an_edit_meanwhile_does_not_hide_it() {
     let dir = tempfile::tempdir().unwrap();

@@ -28,7 +28,7 @@ impl Store {
         Source::from_reader(self.0.lock().unwrap().len() as u64, self.clone())
     }
 
-    /// Two bytes change places, which their sum does not show.
+    /// Swaps two bytes, which does not change the sum.
     fn swap(&self, at: usize) {
         let mut bytes = self.0.lock().unwrap();
         assert_ne!(bytes[at], bytes[at - 1]);
@@ -59,7 +59,7 @@ fn contents(projection: &AtlasProjection) -> Vec<u8> {
     bytes
 }
 
-/// Bytes, size, residue and the bound of tiles.
+/// Compares bytes, size, residue and the bound on the number of tiles with a model.
 fn check_against(projection: &AtlasProjection, model: &[u8], what: &str) {
     let info = projection.info();
     assert_eq!(info.domain_size, model.len() as u64, "{what}");
@@ -98,7 +98,7 @@ fn check_root(projection: &AtlasProjection, model: &[u8], what: &str) {
     let merkle = Merkle::new(scheme.digests(), scheme.root_kind(), header.tiles, leaves.into_iter());
     let merkle = merkle.unwrap();
     assert_eq!(root, *merkle.root(), "{what}");
-    // The nodes of the tile tree say the same, wherever their top leads to the root.
+    // The nodes of the tile tree give the same root, if the tree is regular.
     if state.tree.is_regular() {
         let digests = scheme.digests();
         assert_eq!(header.root(digests, &state.tree.top(digests).unwrap()), root, "{what}");
@@ -120,7 +120,7 @@ fn check_root(projection: &AtlasProjection, model: &[u8], what: &str) {
     }
 }
 
-/// A place near something that matters, or anywhere.
+/// A random offset, often near a boundary of tiles, groups or pages.
 fn place(random: &mut Random, size: u64) -> u64 {
     let anywhere = random.below(size + 1);
     match random.below(8) {
@@ -177,7 +177,7 @@ fn delta(random: &mut Random, model: &mut Vec<u8>, large: bool) -> ProjectionDel
 
 const KEY: [u8; 32] = [42; 32];
 
-/// Projection of a script, by its number: every type, key, policy and source has its share.
+/// Projection of a test script, chosen by its number, so that every type, key, policy and source occurs.
 struct Setting {
     large: bool,
     kind: ProjectionType,
@@ -189,7 +189,7 @@ struct Setting {
 impl Setting {
     fn new(seed: u64) -> Setting {
         let large = seed.is_multiple_of(16);
-        // A transform costs much in an unoptimised build.
+        // A transform is slow in an unoptimised build.
         let kind = if !large && seed % 5 == 1 { ProjectionType::R96Fourier } else { ProjectionType::Linear };
         let strict = seed % 7 == 2;
         let mut options = ProjectionOptions::new();
@@ -438,12 +438,12 @@ fn a_source_that_changed_under_an_edited_tile_is_a_witness_error() {
                 assert_eq!(kind_of(projection.extract_shard(&region, &mut op())), ErrorKind::Witness);
                 assert_eq!(kind_of(projection.optimize(&mut op())), ErrorKind::Witness);
             } else {
-                // The root is that of the bytes that were projected.
+                // The root is still the root of the projected bytes.
                 check_root(&projection, &want, "a change beside the edit");
                 assert!(projection.extract_shard(&region, &mut op()).is_ok());
             }
             assert_eq!(kind_of(projection.verify(&mut op())), ErrorKind::Witness);
-            // Nothing was lost by the refusals.
+            // The refused calls changed nothing.
             store.swap(changed);
             check_root(&projection, &want, "the source is back");
         }
@@ -482,7 +482,7 @@ fn many_tiny_pieces_are_flattened_and_never_from_a_changed_source() {
     }
     let state = projection.state();
     let pieces = state.tree.all()[0].tile.pieces().len();
-    // Eight windows of five, and the rest of the tile.
+    // Eight windows of five pieces each, and the rest of the tile.
     assert!(pieces <= 8 * 5 + 1, "{pieces} pieces");
     check_against(&projection, &model, "tiny updates");
     store.swap(900_000);
@@ -598,7 +598,7 @@ fn shards_of_an_old_state_stay_valid_against_its_root() {
 
 #[test]
 fn readers_see_the_state_before_or_after_an_update_and_never_a_mixture() {
-    // All bytes of a state are equal, and so long is the domain: 1 MiB + the byte.
+    // In each state all bytes have one value, and the domain has 1 MiB plus that many bytes.
     let domain = |byte: u8| vec![byte; TILE_SIZE + byte as usize];
     let projection = linear(&Source::from_vec(domain(0)));
     let stop = AtomicU64::new(0);

@@ -15,7 +15,8 @@ fn bytes_in(projection: &AtlasProjection) -> Vec<u8> {
     bytes
 }
 
-/// Checks that a list is one, that all that differs is in it, and how much it has.
+/// Checks that the ranges are ascending and merged, that they contain every difference, and that they are not
+/// too long.
 fn check_diff(own: &AtlasProjection, other: &AtlasProjection) -> Vec<AtlasBoundaryRegion> {
     let list = own.diff(other, &mut Operation::new()).unwrap();
     let (bytes, others) = (bytes_in(own), bytes_in(other));
@@ -84,7 +85,7 @@ fn changes_in_place_are_listed_to_their_tile_or_group() {
             let mut bytes = data.clone();
             changed.iter().for_each(|byte| bytes[*byte] ^= 1);
             bytes.extend(vec![5; longer]);
-            // A second file, which shares no history.
+            // A second file without a common history.
             let new = Outline::new(bytes.clone(), chains);
             let (own, other) = (new.projection(), old.projection());
             for base in [&new.base, &old.base] {
@@ -124,7 +125,7 @@ fn projections_of_other_witnesses_have_no_difference() {
     assert!(check_diff(&classes, &again).is_empty());
 }
 
-/// The witness that a tile is said to have.
+/// An invented witness for a tile.
 fn invented(index: u64, salt: u64) -> crate::Digest {
     crate::digest256(&[index.to_le_bytes(), salt.to_le_bytes()].concat())
 }

@@ -84,7 +84,7 @@ fn what_cannot_be_read_and_what_is_cut_off_are_told_apart() {
         let (list, _) = found(&outline.projection(), None);
         let without = |unit: &Range<usize>| kind(unit).filter(|kind| *kind != DamageKind::Unreadable);
         assert_eq!(ranges(&list), model(len, chains, None, without));
-        // None at all: nothing is known to be damaged.
+        // Without a base, no byte is known to be damaged.
         outline.container.set_base(None).unwrap();
         let (list, status) = found(&outline.projection(), None);
         assert!(list.is_empty());
@@ -122,7 +122,7 @@ fn damage_under_an_edit_is_found_where_the_edit_is() {
         }
     }
     assert!(found(&projection, None).1.is_ok());
-    // The bytes that the edits replaced are of no concern, and those beside them are.
+    // The bytes that the edits replaced do not matter, but the bytes beside them do.
     base.change(|bytes| bytes.data[1_005] ^= 1);
     assert!(found(&projection, Some(&[AtlasBoundaryRegion::new(0, 1)])).1.is_ok());
     base.change(|bytes| {
@@ -147,7 +147,7 @@ fn a_search_ends_when_it_is_told_to() {
     };
     let error = projection.find_damage(None, &mut stop, &mut Operation::new()).unwrap_err();
     assert_eq!((error.kind(), calls), (ErrorKind::Cancelled, 2));
-    // Damage of tiles that progress counts was reported, though the next range could have joined it.
+    // Damage of tiles that progress counts was reported, although the next range could have extended it.
     let (mut done, mut reported) = (0, 0);
     let mut count = |damage: &Damage| {
         reported = damage.offset + damage.length;
@@ -212,7 +212,7 @@ fn a_damaged_record_is_told_with_the_bytes_that_it_leaves_unknown() {
                 _ => assert_eq!((unknown.offset, unknown.length), (0, small as u64)),
             }
             seen_record += 1;
-            // A region within gives the tile it touches.
+            // A region inside the range returns the tile that it touches.
             let inside = AtlasBoundaryRegion::new(unknown.offset + tile / 2, tile.min(unknown.length) / 4);
             let (list, _) = found(&projection, Some(&[inside]));
             assert_eq!((list[1].offset, list[1].length), (unknown.offset, tile.min(unknown.length)));
@@ -243,7 +243,7 @@ fn payload_in_the_container_is_found_too_and_without_its_base() {
         let (list, status) = found(&outline.projection(), None);
         assert_eq!((ranges(&list), status.unwrap_err().kind()), (wanted.clone(), ErrorKind::Witness));
         assert_eq!(list[0].generation, 2);
-        // Without its base: groups that lie in the container alone are known to be right or wrong.
+        // Without its base, only groups that lie completely in the container can be checked.
         outline.container.set_base(None).unwrap();
         let (list, status) = found(&outline.projection(), None);
         if chains {
@@ -272,7 +272,7 @@ fn a_callback_that_sleeps_holds_the_search_up() {
     };
     let mut operation = Operation::new().with_pool(&POOL);
     outline.projection().find_damage(None, &mut sleep, &mut operation).unwrap_err();
-    // Three threads, two tiles a thread ahead of the last report: one tile and three, each range with the tile
-    // behind it, which says that the range is complete.
+    // Three threads, two tiles a thread ahead of the last report: ranges of one tile and of three tiles, each
+    // with the tile after it, which shows that the range is complete.
     assert!(most.len() == 2 && most[0] <= 8 && most[1] <= 10, "{most:?} of {tiles} tiles were read");
 }

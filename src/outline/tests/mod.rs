@@ -1,4 +1,4 @@
-//! Tests of outlines against plain models.
+//! Tests of outlines, compared with plain models.
 
 mod diff;
 mod find;
@@ -112,7 +112,7 @@ impl Outline {
     }
 }
 
-/// Offset, length and kind of each range, and how the call ended.
+/// Returns offset, length and kind of each range, and the result of the call.
 fn found(projection: &AtlasProjection, regions: Option<&[AtlasBoundaryRegion]>) -> (Vec<Damage>, Result<()>) {
     let mut list = Vec::new();
     let mut each = |damage: &Damage| {
@@ -128,7 +128,7 @@ fn ranges(list: &[Damage]) -> Vec<(u64, u64, DamageKind)> {
     list.iter().map(|damage| (damage.offset, damage.length, damage.kind)).collect()
 }
 
-/// The units of a domain of full tiles: tiles, or groups of those that have more than one.
+/// Returns the units of a domain of full tiles: groups if chaining values are stored, else tiles.
 fn units(len: usize, chains: bool) -> Vec<Range<usize>> {
     let step = if chains { GROUP_SIZE } else { TILE_SIZE };
     (0..len.div_ceil(step)).map(|unit| unit * step..((unit + 1) * step).min(len)).collect()

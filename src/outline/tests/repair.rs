@@ -58,7 +58,7 @@ fn a_repair_asks_for_what_is_damaged_and_for_nothing_else() {
         for round in 0..20 {
             let damaged: BTreeSet<usize> =
                 (0..random.below(9)).map(|_| random.below(len as u64) as usize).collect();
-            // Shorter, longer, or as long.
+            // The file is shorter or longer than the domain, or has the same length.
             let size = match round % 4 {
                 0 => random.below(len as u64) as usize,
                 1 => len + 777,
@@ -113,7 +113,7 @@ fn a_base_that_lies_in_every_byte_changes_nothing() {
         assert_eq!(status.unwrap_err().kind(), ErrorKind::Witness);
         assert_eq!(list.len(), if chains { 4 } else { 3 });
         assert!(bytes_of(&*file) == bytes);
-        // One of which one group is right repairs that alone.
+        // A base with a single right group repairs only this group.
         if chains {
             let good = 5 * GROUP_SIZE..6 * GROUP_SIZE;
             outline
@@ -174,7 +174,7 @@ fn a_failure_leaves_its_range_and_the_repair_goes_on() {
     let mut wanted = outline.data.clone();
     wanted[TILE_SIZE + 1] ^= 1;
     assert!(bytes_of(&*file) == wanted);
-    // Neither is there any base.
+    // The same without a base.
     outline.container.set_base(None).unwrap();
     let (list, status) = repaired(&outline.projection(), &*storage_of(&bytes), None, |_| true);
     assert_eq!(status.unwrap_err().kind(), ErrorKind::Incomplete);
@@ -211,7 +211,7 @@ fn an_operation_that_fails_at_any_place_leaves_right_bytes_or_old_ones() {
             break;
         }
     }
-    // A read that fails once is damage that is repaired; a write or a flush is an error.
+    // A read that fails once is damage that is repaired; a failed write or flush is an error.
     assert_eq!(ends, BTreeSet::from([None, Some(true)]));
 }
 
@@ -264,12 +264,12 @@ fn a_file_that_has_the_bytes_elsewhere_is_refused() {
     for chains in [false, true] {
         std::fs::write(&path, &data).unwrap();
         let file = Source::open_file(&path).unwrap();
-        // At their own place: allowed, of no help, and no harm.
+        // Bytes of the file at their own offset are allowed. They do not help and do no harm.
         let (own, projection) = outline(&file, chains);
         let error = projection.repair_file(&path, None, &mut |_| true, &mut Operation::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Witness);
         refused(&projection, &own);
-        // Shifted, as a range and as the second part of a concatenation.
+        // Shifted bytes, as a range and as the second part of a concatenation.
         let shifted = file.range(4_096, file.size() - 4_096).unwrap();
         let error = refused(&outline(&shifted, chains).1, &path);
         assert_eq!(error.offset(), Some(0));
@@ -282,7 +282,7 @@ fn a_file_that_has_the_bytes_elsewhere_is_refused() {
     assert!(projection.repair_file(&path, None, &mut |_| true, &mut Operation::new()).is_ok());
     projection.apply_incremental_update(crate::ProjectionDelta::insert(10, vec![1])).unwrap();
     assert_eq!(refused(&projection, &path).offset(), Some(11));
-    // No regular file, and none.
+    // Neither a folder nor a missing file is accepted.
     let error = projection.repair_file(dir.path(), None, &mut |_| true, &mut Operation::new()).unwrap_err();
     assert!([ErrorKind::InvalidArgument, ErrorKind::Io].contains(&error.kind()));
     let absent = dir.path().join("absent");

@@ -59,7 +59,7 @@ fn a_search_for_damage_reads_no_hole() {
             true => vec![(3 * M, group), (5 * M, M), (10 * M, 99)],
         };
         assert_eq!(list.iter().map(|found| (found.offset, found.length)).collect::<Vec<_>>(), wanted);
-        // Those that are holes and should be none are read to find the groups that differ.
+        // Holes where data is expected are read to find the groups that differ.
         assert_eq!(read(base), [1, 3, 5, 10]);
     }
 }
@@ -72,7 +72,7 @@ fn a_repair_reads_no_hole_of_the_file() {
         let file = sparse();
         repair(projection, Path::new("file"), &*file, None, &mut |_| true, &mut operation).unwrap();
         assert_eq!((read(&file), read(base)), (vec![1, 5, 10], vec![]));
-        // A file that ends in a hole has no bytes behind its end, and this one cannot be written.
+        // This file of 8 MiB cannot grow: the tiles after its end are missing, and their repair fails.
         let short = SparseStorage::new(8 * M, lock(&file.data).clone());
         let mut list = Vec::new();
         let mut each = |damage: &Damage| {
@@ -101,7 +101,7 @@ fn a_sparse_copy_is_repaired() {
         true
     };
     projection.repair_file(&path, None, &mut each, &mut Operation::new()).unwrap();
-    // The groups with data, as runs of them, and the one that had some.
+    // The runs of groups with data, and the group that should have zeros.
     assert_eq!(count, 4);
     projection.repair_file(&path, None, &mut |_| false, &mut Operation::new()).unwrap();
     let mut bytes = vec![0; (10 * M + 99) as usize];

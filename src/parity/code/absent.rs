@@ -8,7 +8,7 @@ use crate::base::error::Result;
 use crate::parity::available;
 use std::ops::Range;
 
-/// An engine that does not exist.
+/// An engine of which no value exists.
 pub(in crate::parity) enum Engine {}
 
 impl Engine {
@@ -39,7 +39,7 @@ impl Engine {
     }
 }
 
-/// A decoder that does not exist.
+/// A decoder of which no value exists.
 pub(super) enum LongDecoder {}
 
 impl LongDecoder {

@@ -1,4 +1,4 @@
-//! The transforms and the arithmetic of GF(2^16), by the crate reed-solomon-simd.
+//! The transforms and the arithmetic of GF(2^16), from the crate reed-solomon-simd.
 //!
 //! The crate uses the polynomial and the basis of docs/parity.md, so that its numbers are the elements
 //! defined there, and its engine computes the bytes of the formula.
@@ -24,30 +24,32 @@ pub(in crate::parity) struct Engine {
 static TABLES: AtomicBool = AtomicBool::new(false);
 
 impl Engine {
-    /// Bytes of the tables: products by half a byte for each element, and the elements they are made from.
+    /// Bytes of the tables: products with half a byte for each element, and the tables from which they are
+    /// made.
     pub(in crate::parity) const TABLES: u64 = (GF_ORDER * (128 + 3 * 2)) as u64;
 
-    /// Makes the tables, if this is the first engine. On the calling thread, and without a lock that a fork
-    /// could leave locked.
+    /// Returns an engine. The first engine makes the tables, on the calling thread and without a lock that a
+    /// fork could leave locked.
     pub(in crate::parity) fn new() -> Result<Engine> {
         if !TABLES.load(Ordering::Relaxed) {
-            // The crate ends the process if it gets no memory, so that the memory is tried first.
+            // The crate ends the process if it gets no memory, so that an allocation of this size is tried
+            // first.
             drop(try_vec::<u8>(GF_ORDER * 128 + GF_ORDER * 8)?);
         }
-        // Only the first engine makes the tables; later calls find them.
+        // Only the first engine makes the tables; later calls use the same tables.
         let engine = Engine { engine: DefaultEngine::new(), logs: tables::get_exp_log() };
         TABLES.store(true, Ordering::Relaxed);
         Ok(engine)
     }
 
-    /// Computes the inverse transform of `points` consecutive shards in `work`. Those after the first `used` are
-    /// zeros. The first shard is the value at the point `at`.
+    /// Computes the inverse transform of `points` consecutive shards in `work`. The shards after the first
+    /// `used` are zeros. The first shard is the value at the point `at`.
     pub(super) fn inverse(&self, work: &mut [Line], points: usize, used: usize, at: usize) {
         let len = work.len() / points;
         self.engine.ifft(&mut ShardsRefMut::new(points, len, work), 0, points, used, at);
     }
 
-    /// Transform of `points` shards in `work`, of which the first `wanted` are needed.
+    /// Computes the transform of `points` shards in `work`, of which the first `wanted` are needed.
     pub(super) fn forward(&self, work: &mut [Line], points: usize, wanted: usize) {
         let len = work.len() / points;
         self.engine.fft(&mut ShardsRefMut::new(points, len, work), 0, points, wanted, 0);
@@ -55,7 +57,7 @@ impl Engine {
 
     /// Multiplies the symbols of `bytes` by the element with this logarithm.
     pub(super) fn multiply(&self, bytes: &mut [Line], log: u16) {
-        // The logarithm 0 is that of the factor 1.
+        // A logarithm of 0 means the factor 1.
         if log != 0 {
             self.engine.mul(bytes, log);
         }
@@ -85,7 +87,7 @@ pub(super) struct LongDecoder {
 impl LongDecoder {
     /// Returns a decoder for slices of `slice` bytes.
     pub(super) fn new(columns: usize, parity: usize, slice: usize) -> Result<LongDecoder> {
-        // The crate ends the process if it gets no memory, so that the memory is tried first.
+        // The crate ends the process if it gets no memory, so that an allocation of this size is tried first.
         drop(try_vec::<u8>(LongDecoder::shards(columns, parity) * slice)?);
         // The high rate is the definition; the default rate of the crate depends on the shape ("Code").
         let decoder = HighRateDecoder::new(columns, parity, slice, DefaultEngine::new(), None);
@@ -114,7 +116,7 @@ impl LongDecoder {
         for (row, sum) in rows.iter().zip(sums) {
             self.decoder.add_recovery_shard(*row, &sum[slice.clone()]).map_err(refused)?;
         }
-        // The decoder forgets the slice when `decoded` is dropped.
+        // Dropping `decoded` prepares the decoder for the next slice.
         let decoded = self.decoder.decode().map_err(refused)?;
         for (column, unit) in lost.iter().zip(units) {
             let shard = decoded.restored_original(*column);
@@ -126,7 +128,8 @@ impl LongDecoder {
     }
 }
 
-/// Converts an error of reed-solomon-simd, which fails only for wrong shapes. The geometry excludes those.
+/// Converts an error of reed-solomon-simd, which fails only for wrong shapes. The geometry excludes wrong
+/// shapes.
 fn refused(error: reed_solomon_simd::Error) -> AtlasError {
     AtlasError::internal(format!("the decoder refuses a row: {error}"))
 }

@@ -1,10 +1,10 @@
 //! The code of a row: K data units and M parity units, any M of which may be lost (docs/parity.md, "Code").
 //!
 //! [`Encoder`] makes the parity of a piece of all columns. The columns come one after the other and are
-//! folded p at a time, so that it needs 2p pieces of memory whatever K is.
+//! folded p at a time, so that the encoder needs memory for 2p pieces whatever K is.
 //!
-//! Decoding uses syndromes. The row is encoded with zeros in place of its q lost units; the result xored
-//! with q parity units is the share of the lost units alone. It is multiplied by the inverse of the q × q
+//! Decoding uses syndromes. The row is encoded with zeros in place of its q lost units; the result xored with
+//! q parity units is the share of the lost units alone. This share is multiplied by the inverse of the q × q
 //! part of the matrix, which has a formula because the matrix is a Cauchy matrix. For few lost units
 //! [`Code::add_product`] makes these q parity units directly from the matrix, which needs less memory and
 //! less time than the transforms. For thousands of lost units the q² products would take minutes per row:
@@ -40,10 +40,11 @@ pub(super) type Line = [u8; LINE];
 const SLICES: usize = 64 * 1024;
 /// The longest slice of a column. Every unit is a multiple of it.
 const MAX_SLICE: usize = 4 * 1024;
-/// The shortest slice. A shorter one would not pay, because the tables of a factor are loaded for each slice.
+/// The shortest slice. A shorter slice would be slower, because the tables of a factor are loaded for each
+/// slice.
 const MIN_SLICE: usize = 512;
 
-/// Number of bytes that a long decoding works on at a time.
+/// Number of bytes that a long decoding processes at a time.
 const LONG: usize = 16 * 1024 * 1024;
 
 /// The number of logarithms: x^65535 = 1.
@@ -119,7 +120,7 @@ impl Code {
         for start in (0..data.len()).step_by(MAX_SLICE) {
             let slice = start..(start + MAX_SLICE).min(data.len());
             let part = lines_mut(&mut data[slice.clone()]);
-            // Logarithm of the factor that `part` is already multiplied by.
+            // Logarithm of the factor by which `part` is already multiplied.
             let mut done = 0;
             for (row, sum) in rows.iter().zip(sums.iter_mut()) {
                 let log = self.log(*row, column);
@@ -189,7 +190,7 @@ impl Code {
     pub(super) fn solving_footprint(geometry: &Geometry, lost: u64) -> u64 {
         let (columns, parity) = (to_usize(geometry.columns), to_usize(geometry.parity));
         let shards = to_u64(LongDecoder::shards(columns, parity));
-        // The same rule as in `is_long`, and a place for each shard.
+        // The rule is the same as in `is_long`, with a place for each shard.
         if lost * lost <= 2 * shards.max(2) * u64::from(shards.max(2).ilog2()) {
             return 0;
         }
@@ -209,7 +210,7 @@ impl Code {
         let mut decoder = LongDecoder::new(self.columns, self.parity, slice)?;
         let mut start = 0;
         while start < len {
-            // The length of a slice is fixed, so that the last one may overlap the one before.
+            // The length of a slice is fixed, so that the last slice may overlap the slice before.
             let from = start.min(len - slice);
             decoder.solve(lost, rows, sums, units, from..from + slice)?;
             start += slice;
@@ -220,8 +221,9 @@ impl Code {
 
 /// The inverse of a square part of the matrix, by Cauchy's formula.
 ///
-/// With x_i = [i] and y_j = [p + j] the matrix is Z_j / Z_0 · 1 / (x_i + y_j). Logarithms of the products over
-/// all rows and columns are kept, and an entry is a sum of them: memory grows with q and not with q².
+/// With x_i = [i] and y_j = [p + j] the matrix is Z_j / Z_0 · 1 / (x_i + y_j). The logarithms of the products
+/// over all rows and columns are kept, and the logarithm of an entry is a sum of them, so that memory grows
+/// with q and not with q².
 struct Inverse<'a> {
     lost: &'a [usize],
     rows: &'a [usize],
@@ -273,7 +275,8 @@ pub(super) struct Encoder {
     sums: Buffer,
     slice: usize,
     points: usize,
-    /// Two flags for each slice: the present group has a nonzero bit in it, and an earlier group had.
+    /// Two flags for each slice: the present group has a nonzero bit in the slice, or an earlier group had a
+    /// nonzero bit there.
     marks: Vec<Marks>,
 }
 
@@ -309,7 +312,7 @@ impl Encoder {
 
     /// Begins another piece.
     pub(super) fn begin(&mut self) {
-        // The buffers keep old bytes: a slice without a mark is not read.
+        // The buffers are not cleared, because a slice without a mark is never read.
         self.marks.fill(Marks::default());
     }
 
@@ -330,7 +333,7 @@ impl Encoder {
         let (place, slice) = (column % self.points, self.slice);
         for index in offset / slice..(offset + len) / slice {
             let start = (index * self.points + place) * slice;
-            // The mark is left as it is, because another column may have set it.
+            // The mark is not cleared, because another column may have set it.
             self.work[start..start + slice].fill(0);
         }
     }
@@ -352,7 +355,7 @@ impl Encoder {
             work[used * slice..].fill(0);
             // The group's first column is at the point `at` + p.
             code.engine.inverse(lines_mut(work), points, used, at + points);
-            // The transforms of all groups add up; the first is copied.
+            // The transforms of all groups are added; the first is copied.
             if std::mem::replace(&mut marks.sums, true) {
                 xor(lines_mut(sums), lines(work));
             } else {
@@ -396,7 +399,8 @@ fn reduced(sum: u64) -> u16 {
     u16::try_from(sum % ORDER).unwrap_or(0)
 }
 
-/// Returns the logarithm of the factor that turns a number with logarithm `from` into one with `to`.
+/// Returns the logarithm of the factor that turns a number with logarithm `from` into a number with logarithm
+/// `to`.
 fn quotient(to: u16, from: u16) -> u16 {
     reduced(u64::from(to) + ORDER - u64::from(from))
 }

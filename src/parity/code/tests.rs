@@ -1,4 +1,4 @@
-//! The code against its golden words, and against the formula.
+//! The code compared with golden code words, and with the formula.
 
 use super::*;
 use crate::parity::geometry::Geometry;
@@ -34,7 +34,7 @@ fn encode(code: &Code, data: &[Vec<u8>], len: usize) -> Vec<Vec<u8>> {
     (0..code.parity()).map(parity).collect()
 }
 
-/// The same by the matrix.
+/// Parity of one row, computed by the matrix.
 fn products(code: &Code, data: &[Vec<u8>], rows: &[usize], len: usize) -> Vec<Buffer> {
     let mut sums: Vec<Buffer> = rows.iter().map(|_| Buffer::copy_of(&vec![0; len]).unwrap()).collect();
     for (column, unit) in data.iter().enumerate() {
@@ -79,7 +79,7 @@ fn code_words_are_the_golden_ones() {
         if let Some(units) = word["parity"].as_str() {
             assert_eq!(hex(&all), units, "K {columns} M {parity}");
         }
-        // Some rows directly.
+        // Some rows are computed directly by the matrix.
         let rows: Vec<usize> = [0, parity / 2, parity - 1].into_iter().take(parity).collect();
         for (row, sum) in rows.iter().zip(products(&code, &data, &rows, len)) {
             assert_eq!(sum[..], all[row * len..(row + 1) * len], "K {columns} M {parity} row {row}");
@@ -128,7 +128,7 @@ fn every_choice_of_lost_units_and_parity_units_of_small_rows_comes_back() {
 
 #[test]
 fn as_many_units_as_there_are_parity_units_come_back_from_long_rows() {
-    // The last but one goes through the crate's own decoder.
+    // The shape (300, 128) goes through the crate's own decoder.
     for (columns, parity) in [(256, 16), (257, 26), (600, 20), (1_000, 60), (300, 128), (65_504, 32)] {
         let mut order: Vec<usize> = (0..columns).collect();
         let random = stream(parity as u64, 8 * parity);
@@ -155,7 +155,7 @@ fn rows_that_have_lost_very_many_units_come_back_slice_by_slice() {
     let lost: Vec<usize> = (0..columns).filter(|column| column % 5 != 0).collect();
     let rows: Vec<usize> = (0..lost.len()).collect();
     let code = Code::new(&geometry).unwrap();
-    // All columns but two are zeros, and so the parity takes no time.
+    // All columns but two are zeros, so that the parity takes little time.
     let len = 1_024;
     let data: Vec<(usize, Vec<u8>)> = [3, 9_999].map(|column| (column, stream(column as u64, len))).to_vec();
     let mut sums: Vec<Buffer> = rows.iter().map(|_| Buffer::zeros(len).unwrap()).collect();

@@ -73,7 +73,7 @@ fn golden_files_say_what_they_hold() {
     }
 }
 
-/// A file, and what cannot be read of it.
+/// A file, and the ranges of it that cannot be read.
 #[derive(Clone)]
 struct Hurt {
     bytes: Vec<u8>,
@@ -179,7 +179,7 @@ fn check_report(parity: &AtlasParity, data: &Arc<Medium>, golden: &Value, name: 
         None
     };
     assert_eq!(error, status, "{name}");
-    // Of the data first, ascending in each file.
+    // The damage of the data comes first, ascending in each file.
     let place = |damage: &Damage| (damage.part != DamagePart::Data, damage.offset);
     assert!(found.windows(2).all(|two| place(&two[0]) < place(&two[1])), "{name}: {found:?}");
     let lost = list(&golden["lost_rows"]);
@@ -194,7 +194,7 @@ fn check_report(parity: &AtlasParity, data: &Arc<Medium>, golden: &Value, name: 
     }
 }
 
-/// Compares a repair, in each mode, and a restoration with what golden files say.
+/// Compares a repair, in each mode, and a restoration with the golden files.
 fn check_repairs(parity: &AtlasParity, data: &Hurt, golden: &Value, name: &str) {
     let digest = |result: Result<Vec<u8>>| match result {
         Ok(bytes) => hex(&crate::digest256(&bytes)),

@@ -1,4 +1,4 @@
-//! Parity files as wholes: the golden ones, and promises about all of them.
+//! Whole parity files: the golden files, and promises about all parity files.
 
 use super::test_data::{golden, hex, number, stream, vector};
 use super::*;

@@ -1,5 +1,5 @@
-//! Promises about every parity file: damage up to the measure comes back, more is refused, and no failure or end
-//! of a call leaves anything behind.
+//! Promises about every parity file: damage up to the parity is repaired, more is refused, and no failure or
+//! interruption of a call leaves anything behind.
 
 use super::*;
 use crate::base::damage::Damage;
@@ -7,7 +7,7 @@ use crate::base::storage::fakes::{FailingStorage, SparseStorage};
 use crate::parity::code::Code;
 use crate::parity::geometry::{Copies, Geometry};
 
-/// Numbers that look random.
+/// Generator of pseudo-random numbers.
 struct Random(u64);
 
 impl Random {
@@ -98,7 +98,7 @@ fn spoil(random: &mut Random, bytes: &mut [u8], unreadable: &mut Vec<(u64, u64)>
         }
         _ => {
             bytes[range.clone()].fill(0);
-            // Unless it was zeros.
+            // If the unit consisted of zeros, one byte is set, so that it changes.
             bytes[range.start] = 1;
         }
     }
@@ -185,7 +185,7 @@ fn one_unit_more_is_refused_and_nothing_is_written() {
             repair_to_new(&parity, &data, &mut Operation::new()).unwrap_err().kind(),
             ErrorKind::Incomplete
         );
-        // The parity file may have come through whole.
+        // The parity file may be undamaged.
         match restored(&parity, &data, &mut Operation::new()) {
             Ok(atp) => assert!(report.parity != ParityVerdict::Incomplete && atp == pair.atp),
             Err(error) => {
@@ -217,7 +217,7 @@ fn an_update_gives_what_create_gives() {
             new[start as usize..][..len as usize].copy_from_slice(&bytes);
             regions.push(AtlasBoundaryRegion::new(start, len));
         }
-        // A parity unit may be lost, in a row that then is encoded anew.
+        // A parity unit may be lost, in a row that is then encoded again.
         let mut atp = old.atp.clone();
         if random.below(2) == 0 {
             let unit = old.geometry.units() + random.below(old.geometry.parity_units());
@@ -239,7 +239,8 @@ fn an_update_gives_what_create_gives() {
     }
 }
 
-/// Calls `call` with a storage whose operation number 0, 1, … fails, until none does. Returns how many there were.
+/// Calls `call` with a storage whose operation number 0, 1, … fails, until no operation fails. Returns the
+/// number of operations.
 fn each_failure(mut call: impl FnMut(u64) -> Result<()>) -> u64 {
     let mut nth = 0;
     loop {
@@ -271,7 +272,7 @@ fn a_write_that_fails_leaves_no_file_behind() {
     let (path, other) = (folder.path().join("file"), folder.path().join("other"));
     std::fs::write(&path, b"old").unwrap();
     let operation = || Operation::sequential();
-    // Each call once for each operation on the file that it makes.
+    // Each call runs once for each operation on the file that it makes.
     let make = |nth: u64| move |path: &Path| AtomicFile::create_on(path, |file| failing(file, nth));
     let check = |result: &Result<()>, wanted: &[u8]| {
         let names = std::fs::read_dir(folder.path()).unwrap().count();
@@ -370,7 +371,7 @@ impl Storage for Broken {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         if let Err(error) = self.begin() {
-            // Half of it got there.
+            // Half of the bytes are written.
             self.inner.write_at(offset, &bytes[..bytes.len() / 2])?;
             return Err(error);
         }
@@ -474,7 +475,7 @@ fn refused_units_stay_and_a_cut_that_was_meant_stays() {
 
 #[test]
 fn a_file_that_changes_after_the_check_gives_no_file() {
-    /// Gives other bytes from read number `after` on.
+    /// A source that returns other bytes from read number `after` on.
     struct Changing(Vec<u8>, std::sync::atomic::AtomicU64, u64);
     impl crate::source::ReadAt for Changing {
         fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
@@ -524,7 +525,7 @@ fn a_file_that_changes_after_the_check_gives_no_file() {
 
 #[test]
 fn a_claim_is_not_allocated_for() {
-    // A file of 2 MiB that claims rows of 32,768 units of 1 MiB, all of whose digests are those of other bytes.
+    // A file of 2 MiB that claims rows of 32,768 units of 1 MiB, where all digests belong to other bytes.
     let geometry = Geometry { size: 32_768 << 20, unit: 1 << 20, columns: 32_768, parity: 32_768, rows: 1 };
     assert!(geometry.is_valid());
     let head = format::Head { geometry, keyed: false, id: [1; 16], root: [0; 32] };
@@ -578,7 +579,7 @@ fn the_source_is_read_once_and_in_order_if_memory_allows() {
         at += len as u64;
     }
     assert_eq!(at, data.len() as u64);
-    // An update reads the rows that are touched.
+    // An update reads the touched rows.
     let parity =
         AtlasParity::open(folder.path().join("a.atp"), &VerifyOptions::new(), &mut Operation::new()).unwrap();
     let geometry = *parity.file.geometry();
@@ -633,7 +634,7 @@ fn holes_are_not_read_and_change_no_byte() {
 
 #[test]
 fn few_and_many_lost_units_take_the_same_way_to_the_same_bytes() {
-    // With little memory every row goes by the matrix, with more by the transforms.
+    // With little memory every row is computed by the matrix, with more memory by the transforms.
     let pair = pair(3_300_000, &options().with_parity_columns(16));
     let mut random = Random(4);
     let (data, atp, _) = lose(&mut random, &pair, 16);

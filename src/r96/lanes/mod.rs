@@ -1,15 +1,15 @@
 //! Sixteen 16-bit lanes: the one vector type that the transform is written for.
 //!
-//! Wider registers do not have more lanes of one block; they have sixteen lanes of each of several blocks
-//! side by side, [`Lanes::BLOCKS`] of them. So the transform itself is the same for all, and only loads and
-//! stores know of more than one block: they get the place of the first one and the distance to the next.
-//! For left-over blocks the distance is 0, and one block fills the whole register.
+//! Wider registers do not have more lanes of one block; they have sixteen lanes of each of [`Lanes::BLOCKS`]
+//! blocks side by side. The transform is therefore the same for all widths, and only loads and stores know of
+//! more than one block: they get the place of the first block and the distance to the next. For left-over
+//! blocks the distance is 0, and one block fills the whole register.
 //!
 //! Everything above this file is generic over [`Lanes`] and safe. There are three implementations,
-//! [`Portable`] and, on x86-64, [`Avx2`] and [`Avx512`]; the tests add one that carries intervals instead
-//! of numbers and so proves that no lazy sum can leave its lane. An implementation is a token: a value of
-//! type [`Avx2`] exists only if the processor was found to have AVX2, and that is the whole argument for
-//! the `unsafe` blocks in `x86` that call its instructions.
+//! [`Portable`] and, on x86-64, [`Avx2`] and [`Avx512`]; the tests add an implementation that carries
+//! intervals instead of numbers, which proves that no lazy sum can leave its lane. An implementation is a
+//! token: a value of type [`Avx2`] exists only if the processor was found to have AVX2, and that is the whole
+//! argument for the `unsafe` blocks in `x86` that call its instructions.
 
 #![cfg_attr(not(target_arch = "x86_64"), forbid(unsafe_code))]
 
@@ -21,12 +21,12 @@ mod x86;
 #[cfg(target_arch = "x86_64")]
 pub(super) use x86::{Avx2, Avx512};
 
-/// Sixteen lanes at rest, aligned for one load.
+/// Sixteen lanes in memory, aligned for one load.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(32))]
 pub(super) struct Row(pub(super) [i16; 16]);
 
-/// Sixteen factors at rest, in one cache line.
+/// Sixteen factors in memory, in one cache line.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(super) struct FactorRow {
@@ -62,7 +62,7 @@ pub(super) trait Lanes: Copy {
     /// Blocks side by side.
     const BLOCKS: usize;
 
-    /// The same value in every lane.
+    /// Returns `value` in every lane.
     fn splat(self, value: i16) -> Self::V;
     /// The lanes of `row`, for every block.
     fn load(self, row: &Row) -> Self::V;
@@ -84,15 +84,16 @@ pub(super) trait Lanes: Copy {
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// Turns rows to columns: lane j of vector i becomes lane i of vector j.
     fn transpose(self, rows: &[Self::V; 16], columns: &mut [Self::V; 16]);
-    /// Sixteen little-endian words, those of block b at `at + b * step`.
+    /// Sixteen little-endian words per block; the words of block b are at `at + b * step`.
     fn load_words(self, words: &[[u8; LANE_BYTES]], at: usize, step: usize) -> Self::V;
-    /// The lanes as little-endian words, those of block b to `at + b * step`.
+    /// Writes the lanes as little-endian words; the words of block b go to `at + b * step`.
     fn store_words(self, a: Self::V, words: &mut [[u8; LANE_BYTES]], at: usize, step: usize);
-    /// Sixteen 13-bit symbols, least significant bit first, those of block b at `at + b * step`.
+    /// Sixteen 13-bit symbols per block, least significant bit first; the symbols of block b are at `at + b *
+    /// step`.
     fn load_symbols(self, symbols: &[[u8; SYMBOL_BYTES]], at: usize, step: usize) -> Self::V;
     /// The reverse of `load_symbols`. The result is unspecified if a lane is above 8191.
     fn store_symbols(self, a: Self::V, symbols: &mut [[u8; SYMBOL_BYTES]], at: usize, step: usize);
-    /// Eight vectors of 14-bit values as seven of words: in each lane a stream of bits.
+    /// Eight vectors of 14-bit values as seven vectors of words: each lane is a stream of bits.
     fn pack_fields(self, fields: [Self::V; 8]) -> [Self::V; 7];
     /// The reverse of `pack_fields`.
     fn unpack_fields(self, words: [Self::V; 7]) -> [Self::V; 8];
@@ -230,7 +231,7 @@ impl Lanes for Portable {
     #[inline(always)]
     fn unpack_fields(self, w: [Self::V; 7]) -> [Self::V; 8] {
         let zero = [0; 16];
-        // The first and the last field lie in a single word, all others in two.
+        // The first and the last field lie in a single word, every other field in two words.
         [
             funnel(zero, 0, w[0], 0),
             funnel(w[1], 2, w[0], 14),
@@ -253,7 +254,7 @@ pub(super) trait Job {
     fn run<L: Lanes>(self, l: L) -> Self::Output;
 }
 
-/// The lanes of this machine.
+/// An implementation of [`Lanes`] that this machine supports.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kernel {
     /// Plain arrays.
@@ -267,9 +268,9 @@ pub(super) enum Kernel {
 }
 
 impl Kernel {
-    /// Iterates over all lanes of this machine, the fastest last.
+    /// Iterates over all implementations that this machine supports, the fastest last.
     pub(super) fn all() -> impl Iterator<Item = Self> {
-        // Plain arrays are on every machine, and the tests compare all other lanes with them.
+        // Plain arrays work on every machine, and the tests compare all other implementations with them.
         let portable = std::iter::once(Self::Portable);
         #[cfg(target_arch = "x86_64")]
         let portable =
@@ -277,12 +278,12 @@ impl Kernel {
         portable
     }
 
-    /// Returns the fastest lanes of this machine.
+    /// Returns the fastest implementation that this machine supports.
     pub(super) fn detect() -> Self {
         Self::all().last().unwrap_or(Self::Portable)
     }
 
-    /// Runs `job` on these lanes.
+    /// Runs `job` on this implementation.
     pub(super) fn run<J: Job>(self, job: J) -> J::Output {
         // Each arm has a copy of the job, compiled for its instructions.
         match self {

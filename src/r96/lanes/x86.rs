@@ -39,8 +39,8 @@ impl Avx2 {
         fn run<J: Job>(lanes: Avx2, job: J) -> J::Output {
             job.run(lanes)
         }
-        // SAFETY: the token exists only where AVX2 was detected, and that is all the callee, a safe
-        // function but for its target feature, asks for.
+        // SAFETY: the token exists only if AVX2 was detected. The callee requires nothing else: it is safe
+        // apart from its target feature.
         unsafe { run(self, job) }
     }
 }
@@ -65,8 +65,8 @@ impl Avx512 {
         fn run<J: Job>(lanes: Avx512, job: J) -> J::Output {
             job.run(lanes)
         }
-        // SAFETY: the token exists only where all of these were detected, and that is all the callee,
-        // a safe function but for its target features, asks for.
+        // SAFETY: the token exists only if all of these features were detected. The callee requires nothing
+        // else: it is safe apart from its target features.
         unsafe { run(self, job) }
     }
 }
@@ -74,8 +74,9 @@ impl Avx512 {
 /// Evaluates an expression of instructions that touch registers only.
 macro_rules! registers {
     ($expression:expr) => {{
-        // SAFETY: written only where a token is at hand, whose values exist only after `detect` saw the
-        // instructions of its kind; those inside use no memory, so that is all they ask for.
+        // SAFETY: the macro is used only in functions that have a token, and a token exists only after
+        // `detect` found its instructions. The instructions inside access no memory, so that they require
+        // nothing else.
         unsafe { $expression }
     }};
 }
@@ -253,14 +254,14 @@ impl Lanes for Avx2 {
 
     #[inline(always)]
     fn load(self, row: &Row) -> __m256i {
-        // SAFETY: AVX2 is there (see `Avx2`), and a `Row` is 32 bytes.
+        // SAFETY: the processor has AVX2 (see `Avx2`), and a `Row` is 32 bytes.
         unsafe { _mm256_loadu_si256(core::ptr::from_ref(row).cast::<__m256i>()) }
     }
 
     #[inline(always)]
     fn lanes(self, a: __m256i, _: usize) -> [i16; 16] {
         let mut lanes = [0i16; 16];
-        // SAFETY: AVX2 is there (see `Avx2`), and sixteen `i16` are 32 bytes.
+        // SAFETY: the processor has AVX2 (see `Avx2`), and sixteen `i16` are 32 bytes.
         unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast::<__m256i>(), a) };
         lanes
     }
@@ -279,19 +280,19 @@ impl Lanes for Avx2 {
 
     #[inline(always)]
     fn load_words(self, words: &[[u8; LANE_BYTES]], at: usize, _: usize) -> __m256i {
-        // SAFETY: AVX2 is there (see `Avx2`), and the array is 32 bytes.
+        // SAFETY: the processor has AVX2 (see `Avx2`), and the array is 32 bytes.
         unsafe { _mm256_loadu_si256(words[at].as_ptr().cast::<__m256i>()) }
     }
 
     #[inline(always)]
     fn store_words(self, a: __m256i, words: &mut [[u8; LANE_BYTES]], at: usize, _: usize) {
-        // SAFETY: AVX2 is there (see `Avx2`), and the array is 32 bytes.
+        // SAFETY: the processor has AVX2 (see `Avx2`), and the array is 32 bytes.
         unsafe { _mm256_storeu_si256(words[at].as_mut_ptr().cast::<__m256i>(), a) }
     }
 
-    /// Without shifts of single lanes, both are a product with 2^(8-s), the first shifted down by eight
-    /// after that. (The high half of a product would do it at once, but the compiler recognises it as a
-    /// shift and generates one, in lanes twice as wide.)
+    /// AVX2 has no shifts of single lanes, so that both shifts are a product with 2^(8-s), the first shifted
+    /// down by eight afterwards. (The high half of a product would give it at once, but the compiler
+    /// recognises it as a shift and generates one, in lanes twice as wide.)
     #[inline(always)]
     fn load_symbols(self, symbols: &[[u8; SYMBOL_BYTES]], at: usize, _: usize) -> __m256i {
         let window = symbol_window(self, &symbols[at]);
@@ -309,7 +310,7 @@ impl Lanes for Avx2 {
         })
     }
 
-    /// Two symbols make 26 bits, four 52, eight 104 = 13 bytes in each half.
+    /// Two symbols are 26 bits, four are 52, and eight are 104 bits = 13 bytes in each half.
     #[inline(always)]
     fn store_symbols(self, a: __m256i, symbols: &mut [[u8; SYMBOL_BYTES]], at: usize, _: usize) {
         let packed = registers!({
@@ -318,10 +319,10 @@ impl Lanes for Avx2 {
             // Two pairs without a gap, six bits too high.
             let closed = _mm256_sllv_epi32(pairs, symbol_pairs(self));
             let fours = _mm256_srli_epi64::<6>(closed);
-            // The second four of each half begin inside a byte, so that they are shifted to their bit
-            // there.
+            // The second four symbols of each half begin inside a byte, so that they are shifted to their
+            // first bit in it.
             let aligned = _mm256_sllv_epi64(fours, symbol_fours(self));
-            // Byte 6 has bits of both fours, and is the union of two shuffles.
+            // Byte 6 has bits of both groups of four symbols, and is the union of two shuffles.
             let [most, shared] = symbol_bytes(self);
             _mm256_or_si256(_mm256_shuffle_epi8(aligned, most), _mm256_shuffle_epi8(aligned, shared))
         });
@@ -332,11 +333,11 @@ impl Lanes for Avx2 {
 /// Loads bytes 0..16 and 10..26 of sixteen symbols: the second eight begin at byte 13, which is byte 3 of
 /// the second half.
 ///
-/// Symbol m of eight begins in byte 13m / 8 at bit s = 13m mod 8. Its low bits are that byte >> s, the
-/// others the next two bytes << (8 - s).
+/// Symbol m of eight begins in byte 13m / 8 at bit s = 13m mod 8. The low bits of the symbol are this byte >>
+/// s, the other bits are the next two bytes << (8 - s).
 #[inline(always)]
 fn symbol_window(_: Avx2, bytes: &[u8; SYMBOL_BYTES]) -> __m256i {
-    // SAFETY: AVX2 is there (see `Avx2`); bytes 0..16 and 10..26 lie in the array of 26.
+    // SAFETY: the processor has AVX2 (see `Avx2`); bytes 0..16 and 10..26 lie in the array of 26.
     unsafe {
         let low = _mm_loadu_si128(bytes.as_ptr().cast::<__m128i>());
         let high = _mm_loadu_si128(bytes.as_ptr().add(10).cast::<__m128i>());
@@ -362,20 +363,21 @@ fn symbol_rest(_: Avx2) -> __m256i {
     ))
 }
 
-/// Shifts of pairs of symbols so that four have no gap, six bits up.
+/// Left shifts of the pairs of symbols. They close the gap in each group of four symbols, whose bits then lie
+/// six bits too high.
 #[inline(always)]
 fn symbol_pairs(_: Avx2) -> __m256i {
     registers!(_mm256_setr_epi32(6, 0, 6, 0, 6, 0, 6, 0))
 }
 
-/// Shifts of fours: the second 52 bits begin at bit 4 of byte 6.
+/// Left shifts of the groups of four symbols: the 52 bits of the second group begin at bit 4 of byte 6.
 #[inline(always)]
 fn symbol_fours(_: Avx2) -> __m256i {
     registers!(_mm256_setr_epi64x(0, 4, 0, 4))
 }
 
-/// Destinations of the bytes of two fours, except for the first of the second, and the destination of that
-/// one.
+/// Destinations of the bytes of two groups of four symbols. The first byte of the second group has a mask of
+/// its own, because it shares byte 6.
 #[inline(always)]
 fn symbol_bytes(_: Avx2) -> [__m256i; 2] {
     registers!([
@@ -396,12 +398,14 @@ fn store_packed(_: Avx2, packed: __m256i, bytes: &mut [u8; SYMBOL_BYTES]) {
     let (low, high) = registers!({
         let low = _mm256_castsi256_si128(packed);
         let high = _mm256_extracti128_si256::<1>(packed);
-        // From byte 10 on: the last three of the first thirteen, then the second thirteen.
+        // From byte 10 on, the second store has the last three of the first thirteen bytes, and then the
+        // second thirteen bytes.
         (low, _mm_or_si128(_mm_srli_si128::<10>(low), _mm_slli_si128::<3>(high)))
     });
-    // SAFETY: AVX2 is there (see `Avx2`); bytes 0..16 and 10..26 lie in the array of 26.
+    // SAFETY: the processor has AVX2 (see `Avx2`); bytes 0..16 and 10..26 lie in the array of 26.
     unsafe {
-        // In this order: the first store leaves zeros in bytes 13 to 15, which the second store fills.
+        // The order of the stores matters: the first store writes zeros to the bytes 13 to 15, which the
+        // second store overwrites.
         _mm_storeu_si128(bytes.as_mut_ptr().cast::<__m128i>(), low);
         _mm_storeu_si128(bytes.as_mut_ptr().add(10).cast::<__m128i>(), high);
     }
@@ -487,7 +491,7 @@ impl Lanes for Avx512 {
     /// AVX-512 has shifts of single lanes.
     #[inline(always)]
     fn load_symbols(self, symbols: &[[u8; SYMBOL_BYTES]], at: usize, step: usize) -> __m512i {
-        // Both blocks, each in a half of the register.
+        // Load both blocks, each into a half of the register.
         let window =
             self.join([symbol_window(self.0, &symbols[at]), symbol_window(self.0, &symbols[at + step])]);
         registers!({
@@ -496,7 +500,7 @@ impl Lanes for Avx512 {
             // The shifts s and 8 - s with s = 13 m mod 8, the bit at which symbol m begins.
             let right = self.both(_mm256_setr_epi16(0, 5, 2, 7, 4, 1, 6, 3, 0, 5, 2, 7, 4, 1, 6, 3));
             let left = self.both(_mm256_setr_epi16(8, 3, 6, 1, 4, 7, 2, 5, 8, 3, 6, 1, 4, 7, 2, 5));
-            // The low bits come from the first byte, all others from the bytes after it.
+            // The low bits come from the first byte, the higher bits from the bytes after it.
             let bits = _mm512_or_si512(_mm512_srlv_epi16(first, right), _mm512_sllv_epi16(rest, left));
             _mm512_and_si512(bits, _mm512_set1_epi16(0x1fff))
         })

@@ -14,7 +14,7 @@ use crate::base::split_mix::SplitMix64;
 
 mod intervals;
 
-// ---- Inputs and references, as plain as can be ----
+// ---- Inputs, and reference implementations in their plainest form ----
 
 /// Returns `n` classes, none twice.
 fn subset(random: &mut SplitMix64, n: usize) -> Vec<u8> {
@@ -118,7 +118,7 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().unwrap_or_else(|| panic!("no list {key}"))
 }
 
-/// The cases of a file, of which there are `count`: none is lost unseen.
+/// The cases of a file, of which there must be `count`, so that no case is skipped unnoticed.
 fn cases(name: &str, key: &str, count: usize) -> Vec<Value> {
     let cases = list(&json(name), key).to_vec();
     assert_eq!(cases.len(), count, "{key} of {name}");
@@ -197,7 +197,7 @@ fn vectors_of_the_transform_hold() {
             assert_digest(&bytes, case, "input_sha256");
             let len = bytes.len();
             if bytes.is_empty() {
-                bytes = vec![0; block_bytes(k)]; // there, empty input is one block of zeros
+                bytes = vec![0; block_bytes(k)]; // in these vectors, an empty input is one block of zeros
             }
             let payloads = encode(kernel, k, &bytes);
             let blocks = list(case, "blocks");
@@ -344,7 +344,7 @@ fn vectors_of_arbitrary_values_hold() {
             assert_digest(&words(&spectrum(&symbols)), case, "all_coefficients_sha256");
             assert_eq!(symbols.iter().filter(|&&f| f > 8191).count(), number(case, "symbols_above_8191"));
 
-            // As these are no symbols, the decoder says which is the first that is none.
+            // These values are no symbols, so that the decoder reports the first of them.
             let mut payloads = vec![Vec::new(); 96];
             for (&r, values) in have.iter().zip(&values) {
                 payloads[usize::from(r)] = bytes_of(values, 14);
@@ -525,7 +525,7 @@ fn fields_above_12288_are_refused_where_they_are() {
         {
             let mut bad = payloads.clone();
             set_field(&mut bad[usize::from(class)], block, index, value);
-            // A later one changes nothing.
+            // A later bad field does not change the error.
             set_field(&mut bad[61], 2, 127, 12_289);
             let error = DecodeError::Field { class, block, index, value };
             assert_eq!(decode(kernel, 20, &classes, &bad, bytes.len()), Err(error));
@@ -616,11 +616,11 @@ fn any_payload_is_an_answer_and_no_panic() {
 
 // ---- Lanes ----
 
-/// Every operation on sixteen rows, as words, for lanes at their edges and at random.
+/// Every operation on sixteen rows of words, with lanes at the edges of their range and random lanes.
 struct Operations<'a>(&'a [[u8; 32]]);
 
 impl Job for Operations<'_> {
-    /// For each block in the lanes, which had its sixteen rows behind those of the one before.
+    /// Results for each block in the lanes. The sixteen rows of a block follow those of the block before.
     type Output = Vec<Vec<[i16; 16]>>;
 
     #[inline(always)]
@@ -691,7 +691,7 @@ fn an_error_is_that_of_the_first_block_however_many_are_side_by_side() {
             let value = numbers_of(block, 14, 128)[9];
             set_field(&mut payloads[3], first, 9, (value + 1) % P);
             if first < 5 {
-                // A later and worse error changes nothing.
+                // A later and worse error does not change the result.
                 set_field(&mut payloads[0], first + 1, 0, 16_383);
             }
             let error = DecodeError::Inconsistent { block: first };

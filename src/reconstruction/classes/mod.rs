@@ -61,7 +61,7 @@ struct Step<'s> {
     offset: u64,
     residue: Residue,
     part: &'s TilePart,
-    /// All classes available with this shard, and in `fresh` those that were not waiting before.
+    /// All classes available with this shard. `fresh` has the classes that were not waiting before.
     classes: ClassSet,
     fresh: ClassSet,
 }
@@ -73,7 +73,8 @@ impl Step<'_> {
     }
 }
 
-/// Bytes of bookkeeping per waiting class of a tile: in transit, and in a list that grows by halves.
+/// Bytes of bookkeeping per waiting class of a tile: while it is passed on, and in a list that grows by
+/// halves.
 const WAITING_CLASS: usize = size_of::<(u64, Payload)>() + 2 * size_of::<Payload>();
 
 /// Buffers of a worker that decodes.
@@ -96,7 +97,7 @@ impl AtlasReconstruction {
         // Plan: which tiles become complete with this shard, and which classes wait.
         proof.check_trust(&self.trust)?;
         let (parts, payload_offset) = proof.layout(payload.len())?;
-        // Locked for the plan only, so that getters do not wait for the work.
+        // The lock is held for the plan only, so that getters do not wait for the work.
         let (steps, told) = {
             let collected = lock(&self.collected);
             (collected.steps(proof, &parts)?, collected.new_tiles(proof)?)
@@ -107,10 +108,12 @@ impl AtlasReconstruction {
         for step in steps {
             if enough(&step) { decoded.push(step) } else { kept.push(step) }
         }
-        // Count the memory and the work of both, for the limit and the totals.
+        // Count the memory and the work of decoded tiles and of waiting classes, for the limit and the
+        // totals.
         let bytes: u64 = decoded.iter().map(|step| to_u64(step.part.len())).sum();
         let waits = to_u64(kept.iter().map(Step::fresh_len).sum::<usize>());
-        // In memory waiting classes and decoded tiles stay; a file takes both.
+        // Without a file, waiting classes and decoded tiles stay in memory; with a file, both are written to
+        // it.
         let (result, (written, writes)) = match files.spool {
             None => (waits.saturating_add(bytes), (0, 0)),
             Some(_) => (0, (waits, kept.iter().map(|step| step.fresh.len()).sum())),
@@ -120,16 +123,17 @@ impl AtlasReconstruction {
         let result = result.saturating_add(tiles).saturating_add(waiting);
 
         let verifiers = proof.verifiers(parts.len(), payload.len(), operation)?;
-        // The payloads of a tile use little more memory than its bytes, and so does the tile.
+        // The payloads of a tile use little more memory than its bytes, and the decoded tile uses as much as
+        // its bytes.
         let per_worker = if decoded.is_empty() { 0 } else { 3 * TILE_BYTES };
         let workers = operation.workers(to_u64(decoded.len()), per_worker, result)?;
         let total = to_u64(payload.len()).saturating_add(bytes).saturating_add(written);
         let mut tracker = operation.tracker(total, to_u64(parts.len() + decoded.len() + writes));
-        // Verify before anything is kept.
+        // Verify the shard before anything of it is kept.
         let layout = (&parts[..], payload_offset);
         proof.verify_parts(payload, layout, &self.trust, verifiers, &mut tracker)?;
 
-        // Waiting classes in the file are read through a source of it.
+        // Waiting classes in the file are read through a source over the file.
         let file = match &files.waiting {
             Some((file, _)) => Some(Source::from_storage(file.storage()?, file.target())?),
             None => None,
@@ -145,7 +149,8 @@ impl AtlasReconstruction {
                 let place = |error: AtlasError| {
                     error.at_index(step.tile).at_range(step.offset, to_u64(step.part.len()))
                 };
-                // Copied out of the lock, so that other getters do not wait for the decoding.
+                // The list is copied, so that the lock is released before the decoding and getters do not
+                // wait for it.
                 let waiting = {
                     let collected = lock(&self.collected);
                     let known = collected.waiting.of(step.tile);
@@ -156,8 +161,8 @@ impl AtlasReconstruction {
                 let bytes = decode(scratch, data_classes, step, &waiting, payload, file.as_ref())
                     .and_then(|bytes| self.check_sum(shard, step, bytes))
                     .map_err(place)?;
-                // Written here and not in the sink, so that a slow callback does not make bytes pile up in
-                // memory.
+                // The worker writes the bytes, and not the sink, so that they do not pile up in memory before
+                // a slow callback.
                 match spool {
                     Some(spool) => spool.write_at(step.offset, &bytes).map(|()| None),
                     None => Ok(Some(bytes)),
@@ -169,7 +174,7 @@ impl AtlasReconstruction {
                 tracker.advance(to_u64(step.part.len()), 1)
             },
         )?;
-        // Keep the rest, and prepare everything that can fail.
+        // Keep the new classes of the other tiles, and prepare everything that can fail.
         let mut ranges = try_vec(decoded.len())?;
         ranges.extend(decoded.iter().map(|step| step.offset..step.offset + to_u64(step.part.len())));
         let (kept, end) = keep(&kept, shard, files, &mut tracker)?;
@@ -180,7 +185,7 @@ impl AtlasReconstruction {
             waiting.1 = end;
         }
         let mut collected = lock(&self.collected);
-        // A complete tile needs its waiting classes no more.
+        // A complete tile no longer needs its waiting classes.
         for step in &decoded {
             collected.waiting.tiles.remove(&step.tile);
         }
@@ -197,7 +202,8 @@ impl AtlasReconstruction {
         if residue == step.residue {
             return Ok(bytes);
         }
-        // Bytes without the tile's witness are wrong whatever their sum, and that is reported first.
+        // Bytes that do not match the witness are wrong whatever their sum is, so that WITNESS is reported
+        // first.
         let (proof, (_, payload)) = (shard.proof(), shard.payload());
         let mut options = ProjectionOptions::new().with_data_classes(proof.header.classes);
         options.key.clone_from(&self.trust.key);
@@ -238,7 +244,7 @@ fn decode(
     let class_len = step.fresh_len() / step.fresh.len().max(1);
     let in_file = |payload: &&Payload| matches!(payload.bytes, Bytes::File(_));
     let read = &mut scratch.read;
-    // The buffer keeps its room from tile to tile.
+    // The buffer keeps its capacity from tile to tile.
     read.clear();
     let wanted = waiting.iter().filter(in_file).count() * class_len;
     read.try_reserve(wanted)
@@ -272,7 +278,7 @@ fn decode(
             bytes.ok_or_else(|| AtlasError::internal(format!("class {class} is not in its shard")))?,
         ));
     }
-    // The decoder expects them ascending.
+    // The decoder expects the payloads by ascending class.
     payloads.sort_unstable_by_key(|(class, _)| *class);
     let payloads: Vec<&[u8]> = payloads.into_iter().map(|(_, bytes)| bytes).collect();
     let mut out = Buffer::new(step.part.len())?;
@@ -280,8 +286,8 @@ fn decode(
     Ok(out)
 }
 
-/// Stores the fresh classes of some tiles until their tiles are complete, in the file if there is one and else in
-/// memory. Returns them, and the new end of the file.
+/// Stores the fresh classes of some tiles until their tiles are complete, in the file if there is one and
+/// else in memory. Returns the stored payloads, and the new end of the file.
 fn keep(
     steps: &[Step<'_>],
     shard: &AtlasShard,
@@ -305,7 +311,7 @@ fn keep(
             ranges.filter_map(|(class, range)| Some((step.tile, class, range?)))
         })
     };
-    // To the file if there is one, otherwise to memory.
+    // The payloads go to the file if there is a file, otherwise to memory.
     let mut kept = try_vec(ranges().count())?;
     match (&files.waiting, total == payload.len()) {
         (Some((file, _)), _) => {
@@ -316,14 +322,14 @@ fn keep(
                 tracker.advance(to_u64(range.len()), 1)?;
             }
         }
-        // All of the payload waits: share the shard's own memory.
+        // The whole payload has to wait for other classes: share the shard's own memory.
         (None, true) => {
             let buffer = shard.shared_payload();
             kept.extend(ranges().map(|(tile, class, range)| {
                 (tile, Payload { class, bytes: Bytes::Memory(Arc::clone(&buffer), range) })
             }));
         }
-        // A part of it waits: copy only that part.
+        // Only a part of the payload has to wait for other classes: copy only that part.
         (None, false) => {
             let (mut copy, mut at) = (Buffer::new(total)?, 0);
             for (_, _, range) in ranges() {
@@ -349,7 +355,7 @@ impl Collected {
         let mut offset = proof.claimed_start()?;
         for (tile, (part, shape)) in (proof.first_tile..).zip(parts.iter().zip(&proof.tiles)) {
             let end = offset + to_u64(part.len());
-            // Only tiles with missing bytes, and only classes that are new for them.
+            // Plan only tiles with missing bytes, and only classes that these tiles do not have yet.
             if !self.have.gaps(offset..end).is_empty() {
                 let waiting = self.waiting.of(tile).iter().filter_map(|payload| ClassSet::of(payload.class));
                 let waiting = waiting.fold(ClassSet::EMPTY, ClassSet::union);
@@ -369,7 +375,7 @@ impl Collected {
             return 0;
         };
         let waiting = &self.waiting.tiles;
-        // A tile that no shard has described needs all K.
+        // A tile that no shard has described needs all K classes.
         let unknown = to_u64(self.tiles.len()) < domain.header.tiles;
         let fewest = waiting.values().map(Vec::len).min().filter(|_| !unknown).unwrap_or(0);
         u32::from(domain.header.classes).saturating_sub(u32::try_from(fewest).unwrap_or(u32::MAX))

@@ -1,5 +1,5 @@
-//! Classes that prove themselves against a root and are still no codeword of any bytes: whoever makes
-//! the root can do that, and nothing of it may come out as data.
+//! Classes that verify against a root and are still not a codeword of any bytes. The maker of the root can
+//! construct them, and they must never be returned as data.
 
 use super::*;
 use crate::hash::class_tree::ClassTree;
@@ -43,7 +43,7 @@ fn set_field(payload: &mut [u8], index: usize, value: u32) {
     }
 }
 
-/// A shard a class of a domain of one tile, with a root that commits to these payloads.
+/// One shard per class of a domain of one tile, with a root that commits to these payloads.
 fn forge(payloads: &[Vec<u8>], len: usize, residue: Residue) -> Vec<AtlasShard> {
     let digests = Digests::new(None);
     let each: [Digest; CLASSES] = std::array::from_fn(|class| digests.tile(&payloads[class]));
@@ -73,7 +73,7 @@ fn forge(payloads: &[Vec<u8>], len: usize, residue: Residue) -> Vec<AtlasShard> 
             payload_offset: 0,
             residue: Residue::default(),
         };
-        // As it comes from somebody else: every class alone proves itself against that root.
+        // To a receiver of the shards every class alone verifies against this root.
         let trust = VerifyOptions::new().with_root(root);
         let bytes = shard.serialize().unwrap();
         AtlasShard::deserialize(&bytes, &Limits::default(), &trust, &mut Operation::new()).unwrap()
@@ -87,7 +87,7 @@ fn rebuild(shards: &[AtlasShard], classes: impl Iterator<Item = usize>) -> Resul
     for class in classes {
         let before = rebuilt.classes_needed();
         if let Err(error) = rebuilt.add(&shards[class], &mut Operation::new()) {
-            // Nothing came of it.
+            // The failed call changed nothing.
             assert_eq!(rebuilt.classes_needed(), before);
             assert!(!rebuilt.is_complete());
             return Err(error);
@@ -120,7 +120,7 @@ fn classes_that_are_no_codeword_do_not_pass() {
         let value = (field(&payloads[class], index) + 1) % 12_289;
         set_field(&mut payloads[class], index, value);
         let shards = forge(&payloads, LEN, Residue::of(&bytes));
-        // Without the wrong class the bytes are right, and the root is still of no bytes.
+        // Without the wrong class the bytes are right, and still no bytes lead to the root.
         let without = (0..96).filter(|other| *other != class).take(64);
         assert_eq!(refused(&shards, without).kind(), ErrorKind::Witness);
         // With it the bytes are wrong, which shows in a symbol, a padding bit, the witness or the root.
@@ -141,7 +141,7 @@ fn classes_of_other_bytes_are_no_witness_before_they_are_no_sum() {
     let shards = forge(&payloads, LEN, Residue::of(&bytes));
     let error = refused(&shards, 0..64);
     assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(0)));
-    // With the sum of the other bytes it is the root that shows it.
+    // With the sum of the other bytes only the root shows the fault.
     let shards = forge(&payloads, LEN, Residue::of(&other));
     assert_eq!(refused(&shards, 0..64).kind(), ErrorKind::Witness);
 }
@@ -168,7 +168,7 @@ fn fields_above_12288_do_not_pass() {
 
 #[test]
 fn symbols_above_8191_do_not_pass() {
-    // The transform is linear: the sum of two codewords is one, of the sum of their symbols.
+    // The transform is linear: the sum of two codewords is the codeword of the sum of their symbols.
     let (one, other) = (encode(&vec![0xff; LEN]), encode(&vec![0x0f; LEN]));
     let mut payloads = one;
     for (payload, other) in payloads.iter_mut().zip(&other) {

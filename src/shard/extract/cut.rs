@@ -59,7 +59,7 @@ fn pages(share: &Share) -> Result<Range<u64>> {
 }
 
 impl Batch<'_> {
-    /// Finishes the shard in the worker if this part of `tile` is all of it.
+    /// Finishes the shard in the worker if it touches no tile but `tile`.
     fn settle(&self, tile: &Tile, done: Cut) -> Result<Outcome> {
         let shard = done.shard;
         // A shard of several tiles waits for its parts.
@@ -86,7 +86,8 @@ impl Batch<'_> {
         let (tile, len) = (&at.tile, at.tile.len());
         let mut shares = try_vec(wants.len())?;
         let mut own = try_vec(wants.len())?;
-        // A shard of one tile gets a payload of its own, the others write into their shared one.
+        // A shard of one tile gets a payload of its own; the parts of other shards write into the shared
+        // payload of their shard.
         for want in &*wants {
             let share = self.share(want);
             let fresh = want.out.is_none().then(|| Buffer::new(share.payload_len(len)));
@@ -102,7 +103,8 @@ impl Batch<'_> {
                 bytes
             }
         };
-        // The transform hands over each class slice by slice; it goes to every shard that requests it.
+        // The transform returns each class slice by slice. A slice is copied to every shard that requests its
+        // class.
         let tree = self.state.context.scheme.classes(bytes, workspace, |class, start, payload| {
             for ((want, share), own) in wants.iter_mut().zip(&shares).zip(&mut own) {
                 let out = want.out.as_deref_mut().or(own.as_deref_mut());
@@ -158,13 +160,14 @@ impl Batch<'_> {
                 for want in &*wants {
                     edges.extend(cut_groups(&pages(&self.share(want))?, len));
                 }
-                // Ascending, and once: neighbouring regions may cut the same group.
+                // The edges are sorted and without duplicates, because neighbouring regions may cut the same
+                // group.
                 edges.sort_unstable();
                 edges.dedup();
                 let bytes = scratch.bytes(len)?;
                 tile.read(0, bytes)?;
                 let (outboard, witness, edges) = Outboard::of_tile(context.scheme.digests(), bytes, &edges)?;
-                // The copy was hashed, so that all that is cut out of it is right.
+                // The copy was hashed, so that every part of it is right if the witness matches.
                 if tile.witness().is_none_or(|known| !same(known, &witness)) {
                     return Err(source_changed(at));
                 }
@@ -176,7 +179,7 @@ impl Batch<'_> {
                 Cutter::Checked { outboard, edges, bytes }
             }
         };
-        // Neighbouring shards in one tile share the proof of the tile.
+        // Shards within one tile share the proof of the tile.
         let mut proofs = TreeProofs { levels: &self.levels, last: None };
         for want in wants {
             let shard = to_u64(want.shard);
@@ -227,7 +230,7 @@ impl Batch<'_> {
         residue: Residue,
     ) -> AtlasShard {
         let (state, scope, span) = (self.state, &self.scopes[shard], &self.spans[shard]);
-        // The residue is that of the region, not of the pages around it.
+        // The residue covers the region, without the bytes around it in its pages.
         let residue = scope.content_residue(residue, &payload, span.payload_offset);
         let proof = Proof {
             root: *self.levels.root(),
@@ -240,7 +243,8 @@ impl Batch<'_> {
             chaining_values,
             siblings,
         };
-        // Shared, because compressed shards and reconstructions keep them without a copy.
+        // Proof and payload are shared, because compressed shards and reconstructions keep them without a
+        // copy.
         let (proof, payload) = (Arc::new(proof), Arc::new(payload));
         AtlasShard { proof, payload, payload_offset: span.payload_offset, residue }
     }
@@ -253,7 +257,7 @@ fn shape(tile: &Tile) -> TileShape {
 
 impl Assembly {
     pub(super) fn take(&mut self, done: Cut) -> Result<()> {
-        // Adds one part: its proof, the siblings if it is the first, its residue, its payload.
+        // Adds one part: its proof, the siblings if it is the first part, its residue and its payload.
         if !done.proof.is_empty() {
             let failed = |_| AtlasError::out_of_memory("no memory for the proof of another tile");
             self.proofs.try_reserve(1).map_err(failed)?;
@@ -269,7 +273,8 @@ impl Assembly {
     }
 }
 
-/// Proofs of tiles against the root. The last one is kept, because shards within one tile have the same proof.
+/// Proofs of tiles against the root. The last proof is kept, because shards within one tile have the same
+/// proof.
 struct TreeProofs<'a> {
     levels: &'a Levels<'a>,
     last: Option<(Range<u64>, Vec<Sibling>)>,
@@ -309,7 +314,7 @@ impl Cutter<'_> {
         let Request { shard, at, out } = want;
         let (at, len) = (&*at, at.tile.len());
         let within = page_bytes(&wanted, len);
-        // A request without a place gets a payload of its own.
+        // A request without a place for its bytes gets a payload of its own.
         let mut own = None;
         let out = match out.as_deref_mut() {
             Some(out) => out,
@@ -323,7 +328,7 @@ impl Cutter<'_> {
                 if at.tile.witness().is_none_or(|known| !same(known, &witness)) {
                     return Err(source_changed(at));
                 }
-                // A whole tile proves itself, and its sum is that of its leaf.
+                // A whole tile needs no proof inside, and its leaf has its sum.
                 (Vec::new(), at.tile.residue())
             }
             Cutter::Checked { outboard, edges, bytes } => {
@@ -332,7 +337,7 @@ impl Cutter<'_> {
                 (outboard.prove(digests, len, edges, &wanted)?, Residue::of(part))
             }
             Cutter::Groups { outboard, scratch } => {
-                // Whole groups are read into place; of cut groups a copy is read, so that the pages can be
+                // Whole groups are read into place. A cut group is read into a copy, so that its pages can be
                 // hashed.
                 let mut edges = Vec::new();
                 for group in within.start / GROUP_SIZE..within.end.div_ceil(GROUP_SIZE) {
@@ -372,7 +377,7 @@ fn copy_and_hash(tile: &Tile, digests: &Digests, scratch: &mut Scratch, out: &mu
         copy_to_payload(copy, out);
         return Ok(digests.tile(copy));
     };
-    // Otherwise copy and hash in steps, so that the hashed bytes are the copied ones.
+    // Otherwise copy and hash in steps, so that the copied bytes themselves are hashed.
     let mut hasher = digests.tile_hasher();
     for (bytes, out) in bytes.chunks(COPY_STEP).zip(out.chunks_mut(COPY_STEP)) {
         let copy = scratch.bytes(bytes.len())?;

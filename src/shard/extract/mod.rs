@@ -46,24 +46,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ParallelStrategy {
-    /// The calling thread alone. For hosts that have no thread to spare or run batches in parallel
-    /// themselves.
+    /// All tasks run on the calling thread. For hosts that have no other thread to spare or run batches in
+    /// parallel themselves.
     Sequential,
-    /// About one tile per task, on the calling thread and the operation's pool. The right choice without a
-    /// reason for another one. Work too small for a second thread runs on the calling thread, because
-    /// waking another one would take longer.
+    /// A task has about one tile. The tasks run on the calling thread and on the operation's pool. Use this
+    /// strategy unless there is a reason for another one. Work too small for a second thread runs on the
+    /// calling thread, because waking another thread would take longer.
     #[default]
     Default,
-    /// Like `Default`, but on the operation's pool alone, which must be given, however small the batch. For
-    /// hosts whose calling thread must not do such work. It waits, and assembles the shards.
+    /// Like `Default`, but all tasks run on the operation's pool, even those of a small batch; the operation
+    /// must have a pool. For hosts whose calling thread must not do such work. The calling thread waits, and
+    /// assembles the shards.
     Pool,
-    /// This number of regions per task, in their order. For many small regions whose neighbours lie in the
+    /// A task has this number of regions, in their order. For many small regions whose neighbours lie in the
     /// same tile, because each worker then stays in one part of the domain. A tile that two tasks touch is
     /// hashed twice. If a region is larger than a thread's share of the batch, its neighbours are not kept
     /// together with it, and it is split into its tiles.
     Chunked(usize),
-    /// Like `Default`, but the largest tasks first. For regions of very different sizes, for which the last
-    /// task should be small.
+    /// Like `Default`, but the largest tasks run first. This suits regions of very different sizes, because
+    /// the last task should be small.
     WorkStealing,
 }
 
@@ -140,7 +141,7 @@ struct Span {
     tiles: Range<u64>,
     payload_offset: u64,
     payload_len: usize,
-    /// The tile that it lies in. `None` if it lies in several or in none.
+    /// The tile that contains the whole region. `None` if the region touches several tiles or none.
     only: Option<TileAt>,
 }
 
@@ -154,8 +155,8 @@ impl AtlasProjection {
     /// Extracts one region: copies its bytes once and verifies the copy.
     ///
     /// A region of length 0 proves the root alone. R96: extracts all 96 classes of the tiles that the
-    /// region touches, which then are the shard's region. Fails with WITNESS if the source changed since it
-    /// was projected, and with OUT_OF_RANGE outside the domain.
+    /// region touches, and the shard's region grows to these tiles. Fails with WITNESS if the source changed
+    /// since it was projected, and with OUT_OF_RANGE outside the domain.
     pub fn extract_shard(
         &self,
         region: &AtlasBoundaryRegion,
@@ -165,13 +166,13 @@ impl AtlasProjection {
         shards.into_iter().next().ok_or_else(|| AtlasError::internal("a batch of one shard returned none"))
     }
 
-    /// Extracts many regions, in their order: all of them or none.
+    /// Extracts many regions, in their order. Returns all shards, or an error and no shard.
     ///
-    /// Regions in the same tile share one reading and hashing of it: LINEAR up to 256 whose pages in it add up to at
-    /// most its size, R96 up to 4. For more regions it is read again. With [`ParallelStrategy::Chunked`] only the
-    /// regions of one task share. The error of the first region that
-    /// fails is returned, with its index; an error while hashing earlier edits concerns all regions and has
-    /// no index.
+    /// Regions in the same tile share one reading and hashing of the tile: with LINEAR up to 256 regions
+    /// whose pages in the tile add up to at most its size, with R96 up to 4 regions. For more regions the
+    /// tile is read again. With [`ParallelStrategy::Chunked`] only the regions of one task share. The error
+    /// of the first region that fails is returned, with its index; an error while hashing earlier edits
+    /// concerns all regions and has no index.
     pub fn extract_shards(
         &self,
         regions: &[AtlasBoundaryRegion],
@@ -223,16 +224,16 @@ impl AtlasProjection {
         extract(&state, &scopes, ParallelStrategy::Default, operation)
     }
 
-    /// Extracts shards like [`extract_shards`](Self::extract_shards) on the library's pool. The right
-    /// choice without a reason for another one.
+    /// Extracts shards like [`extract_shards`](Self::extract_shards) on the library's pool. Use this unless
+    /// there is a reason for another strategy.
     pub fn extract_shards_parallel(&self, regions: &[AtlasBoundaryRegion]) -> Result<Vec<AtlasShard>> {
         self.extract_shards(regions, &ExtractOptions::new(), &mut Operation::new())
     }
 
     /// Extracts shards like [`extract_shards`](Self::extract_shards) on a pool of the host and nowhere
     /// else, however small the batch. For hosts with a rayon pool of their own, which determines the number
-    /// of threads. The calling thread assembles the results. In a forked child it hangs if the pool is from
-    /// before the fork.
+    /// of threads. The calling thread assembles the results. In a forked child the call hangs if the pool is
+    /// from before the fork.
     #[cfg(feature = "parallel")]
     pub fn extract_shards_parallel_with_pool(
         &self,
@@ -254,9 +255,9 @@ impl AtlasProjection {
         self.extract_shards(regions, &options, &mut Operation::new())
     }
 
-    /// Extracts shards like [`extract_shards`](Self::extract_shards) with the largest work first, on at
-    /// most `max_threads` threads, 0 for all. For regions of very different sizes, and to leave threads to
-    /// other work.
+    /// Extracts shards like [`extract_shards`](Self::extract_shards) with the largest work first, on at most
+    /// `max_threads` threads; 0 means all threads of the pool. For regions of very different sizes, and to
+    /// leave threads to other work.
     pub fn extract_shards_work_stealing(
         &self,
         regions: &[AtlasBoundaryRegion],
@@ -271,7 +272,7 @@ impl AtlasProjection {
 /// Bytes of a shard besides its payload: its proof of at most some 50 nodes, and the bookkeeping.
 const EACH: u64 = (size_of::<AtlasShard>() + size_of::<Span>() + size_of::<Assembly>() + 2_048) as u64;
 
-/// Fails with LIMIT if so many shards exceed the memory limit, before there is a list of them.
+/// Fails with LIMIT if `count` shards exceed the memory limit, before a list of them is made.
 fn check_count(count: usize, operation: &Operation<'_>) -> Result<()> {
     operation.reserve(to_u64(count).saturating_mul(EACH))
 }
@@ -355,7 +356,7 @@ fn spans(state: &State, scopes: &[Scope]) -> Result<Vec<Span>> {
 
 /// Returns the number of bytes of the result.
 fn memory(state: &State, spans: &[Span]) -> u64 {
-    // With classes every tile has nodes of its own, 7 for one class and at most 48.
+    // With R96 the shard has nodes for every tile: 7 for one class, and at most 48.
     let nodes = if state.context.scheme.data_classes() > 0 { 8 * size_of::<Digest>() } else { 0 };
     let task = size_of::<Request<'_>>() + size_of::<TileRequests>() + size_of::<Task<'_, '_>>();
     let a_tile = to_u64(task + size_of::<TileShape>() + nodes);
@@ -379,7 +380,8 @@ fn extract(
     operation.reserve(TILE_BYTES.saturating_add(memory))?;
     let bytes = spans.iter().map(|span| to_u64(span.payload_len)).fold(0, u64::saturating_add);
     let parts = spans.iter().map(Span::tile_count).fold(0, u64::saturating_add);
-    // The proofs of an edited state need the witnesses of all its tiles, which belong to no region.
+    // The proofs of an edited state need the witnesses of all its tiles, so that an error here has no index
+    // of a region.
     let held = to_u64(size_of_val(scopes) + size_of_val(&*spans));
     let levels = operation.before(bytes, parts, |operation| state.levels(operation, held));
     let levels = levels.map_err(AtlasError::without_index)?;
@@ -387,7 +389,7 @@ fn extract(
     let chunk = if let ParallelStrategy::Chunked(regions) = strategy { regions } else { usize::MAX };
     let batch = Batch { state, levels, scopes, spans: &spans, chunk };
 
-    // Payloads that several tasks fill. The others are allocated by the worker that fills them.
+    // Payloads that several tasks fill. All other payloads are allocated by the worker that fills them.
     let mut shared = try_vec(spans.len())?;
     for span in &spans {
         shared.push(if span.tile_count() > 1 { Some(Buffer::new(span.payload_len)?) } else { None });
@@ -401,7 +403,7 @@ fn extract(
     batch.run(&mut wants, (bytes, parts), most_first, memory, operation, &mut assemblies)?;
     // The requests borrow the shared payloads, which go into the shards below.
     drop(wants);
-    // A shard of one tile is finished already; the others are assembled from their parts.
+    // A shard of one tile is finished already; a shard of several tiles is assembled from its parts.
     let mut shards = try_vec(assemblies.len())?;
     for (index, (shared, mut assembly)) in shared.into_iter().zip(assemblies).enumerate() {
         shards.push(match assembly.finished.take() {
@@ -417,7 +419,7 @@ struct Batch<'b> {
     levels: Levels<'b>,
     scopes: &'b [Scope],
     spans: &'b [Span],
-    /// Number of regions that stay together. `usize::MAX` means that it does not matter.
+    /// Number of regions that stay together. `usize::MAX` means that the batch is a single chunk.
     chunk: usize,
 }
 
@@ -440,25 +442,25 @@ impl Batch<'_> {
         assemblies: &mut [Assembly],
     ) -> Result<()> {
         let (mut tasks, cost, runs) = self.tasks(wants, to_u64(operation.threads()), bytes)?;
-        // The largest tasks first; equal ones in the order of the batch.
+        // The largest tasks first; equal tasks in the order of the batch.
         if most_first {
             tasks.sort_unstable_by_key(|task| {
                 let first = lock(&task.wants).first().map(|want| (want.at.index, want.shard));
                 (Reverse(task.cost), first)
             });
         }
-        // As many workers as tasks, memory and worth of the work allow.
+        // As many workers as the tasks, the memory limit and the amount of work allow.
         let count = to_u64(tasks.len());
-        // A second thread pays from 64 KiB of work on.
+        // A second thread is worth waking from 64 KiB of work on.
         let worth = usize::try_from(cost).unwrap_or(usize::MAX) / pool::TASK_BYTES;
         let per_worker = TILE_BYTES + self.state.context.scheme.workspace();
         let workers = operation.workers(count, per_worker, memory)?.at_most(worth);
         let taken = per_worker.saturating_mul(to_u64(workers.count())).saturating_add(memory);
-        // Outboards outlive the call, and get the rest of the memory limit.
+        // Outboards outlive the call, and get the part of the memory limit that is left.
         let outboards = OutboardBudget::new(operation.memory_left(taken));
         let mut tracker = operation.tracker(bytes, parts);
-        // Lowest shard that failed. Later ones are skipped, earlier ones continue, because the first error
-        // in the order of the batch is the one to report.
+        // Lowest shard that failed. Later shards are skipped and earlier shards continue, because the first
+        // error in the order of the batch is reported.
         let lowest = AtomicU64::new(u64::MAX);
         let mut failure: Option<((u64, TileIndex), AtlasError)> = None;
         workers.in_runs(&runs).run(
@@ -477,13 +479,14 @@ impl Batch<'_> {
                         Outcome::Whole(shard, finished) => assemblies[shard].finished = Some(finished),
                     }
                 }
-                // The first failure in the order of the batch, whatever the order of the tasks.
+                // The first failure in the order of the batch is kept, whatever the order of the tasks.
                 if let Some((place, error)) = outcomes.failure
                     && failure.as_ref().is_none_or(|(first, _)| place < *first)
                 {
                     failure = Some((place, error));
                 }
-                // Also after a failure, because earlier tasks may take long and can be cancelled.
+                // Progress is reported also after a failure, because earlier tasks may take long and can be
+                // cancelled.
                 tracker.advance(outcomes.bytes, outcomes.parts)
             },
         )?;
@@ -509,7 +512,7 @@ impl Batch<'_> {
             let (group, later) = rest.split_at_mut(self.group_len(rest));
             rest = later;
             let (first, tile) = (to_u64(group[0].shard), group[0].at.clone());
-            // An earlier shard failed already: this one cannot be reported any more.
+            // An earlier shard failed already, so that an error of this shard would not be reported.
             if first > lowest.load(Ordering::Relaxed) {
                 continue;
             }
@@ -526,10 +529,11 @@ impl Batch<'_> {
                     all.parts += to_u64(group.len());
                 }
                 Err(error) => {
-                    // Bytes requested by one shard fail for it alone, shared bytes for the first one.
+                    // An error in bytes that one shard requests belongs to this shard, an error in shared
+                    // bytes to the first shard.
                     let error = error.at_range(tile.offset.0, to_u64(tile.tile.len())).at_index(first);
                     let place = (error.index().unwrap_or(first), tile.index);
-                    // It orders nothing: a task that sees it late does a little unused work.
+                    // Relaxed, because a task that sees the number late only does a little unused work.
                     lowest.fetch_min(place.0, Ordering::Relaxed);
                     if all.failure.as_ref().is_none_or(|(first, _)| place < *first) {
                         all.failure = Some((place, error));

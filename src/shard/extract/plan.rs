@@ -10,7 +10,7 @@ use crate::hash::outboard::page_bytes;
 use crate::tile::tree::TileAt;
 use std::sync::Mutex;
 
-/// Maximum number of requests for one tile in a task. Another task continues with the rest.
+/// Maximum number of requests for one tile in a task. Another task continues with the remaining requests.
 const MOST_WANTS: usize = 256;
 
 /// Approximate number of tasks in a worker's share of a batch, so that all workers end at about the same
@@ -22,7 +22,8 @@ pub(super) struct Request<'a> {
     /// Number of the shard in the batch.
     pub(super) shard: usize,
     pub(super) at: TileAt,
-    /// Place of the bytes. `None` means a payload of their own, because the shard lies in this tile.
+    /// Place of the bytes. `None` means that the worker allocates the payload, because the whole shard lies
+    /// in this tile.
     pub(super) out: Option<&'a mut [u8]>,
 }
 
@@ -85,13 +86,14 @@ impl Batch<'_> {
     /// Returns the number of requests, from the first on, that concern one tile and fit into one task.
     pub(super) fn group_len(&self, wants: &[Request<'_>]) -> usize {
         let Some(first) = wants.first() else { return 0 };
-        // A group may copy as much as hashing the tile costs; then another worker may as well hash it
-        // again.
+        // A group may copy about as many bytes as hashing the tile costs. Beyond that, another worker can
+        // hash the tile again at the same cost.
         let (tile, len) = (first.at.index, first.at.tile.len());
         let most = if self.is_linear() {
             len
         } else {
-            // A transform costs as much as several sets of classes.
+            // The transform of a tile costs about as much time as copying all its requested classes four
+            // times.
             let all = Scope { classes: ClassSet::ALL, ..self.scopes[first.shard] };
             all.share(first.at.offset.0, len).payload_len(len).saturating_mul(4)
         };
@@ -101,7 +103,7 @@ impl Batch<'_> {
             let together = want.at.index == tile && want.shard / self.chunk == first.shard / self.chunk;
             together && bytes <= most
         };
-        // At least a single request, however many bytes it asks for.
+        // A task has at least one request, even if this request asks for more bytes than the limit.
         wants.iter().take(MOST_WANTS).take_while(fits).count().max(1)
     }
 
@@ -120,8 +122,8 @@ impl Batch<'_> {
         to_u64(hashed + wanted)
     }
 
-    /// Divides the sorted requests into tasks. Returns them, their total cost, and the ends of the runs of
-    /// tasks of a chunk that one worker takes.
+    /// Divides the sorted requests into tasks. Returns the tasks, their total cost, and the ends of the runs
+    /// of tasks; a run has the tasks of one chunk, and one worker takes a whole run.
     pub(super) fn tasks<'w, 'a>(
         &self,
         wants: &'w mut [Request<'a>],
@@ -137,7 +139,7 @@ impl Batch<'_> {
             groups.push(TileRequests { wants: group.len(), cost });
             (rest, total) = (later, total.saturating_add(cost));
         }
-        // A task should be worth waking a thread for, and about a fraction of each worker's share.
+        // A task should be large enough to wake a thread for it, and a fraction of each worker's share.
         let target = (total / (threads * TASKS_A_WORKER)).clamp(to_u64(pool::TASK_BYTES), TILE_BYTES);
         let chunked = self.chunk != usize::MAX;
         let (mut tasks, mut runs) =

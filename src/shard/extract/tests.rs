@@ -90,7 +90,7 @@ fn a_source_that_changed_is_a_witness_error_and_never_a_shard() {
         let error = projection.verify(&mut Operation::new()).unwrap_err();
         assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(4)));
         assert_eq!(extract(&projection, region(3 * TILE_SIZE, 10)).data().len(), 10);
-        // With the outboard at hand only the groups that are wanted are looked at.
+        // With a known outboard only the requested groups are read.
         changed.store(3 * TILE_SIZE as u64 + 5, Ordering::Relaxed);
         let error = projection.extract_shard(&regions[3], &mut Operation::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Witness);
@@ -124,7 +124,8 @@ fn a_group_that_changed_fails_for_the_region_that_wants_it() {
 fn chains_are_kept_within_the_memory_limit() {
     let data = data(8 * TILE_SIZE);
     let regions: Vec<_> = (0..8).map(|tile| region(tile * TILE_SIZE + 5_000, 100)).collect();
-    // How many tiles have an outboard afterwards; None: LIMIT.
+    // Returns the number of tiles that have an outboard afterwards. `None` means that the call failed with
+    // LIMIT.
     let kept = |limit: u64| {
         let projection = project(&data);
         let operation = &mut Operation::sequential().with_memory_limit(limit);
@@ -163,7 +164,7 @@ fn watched(
     AtlasProjection::create(kind, &source, &ProjectionOptions::new(), &mut Operation::sequential()).unwrap()
 }
 
-/// The tiles that are read, in that order, each with the thread.
+/// The tiles that are read, in the order of the reads, each with its thread.
 #[derive(Clone, Default)]
 struct Reads(std::sync::Arc<std::sync::Mutex<Vec<(usize, std::thread::ThreadId)>>>);
 
@@ -187,8 +188,8 @@ fn recorded(tiles: usize) -> (AtlasProjection, Reads) {
     recorded_after(tiles, || ())
 }
 
-/// Works like [`recorded`], but reads wait until two threads are at one, once. A second thread may be late on a
-/// busy machine; that none comes at all is for the test to find.
+/// Works like [`recorded`], but the first read waits until a second thread reads too. On a busy machine the
+/// second thread may be late; if it never comes, the test fails.
 #[cfg(feature = "parallel")]
 fn recorded_by_two(tiles: usize) -> (AtlasProjection, Reads) {
     let threads = (std::sync::Mutex::new(Vec::new()), std::sync::Condvar::new());
@@ -273,7 +274,7 @@ fn a_chunk_stays_on_one_thread_unless_a_region_is_more_than_a_thread_s_share() {
         let reads: Vec<_> = reads.iter().copied().filter(|(tile, _)| tile / 4 == chunk).collect();
         assert_eq!((reads.len(), threads(&reads)), (4, 1));
     }
-    // One region of 8 MiB among a thousand, all of them one chunk.
+    // One region of 8 MiB among a thousand regions, all in one chunk.
     let mut regions: Vec<_> = (0..999).map(|i| region(i * 1_000, 100)).collect();
     regions.insert(500, region(10 * TILE_SIZE, 8 * TILE_SIZE));
     let mut reads = run(&regions, 1_000);
@@ -300,7 +301,7 @@ fn many_regions_of_one_tile_are_several_tasks() {
     assert_eq!((calls, largest), (20, TILE_SIZE as u64));
     let threads: std::collections::HashSet<_> = reads.take().into_iter().map(|(_, thread)| thread).collect();
     assert_eq!(threads.len(), 2);
-    // Small ones are many to a task.
+    // Small regions share a task.
     let regions = vec![region(5_000, 1); 1_000];
     let shards = projection.extract_shards_parallel(&regions).unwrap();
     assert_eq!(shards.len(), 1_000);
@@ -352,7 +353,7 @@ fn with_the_pool_strategy_the_calling_thread_reads_nothing() {
     assert_eq!(error.message(), "strategy POOL needs a pool in the operation");
 }
 
-/// Two tiles whose bytes changed fail in the other order than their regions are asked for.
+/// Two tiles whose bytes changed fail in another order than that of their regions in the request.
 fn the_first_region_that_fails_is_reported(kind: ProjectionType, threads: &[u32]) {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -424,7 +425,7 @@ fn what_is_left_after_a_failure_can_be_cancelled() {
     });
     changed.store(true, Ordering::Relaxed);
     reads.take();
-    // The last region fails first, as its tile comes first; those before it are still to be looked at.
+    // The last region fails first, because its tile comes first. The regions before it must still be checked.
     let regions = [1, 2, 3, 0].map(|tile| region(tile * TILE_SIZE, 10));
     for cancel_at in [1, 2, 3, 9] {
         let (mut calls, mut all_done) = (0, false);
@@ -460,7 +461,7 @@ fn hashing_what_was_edited_is_reported_and_no_end_before_the_end() {
     let mut operation = Operation::new().with_progress(&mut progress);
     let regions = [region(0, 8_192), region(2 * TILE_SIZE, 4_096)];
     projection.extract_shards(&regions, &ExtractOptions::new(), &mut operation).unwrap();
-    // Three tiles were hashed before, which is no part of the count.
+    // Three tiles were hashed before, which are not part of the count.
     assert!(seen.len() >= 4);
     assert!(seen[..3].iter().all(|progress| (progress.bytes_done, progress.chunks_done) == (0, 0)));
     for (number, progress) in seen.iter().enumerate() {
@@ -468,7 +469,7 @@ fn hashing_what_was_edited_is_reported_and_no_end_before_the_end() {
         let done = (progress.bytes_done, progress.chunks_done) == (12_288, 2);
         assert_eq!(done, number + 1 == seen.len());
     }
-    // Verifying reads all there is.
+    // Verifying reads every byte.
     edit(&projection, 9);
     let mut ends = 0;
     let mut progress = |progress: &crate::Progress| {

@@ -35,7 +35,7 @@ pub(crate) struct Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        // It orders nothing: a count.
+        // Relaxed, because the number is only a count.
         self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
@@ -57,13 +57,13 @@ impl NodeCache {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Keeps the loaded children of `node`, and evicts others if they are too many.
+    /// Keeps the loaded children of `node`, and evicts the children of other nodes if there are too many.
     pub(super) fn keep(&self, node: &Arc<Node>) {
         let (mut evicted, mut used) = (Vec::new(), Vec::new());
         {
             let mut nodes = lock(&self.nodes);
             let Loaded { order, next } = &mut *nodes;
-            // Two are looked at for one that comes, so that those that are gone do not add up.
+            // Two nodes are examined for each new node, so that dropped nodes do not add up.
             for _ in 0..2 {
                 match order.get(*next) {
                     Some(node) if node.strong_count() == 0 => drop(order.swap_remove_back(*next)),
@@ -72,7 +72,8 @@ impl NodeCache {
                 }
             }
             order.push_back(Arc::downgrade(node));
-            // Each is looked at twice at most: the first look may find it used.
+            // Each node is examined at most twice, because the first examination may find that the node is in
+            // use.
             let mut looks = 2 * order.len();
             // Evicted children are dropped below, and count as taken until then.
             let mut freed = 0;
@@ -81,7 +82,8 @@ impl NodeCache {
                 let Some(oldest) = order.pop_front() else { break };
                 let Some(node) = oldest.upgrade() else { continue };
                 if node.was_used() {
-                    // Used since the last look: it stays, and is looked at again after all others.
+                    // A node that was used since the last examination stays, and is examined again after all
+                    // other nodes.
                     order.push_back(oldest);
                     used.push(node);
                 } else if let Some(children) = node.evict() {
@@ -90,7 +92,7 @@ impl NodeCache {
                 }
             }
         }
-        // Dropped with no lock held: these may be the last references, and below them may be many more nodes.
+        // Dropped with no lock held, because these may be the last references to many more nodes below.
         drop((evicted, used));
     }
 }

@@ -43,7 +43,7 @@ impl Tree {
         // Both cursors move in the order of the domain.
         while let Some(item) = own.item() {
             let Some(other_item) = others.item() else {
-                // After the end of `other` nothing can be equal.
+                // After the end of `other` no tile can be equal.
                 visit(Compared::Apart(item.extent()))?;
                 own.skip();
                 continue;
@@ -59,7 +59,7 @@ impl Tree {
                 Ordering::Greater if other_item.is_node() && other_at + other_bytes > at => {
                     Step::Descend(false, true)
                 }
-                // Parts of `other` alone are not reported: the parts are those of this tree.
+                // Parts that only `other` has are not reported: the reported parts belong to this tree.
                 Ordering::Greater => Step::Skip(false, true),
                 Ordering::Equal => at_one_edge(&item, &other_item, digests, &mut visit)?,
             };
@@ -90,7 +90,7 @@ impl Tree {
 
     /// Returns the change from `old` to this tree.
     pub(crate) fn difference(&self, old: &Tree) -> Result<TreeDiff> {
-        // With the same number of tiles, each tile is compared with the one of its index.
+        // With the same number of tiles, each tile is compared with the tile of the same index.
         if self.tiles() == old.tiles() {
             let mut replaced = Vec::new();
             walk(self, old, false, |index| {
@@ -124,7 +124,7 @@ impl Tree {
     }
 }
 
-/// A part of a tree that was compared with another one, with its bytes and tiles.
+/// A part of a tree that was compared with another tree. The pairs are numbers of bytes and of tiles.
 pub(crate) enum Compared<'c> {
     /// A part that both trees have at this place.
     Same((u64, u64)),
@@ -134,7 +134,7 @@ pub(crate) enum Compared<'c> {
     Apart((u64, u64)),
 }
 
-/// Cursor to advance next: that of this tree, that of the other tree, or both.
+/// Cursors to advance next: the cursor of this tree, the cursor of the other tree, or both.
 enum Step {
     Skip(bool, bool),
     Descend(bool, bool),
@@ -148,7 +148,7 @@ fn at_one_edge(
     visit: &mut impl FnMut(Compared<'_>) -> Result<()>,
 ) -> Result<Step> {
     Ok(match (item, other) {
-        // Equal nodes are skipped whole; of two others the higher one is opened.
+        // Equal nodes are skipped as a whole; of two different nodes the higher is opened.
         (Item::Node(a), Item::Node(b)) => {
             if !Node::is_same(a, b, digests)? {
                 return Ok(Step::Descend(a.height() >= b.height(), b.height() >= a.height()));
@@ -161,7 +161,7 @@ fn at_one_edge(
         (Item::Tile(_), Item::Node(_)) => Step::Descend(false, true),
         // Tiles without a witness are equal only if they are the same object.
         (Item::Tile(a), Item::Tile(b)) => {
-            // The values that the leaf of a tile commits to.
+            // The values to which the leaf of a tile commits.
             let key = |tile: &Tile| (tile.len(), tile.residue(), tile.witness().copied());
             if Arc::ptr_eq(a, b) || a.witness().is_some() && key(a) == key(b) {
                 visit(Compared::Same(item.extent()))?;
@@ -174,7 +174,7 @@ fn at_one_edge(
 }
 
 /// Calls `differs` with the number of each tile, counted from the front or from the back, that differs between
-/// the trees, until it returns false or one of them ends.
+/// the trees, until it returns false or one of the trees ends.
 fn walk(new: &Tree, old: &Tree, backwards: bool, mut differs: impl FnMut(u64) -> Result<bool>) -> Result<()> {
     let (mut new, mut old) = (Cursor::new(new, backwards), Cursor::new(old, backwards));
     let mut index = 0;
@@ -216,7 +216,7 @@ fn walk(new: &Tree, old: &Tree, backwards: bool, mut differs: impl FnMut(u64) ->
     }
 }
 
-/// Returns true if both are the same node, or stand for the same tiles of one file.
+/// Returns true if both are the same node, or have the same top over their tiles.
 fn same_node(a: &Arc<Node>, b: &Arc<Node>) -> bool {
     Arc::ptr_eq(a, b)
         || match (a.stored(), b.stored()) {
@@ -260,8 +260,8 @@ impl Item<'_> {
 struct Cursor<'a> {
     /// The top node, while the cursor is there.
     top: Option<&'a Arc<Node>>,
-    /// Children of the ancestors, each with the number of the entered child, counted in walking order. The last
-    /// one is the cursor's place.
+    /// Children of the ancestors, each with the number of the entered child, counted in walking order. The
+    /// last entry is the cursor's place.
     path: Vec<(ChildrenRef<'a>, usize)>,
     backwards: bool,
 }
@@ -305,7 +305,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Moves to the item after this one and all below it.
+    /// Moves to the item after the present item and everything below it.
     fn skip(&mut self) {
         self.top = None;
         // A node whose last child was passed is left, and its parent moves on.

@@ -1,4 +1,4 @@
-//! Looking at one place of a tree, of which some nodes may be damaged.
+//! Search for one place of a tree whose nodes may be damaged.
 
 use super::node::Children;
 use super::{TileAt, Tree};
@@ -18,7 +18,7 @@ pub(crate) enum Seen {
 pub(crate) struct Unloaded {
     /// Indices of the tiles below.
     pub(crate) tiles: Range<u64>,
-    /// Their bytes in the domain.
+    /// Range of the bytes of these tiles in the domain.
     pub(crate) bytes: Range<u64>,
     pub(crate) error: AtlasError,
 }
@@ -61,7 +61,7 @@ impl Tree {
                 }
                 (index, offset, child) = (index + tiles, offset + bytes, child + 1);
             }
-            // At a leaf the walk ends with a tile.
+            // In a leaf the walk ends with a tile.
             let below = match &*children {
                 Children::Nodes(nodes) => nodes.get(child).cloned(),
                 Children::Tiles(tiles) => {

@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Nodes are immutable and shared: a clone of a tree is a snapshot, and [`Tree::split`] and [`Tree::concat`] make
-//! new trees that share all but a path with the old. Every node knows the bytes, tiles and residue under it. A
-//! split inside a tile sums the groups that it cuts: it reads them from their source, and can fail with IO or
-//! WITNESS.
+//! new trees that share all nodes but those of one path with the old trees. Every node knows the bytes, tiles
+//! and residue under it. A split inside a tile sums the groups that it cuts: it reads them from their source,
+//! and can fail with IO or WITNESS.
 //!
 //! A tree from a file begins as one stored node. Every walk over it can fail with the errors of loading.
 
@@ -48,7 +48,7 @@ pub(crate) struct Tree {
 #[derive(Clone)]
 pub(crate) struct TileAt {
     pub(crate) index: TileIndex,
-    /// Offset of its first byte.
+    /// Offset of the first byte in the domain.
     pub(crate) offset: ByteOffset,
     pub(crate) tile: Arc<Tile>,
 }
@@ -60,7 +60,7 @@ impl std::fmt::Display for TileAt {
 }
 
 impl TileAt {
-    /// Returns the offset after its last byte.
+    /// Returns the offset after the last byte.
     pub(crate) fn end(&self) -> ByteOffset {
         self.offset + to_u64(self.tile.len())
     }
@@ -140,17 +140,17 @@ impl Tree {
         self.iter_behind(|tiles, _| tiles <= index.0)
     }
 
-    /// Returns the tiles from the one that holds the byte at `offset` on.
+    /// Returns all tiles from the tile that holds the byte at `offset` on.
     pub(crate) fn iter_from_byte(&self, offset: ByteOffset) -> Iter<'_> {
         self.iter_behind(|_, bytes| bytes <= offset.0)
     }
 
-    /// Returns the tile `index`, if there is one.
+    /// Returns the tile `index`, or `None` if the tree has no such tile.
     pub(crate) fn tile(&self, index: TileIndex) -> Result<Option<TileAt>> {
         self.first_behind(|tiles, _| tiles <= index.0)
     }
 
-    /// Returns the tile that holds the byte at `offset`, if there is one.
+    /// Returns the tile that holds the byte at `offset`, or `None` if no tile holds it.
     pub(crate) fn tile_of_byte(&self, offset: ByteOffset) -> Result<Option<TileAt>> {
         self.first_behind(|_, bytes| bytes <= offset.0)
     }
@@ -160,7 +160,7 @@ impl Tree {
         let Some(root) = &self.root else { return Ok(None) };
         // Tiles and bytes before the present node.
         let (mut index, mut offset) = (0, 0);
-        // The children stay held while the walk is in them, because the cache may evict them.
+        // The walk keeps the children alive while it reads them, because the cache may evict them.
         let mut children = root.children()?;
         loop {
             let Some(child) = children.first_behind(&mut index, &mut offset, &skip) else { return Ok(None) };
@@ -187,7 +187,7 @@ impl Tree {
 
     /// Returns true if the bytes of all tiles are in memory, each tile's in one piece.
     pub(crate) fn is_in_memory(&self) -> Result<bool> {
-        // Every tile is looked at: edits mix memory and files in any order.
+        // Every tile is checked, because edits mix memory and files in any order.
         for at in self.iter() {
             if at?.tile.slice().is_none() {
                 return Ok(false);
@@ -208,8 +208,8 @@ impl Tree {
         Ok(true)
     }
 
-    /// Returns the tiles in memory that have no witness yet, ascending. Loads nothing: stored tiles have
-    /// theirs.
+    /// Returns the tiles in memory that have no witness yet, ascending. Loads nothing, because stored tiles
+    /// have their witnesses.
     pub(crate) fn unhashed(&self) -> Result<Vec<TileAt>> {
         let mut found = Vec::new();
         if let Some(root) = &self.root {
@@ -236,7 +236,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Returns the tiles of `left`, then those of `right`.
+    /// Returns the tiles of `left`, followed by the tiles of `right`.
     pub(crate) fn concat(left: &Tree, right: &Tree) -> Result<Tree> {
         match (&left.root, &right.root) {
             (None, _) => Ok(right.clone()),
@@ -258,7 +258,7 @@ fn collect_unhashed(node: &Arc<Node>, tiles: u64, bytes: u64, found: &mut Vec<Ti
                     let (index, offset) = (TileIndex(index), ByteOffset(offset));
                     found.push(TileAt { index, offset, tile: Arc::clone(tile) });
                 }
-                // Hashed tiles are counted too, because places are those in the domain.
+                // Hashed tiles are counted too, because places are counted in the whole domain.
                 (index, offset) = (index + 1, offset + to_u64(tile.len()));
             }
         }
@@ -274,11 +274,11 @@ fn collect_unhashed(node: &Arc<Node>, tiles: u64, bytes: u64, found: &mut Vec<Ti
 
 /// Tiles in order, with their places. Ends after an error.
 pub(crate) struct Iter<'a> {
-    /// The children of the nodes on the path, each with the next one.
+    /// The children of each node on the path, with the number of the next child.
     stack: Vec<(ChildrenRef<'a>, usize)>,
     index: u64,
     offset: u64,
-    /// Error on the way to the first tile.
+    /// Error of the search for the first tile. It becomes the first item.
     failed: Option<crate::AtlasError>,
 }
 

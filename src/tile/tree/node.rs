@@ -1,13 +1,13 @@
 //! Inner nodes of the tile tree, and its two primitives.
 //!
 //! All tiles are at the same depth. A node has at most 32 children. A fresh tree is filled from the left: all
-//! its nodes have 32 except those on the right edge, so that the digest of each ([`Node::top`]) is a node of
-//! the tree under the root. Edits leave at least 16 in the nodes that they make, except on the right edge of
-//! what they join, and nodes from a file have any number.
+//! its nodes have 32 children except the nodes on the right edge, so that the digest of each ([`Node::top`])
+//! is a node of the tree under the root. Edits leave at least 16 children in the nodes that they make, except
+//! on the right edge of the joined trees. Nodes from a file have any number.
 //!
-//! `concat` descends along the edge of the higher tree to the height of the lower one and joins them there;
-//! on the way up, a node that got too many children is split in two. `split` cuts a path and joins the parts
-//! to its left and to its right, lowest first, so that both are O(log n).
+//! `concat` descends along the edge of the higher tree to the height of the lower tree and joins the two
+//! nodes there; on the way up, a node that got too many children is split in two. `split` cuts a path and
+//! joins the parts to its left and to its right, lowest first. Both functions are O(log n).
 //!
 //! The children of a stored node are loaded at the first call that needs them, which can fail, and evicted by
 //! the cache of their store.
@@ -39,9 +39,9 @@ pub(crate) struct Node {
     bytes: u64,
     tiles: u64,
     residue: Residue,
-    /// Edges down to a node of tiles.
+    /// Number of edges from this node down to a node of tiles.
     height: u8,
-    /// True if the top is that of the tree of RFC 6962 over all tiles below.
+    /// True if the top equals the top of the RFC 6962 tree over all tiles below.
     regular: bool,
     content: Content,
 }
@@ -55,7 +55,7 @@ enum Content {
 struct Own {
     children: Children,
     top: OnceLock<Digest>,
-    /// Place in the file that the node was written to last.
+    /// Place of the node in the file to which it was last written. `None` means not written yet.
     written: Mutex<Option<Arc<Written>>>,
 }
 
@@ -76,7 +76,7 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Returns the number of bytes that the node is charged with in the cache.
+    /// Returns the number of bytes that count for the node in the cache.
     pub(super) fn charged(&self) -> u64 {
         self.bytes
     }
@@ -99,7 +99,7 @@ pub(crate) enum ChildrenRef<'n> {
     Loaded(LoadedRef),
 }
 
-/// Loaded children, which live as long as this.
+/// Loaded children, which live as long as the reference.
 #[derive(Clone)]
 pub(crate) struct LoadedRef(Arc<Loaded>);
 
@@ -146,15 +146,15 @@ impl Children {
         }
     }
 
-    /// Returns the first child after those whose end satisfies `skip(tiles, bytes)`. Adds the tiles and bytes
-    /// of those to `index` and `offset`.
+    /// Returns the first child after the children whose end satisfies `skip(tiles, bytes)`. Adds the tiles
+    /// and bytes of the skipped children to `index` and `offset`.
     pub(super) fn first_behind(
         &self,
         index: &mut u64,
         offset: &mut u64,
         skip: &impl Fn(u64, u64) -> bool,
     ) -> Option<usize> {
-        // A search from the first child: there are few, and their measures are in memory.
+        // A linear search: a node has few children, and their measures are in memory.
         (0..self.len()).find(|child| {
             let (bytes, tiles) = self.measure(*child);
             let is_skipped = skip(*index + tiles, *offset + bytes);
@@ -174,7 +174,7 @@ impl Children {
         })
     }
 
-    /// Returns the children of both, which are of one kind.
+    /// Returns the children of both lists, which are of one kind.
     fn join(&self, other: &Children) -> Result<Children> {
         match (self, other) {
             (Children::Tiles(left), Children::Tiles(right)) => Ok(Children::Tiles(joined(left, right)?)),
@@ -249,7 +249,7 @@ impl Node {
         }
     }
 
-    /// Returns the place that the node was written to last.
+    /// Returns the place of the node in the file to which it was last written. `None` means not written yet.
     pub(crate) fn written(&self) -> Option<Arc<Written>> {
         match &self.content {
             Content::Own(own) => lock(&own.written).clone(),
@@ -257,7 +257,7 @@ impl Node {
         }
     }
 
-    /// Remembers a place that the node was written to. No effect if it is stored itself.
+    /// Remembers the place to which the node was written. No effect if the node itself is stored.
     pub(crate) fn set_written(&self, written: Written) {
         if let Content::Own(own) = &self.content {
             // The previous place is dropped after the lock is released.
@@ -266,7 +266,7 @@ impl Node {
         }
     }
 
-    /// Returns the children. Those of a stored node are loaded if they are not in memory.
+    /// Returns the children. The children of a stored node are loaded if they are not in memory.
     pub(crate) fn children(self: &Arc<Node>) -> Result<ChildrenRef<'_>> {
         match &self.content {
             Content::Own(own) => Ok(ChildrenRef::Own(&own.children)),
@@ -294,12 +294,12 @@ impl Node {
         let Content::Stored(stored) = &self.content else {
             return Err(AtlasError::internal("a node that is no part of a file cannot be loaded"));
         };
-        // It orders nothing: a hint for the cache.
+        // Relaxed, because the flag is only a hint for the cache.
         stored.used.store(true, Ordering::Relaxed);
         if let Some(loaded) = &*lock(&stored.loaded) {
             return Ok(Arc::clone(loaded));
         }
-        // With no lock held. Another thread may load it too, and the first one's children stay.
+        // Loaded with no lock held. Another thread may load the children too; the first loaded children stay.
         let children = match Arc::clone(&stored.store).children(&stored.node)? {
             StoredChildren::Tiles(tiles) => Children::Tiles(tiles),
             StoredChildren::Nodes(nodes) => {
@@ -322,10 +322,10 @@ impl Node {
         Ok(loaded)
     }
 
-    /// Returns true if it was used since the last call.
+    /// Returns true if the node was used since the last call.
     pub(super) fn was_used(&self) -> bool {
         match &self.content {
-            // The flag is cleared by the same step, so that no use between two looks is lost.
+            // The flag is cleared by the same step, so that no use between two calls is lost.
             Content::Stored(stored) => stored.used.swap(false, Ordering::Relaxed),
             Content::Own(_) => false,
         }
@@ -340,7 +340,7 @@ impl Node {
         }
     }
 
-    /// Returns the children of the node and drops it. `None` if it is a stored node.
+    /// Returns the children of the node and drops it. `None` if the node is stored.
     pub(super) fn into_children(self) -> Option<Children> {
         match self.content {
             Content::Own(own) => Some(own.children),
@@ -358,14 +358,14 @@ impl Node {
                 if let Some(top) = own.top.get() {
                     return Ok(*top);
                 }
-                // Threads that compute it at the same time find the same digest.
+                // Threads that compute the top at the same time find the same digest.
                 let (_, top) = fold(digests, own.children.items(digests)?);
                 Ok(*own.top.get_or_init(|| top))
             }
         }
     }
 
-    /// Returns true if both stand for the same tiles, which must have their witnesses.
+    /// Returns true if both nodes have the same tiles, which must have their witnesses.
     pub(crate) fn is_same(a: &Arc<Node>, b: &Arc<Node>, digests: &Digests) -> Result<bool> {
         // The number of bytes is compared first, because a digest may have to be computed.
         Ok(Arc::ptr_eq(a, b) || a.bytes == b.bytes && a.top(digests)? == b.top(digests)?)
@@ -374,13 +374,13 @@ impl Node {
     /// Returns true if all tiles below are known to have their witnesses.
     pub(super) fn is_hashed(&self) -> bool {
         match &self.content {
-            // Tiles of a file have their witnesses in it.
+            // The tiles of a file have their witnesses in the file.
             Content::Stored(_) => true,
             Content::Own(own) => own.top.get().is_some(),
         }
     }
 
-    /// Returns a stored node. `regular` is true if the tree that it belongs to leads to its root.
+    /// Returns a stored node. `regular` is true if the top of its tree leads to the root.
     pub(super) fn of_store(store: &Arc<dyn Store>, node: NodeRef, regular: bool) -> Node {
         Node {
             bytes: node.bytes,
@@ -429,7 +429,7 @@ impl Node {
                 0,
                 true,
             ),
-            // No caller passes an empty list.
+            // The list is never empty, as every caller ensures.
             Children::Nodes(nodes) => (
                 nodes.iter().map(|node| node.bytes).sum(),
                 nodes.iter().map(|node| node.tiles).sum(),
@@ -454,7 +454,7 @@ impl Node {
         Node::new(Children::Nodes(nodes))
     }
 
-    /// Returns one node of up to 32 children, or two nodes with half of them each.
+    /// Returns one node of up to 32 children, or two nodes with half of the children each.
     fn one_or_two(children: Children) -> Result<(Arc<Node>, Option<Arc<Node>>)> {
         let len = children.len();
         if len <= MAX_CHILDREN {
@@ -509,7 +509,7 @@ impl Node {
         Node::one_or_two(Children::Nodes(children))
     }
 
-    /// Returns the tree of the bytes before `at`, and that of the bytes from `at` on.
+    /// Returns the tree of the bytes before `at`, and the tree of the bytes from `at` on.
     pub(super) fn split(
         self: &Arc<Node>,
         at: u64,
@@ -530,7 +530,7 @@ impl Node {
             child += 1;
         }
         let len = children.len();
-        // The children on either side become nodes again; a single child needs none.
+        // The children on either side become nodes again; a single child needs no node above it.
         let side = |range: std::ops::Range<usize>| {
             Ok::<Subtree, AtlasError>(match range.len() {
                 0 => None,
@@ -546,7 +546,7 @@ impl Node {
         let (left, right) = match &*children {
             Children::Tiles(tiles) => {
                 let (left, right) = tiles[child].split(to_usize(at - before), reader)?;
-                // A node of a single tile is no lasting state: `concat` gives it neighbours.
+                // A node of a single tile is temporary, because `concat` adds neighbours to it.
                 let single = |tile| {
                     let tiles = try_collect([Arc::new(tile)].into_iter())?;
                     Ok::<Subtree, AtlasError>(Some(Node::new(Children::Tiles(tiles))))
@@ -582,7 +582,7 @@ fn full<T, R>(items: Vec<T>, mut make: impl FnMut(Vec<T>) -> R) -> Result<Vec<R>
     Ok(made)
 }
 
-/// Returns the copies of the items of both.
+/// Returns copies of the items of both slices.
 fn joined<T: Clone>(left: &[T], right: &[T]) -> Result<Vec<T>> {
     try_collect(left.iter().chain(right).cloned())
 }

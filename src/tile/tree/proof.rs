@@ -1,5 +1,5 @@
-//! Proofs of tiles against the root. The root commits to an RFC 6962 tree over the tiles, whose nodes are computed
-//! from those of the tile tree.
+//! Proofs of tiles against the root. The root commits to an RFC 6962 tree over the tiles, whose nodes are
+//! computed from the nodes of the tile tree.
 
 use super::Tree;
 use super::node::{Children, ChildrenRef};
@@ -10,8 +10,8 @@ use crate::hash::tile_tree::{Sibling, fold};
 use std::ops::Range;
 
 impl Tree {
-    /// Returns the siblings of tiles `range`, ascending, of a tree that is regular. All tiles must have their
-    /// witnesses. Costs the path to each node.
+    /// Returns the siblings of tiles `range`, ascending, of a regular tree. All tiles must have their
+    /// witnesses. Walks the path to each node.
     pub(crate) fn prove(&self, digests: &Digests, range: &Range<u64>) -> Result<Vec<Sibling>> {
         let n = self.tiles();
         if n == 0 {
@@ -24,13 +24,13 @@ impl Tree {
     /// Computes the node of the RFC 6962 tree that covers tiles `leaves`. Fails with INTERNAL if there is none.
     fn subtree(&self, digests: &Digests, leaves: &Range<u64>) -> Result<Sibling> {
         let Some(root) = &self.root else { return Err(not_a_node(leaves)) };
-        // All tiles: the digest of the top node is at hand.
+        // If all tiles are covered, the top node has the digest.
         if *leaves == (0..root.tiles()) {
             return Ok(Sibling { bytes: root.bytes(), digest: root.top(digests)? });
         }
         let (mut children, mut before): (ChildrenRef<'_>, u64) = (root.children()?, 0);
         loop {
-            // The children that the node is over, or the one that it lies in.
+            // Find the children that the node covers, or the child that contains the node.
             let (mut first, mut start) = (0, before);
             while first < children.len() && start + children.measure(first).1 <= leaves.start {
                 start += children.measure(first).1;

@@ -1,8 +1,8 @@
 //! Dropped states, freed a little at a time.
 //!
-//! Dropping a state takes time proportional to its size, so it is queued here, and each later call frees a
-//! part, the oldest first, with no lock held. A change frees at least twice the objects that it allocates, so that the
-//! queue cannot grow without bound.
+//! Dropping a state takes time proportional to its size. Dropped states are therefore queued here, and each
+//! later call frees a part of the queue, the oldest first, with no lock held. A change frees at least twice
+//! the objects that it allocates, so that the queue cannot grow without bound.
 
 #![forbid(unsafe_code)]
 
@@ -42,7 +42,7 @@ impl Garbage {
         match self {
             Garbage::Node(node) => match Arc::into_inner(node).map(Node::into_children) {
                 None => return SHARED,
-                // The cache holds its loaded children, within a bound.
+                // The cache holds the loaded children of a stored node, within a bound.
                 Some(None) => {}
                 Some(Some(Children::Nodes(nodes))) => put(open, nodes.into_iter().map(Garbage::Node)),
                 Some(Some(Children::Tiles(tiles))) => put(open, tiles.into_iter().map(Garbage::Tile)),
@@ -57,7 +57,7 @@ impl Garbage {
             },
             Garbage::Piece(piece) => match Arc::into_inner(piece.into_extent()) {
                 None => return SHARED,
-                // Memory of others is freed with its source, whose size is not known here.
+                // Memory of the caller is freed with its source, whose size is not known here.
                 Some(extent) if extent.trust() != Trust::Memory => {}
                 Some(extent) => return OWN + to_u64(extent.len()) / BYTES_A_NANOSECOND,
             },
@@ -101,13 +101,13 @@ impl Reclaimer {
     pub(crate) fn put(&self, trees: impl IntoIterator<Item = Tree>) {
         for tree in trees {
             let mut items = lock(&self.items);
-            // Only here: the compiler would join a test before the lock with that of the iterator, and valgrind reports
-            // the bits of a tree that is not there.
+            // The root is tested only here: the compiler would merge a test before the lock with the test of
+            // the iterator, and valgrind reports the uninitialised bits of a missing tree.
             let Some(root) = tree.root else { continue };
             if items.trees.try_reserve(1).is_ok() {
                 items.trees.push_back(root);
             } else {
-                // With no lock held: the last owner of a source runs its release.
+                // Dropped with no lock held, because the last owner of a source runs its release.
                 drop(items);
                 drop(root);
             }
@@ -126,7 +126,8 @@ impl Reclaimer {
             let Some(item) = next else { return };
             spent += item.free(&mut items.open);
         }
-        // The rest goes back before the trees that came in meanwhile, which are younger.
+        // The remaining trees go back to the queue, before the trees that were queued meanwhile, because the
+        // queued trees are newer.
         let mut later = lock(&self.items);
         let (trees, open) = (later.trees.len(), later.open.len());
         if items.trees.try_reserve(trees).is_ok() && items.open.try_reserve(open).is_ok() {
@@ -134,7 +135,7 @@ impl Reclaimer {
             items.open.append(&mut later.open);
             *later = items;
         } else {
-            // Without memory for the queue all of it is freed now, with no lock held.
+            // If there is no memory for the queue, all parts are freed now, with no lock held.
             drop(later);
             drop(items);
         }

@@ -55,7 +55,7 @@ fn check_shape(tree: &Tree) {
     }
 }
 
-/// Checks the same, and that the residues and numbers are those of the tiles.
+/// Checks the shape, and that the residues and counts of the nodes match the tiles.
 fn check(tree: &Tree) {
     check_shape(tree);
     assert_eq!(tree.residue(), Residue::of(&bytes_of(tree)));
@@ -145,7 +145,7 @@ fn synthetic(offset: u64, len: usize) -> Vec<u8> {
     (offset..).take(len).map(|at| (at % 251) as u8).collect()
 }
 
-/// A full tile of those bytes.
+/// A full tile of the synthetic bytes.
 fn synthetic_tile(source: &Source, offset: u64) -> Tree {
     let bytes = synthetic(offset, TILE_SIZE);
     let residues = crate::tile::extent::GroupResidues::of(&bytes);
@@ -167,7 +167,7 @@ fn two_to_the_forty_bytes_are_cut_joined_and_found_to_the_byte() {
     const TILE: u64 = TILE_SIZE as u64;
     let (size, tiles) = (1u64 << 40, 1u64 << 20);
     let source = Source::from_reader(2 * size, Synthetic);
-    // All tiles are the first one, except some that are the source's own.
+    // All tiles are copies of the first tile, except some that lie at their own offset in the source.
     let mut filler = synthetic_tile(&source, 0);
     let one = filler.residue();
     for _ in 0..20 {
@@ -197,7 +197,7 @@ fn two_to_the_forty_bytes_are_cut_joined_and_found_to_the_byte() {
             assert_eq!(tree.tile(at.index).unwrap().unwrap().offset, ByteOffset(place));
             assert_eq!(read_at(&tree, offset, 1), synthetic(offset, 1));
         }
-        // A cut inside the tile makes one more, and the bytes stay in place.
+        // A cut inside the tile makes one more tile, and the bytes stay in place.
         for cut in [place + 1, place + 16_384, place + 700_001] {
             let (left, right) = tree.split(ByteOffset(cut), &mut CheckedReader::of_linear()).unwrap();
             assert_eq!((left.bytes(), right.bytes()), (cut, size - cut));

@@ -27,6 +27,13 @@ pub(crate) mod process {
     }
 }
 
+pub(crate) mod stack {
+    /// No key is used here.
+    pub(crate) fn wiping<R>(work: impl FnOnce() -> R) -> R {
+        work()
+    }
+}
+
 pub(crate) mod units {
     pub(crate) fn to_u64(size: usize) -> u64 {
         size as u64
