@@ -25,9 +25,10 @@ ready ?= ./setup.sh check
 unmade := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 
 # The command line is a target of its own, so that who wants the library does not wait for it.
+# One library is built, tested and installed, and it has accelerators: a test of them needs them built in.
 # A test there builds the crate in the dev profile, which cargo's own folder has the parts of. Whether
 # there are tests is decided by the first target that needs them: a user's build looks for no sanitizers.
-configure := $(unmade) cmake -S . -B build -DATLAS_MANIFOLD_CLI=OFF
+configure := $(unmade) cmake -S . -B build -DATLAS_MANIFOLD_CLI=OFF -DATLAS_MANIFOLD_OPENCL=ON
 configure_tests := $(configure) -DATLAS_MANIFOLD_TESTS=ON -DATLAS_MANIFOLD_WERROR=ON -DATLAS_DEV_TARGET_DIR="$(CURDIR)/target"
 configured := [ -f build/configured ] || { $(configure) -DATLAS_MANIFOLD_TESTS=OFF && touch build/configured; }
 announced := [ -e build/lib/libatlas_manifold.a ] || echo 'Building the library for the first time: one to two minutes on two cores.'
@@ -37,7 +38,7 @@ ctest := cd build && $(unmade) ctest -j $(JOBS) --output-on-failure --no-tests=e
 # Lints and tests of Rust share one build: the same features, and stale generated files are errors.
 # Where libclang is missing the committed bindings are taken as they are.
 checked := ATLAS_GENERATED=check $(unmade) cargo
-generators = --features cbindgen$$(./setup.sh libclang && echo ,bindgen || :)
+generators = --features opencl,cbindgen$$(./setup.sh libclang && echo ,bindgen || :)
 
 # Everything below that has a text behind ## is the name of a job and not of a file.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
@@ -156,12 +157,14 @@ test-long: ## the Rust tests that `make test` leaves out, two builds that must b
 	examples/python/test.sh
 	python/test.sh cost
 
-faults: ## every allocation and every call for files fails in turn, in every public function; counts the aborts; minutes
+faults: ## every allocation, every call for files and every call of OpenCL fails in turn; counts the aborts; minutes
 	@$(ready) test
 	@$(configure_tests) && touch build/configured
 	@$(cmake_build) --target api_faults
 	build/c_tests/api_faults memory all
 	build/c_tests/api_faults files all
+	@$(cmake_build)
+	$(ctest) -C Long -R '^api_accelerator_faults_all'
 
 test-wheel: wheel ## the wheel, installed and tested with every Python of this machine from 3.9 on
 	python/test.sh wheel

@@ -201,6 +201,7 @@ const PARTS: &[&[&str]] = &[
     &["container"],
     &["outline"],
     &["parity"],
+    &["accelerator"],
     &["benchmark"],
 ];
 

@@ -11,8 +11,9 @@
 #   ./setup.sh --help              prints this text
 #
 # build needs a C compiler, make, CMake and Rust; test adds rustfmt, clippy and, for some of the tests, a
-# C++ compiler, pkg-config, valgrind, libclang and Python with pytest, hypothesis and numpy, which pip puts into
-# build/venv; neon needs a compiler and an emulator for AArch64, cross those for i686, s390x and AArch64.
+# C++ compiler, pkg-config, valgrind, an OpenCL for the processor (pocl), libclang and Python with pytest, hypothesis and
+# numpy, which pip puts into build/venv; neon needs a compiler and an emulator for AArch64, cross those for i686, s390x
+# and AArch64.
 #
 # Packages are installed by apt-get, which needs root. Without root the script prints the line that
 # installs them, and goes on if only some tests need them. If there is no Rust at all, rustup puts the
@@ -91,6 +92,8 @@ look_for_tools() {
         found c++ || found g++ || found clang++ || wish g++
         found pkg-config || found pkgconf || wish pkg-config
         found valgrind || wish valgrind
+        # The folder of the drivers, as the loader knows it.
+        first_file "${OCL_ICD_VENDORS:-/etc/OpenCL/vendors}"/*.icd || wish 'ocl-icd-libopencl1 pocl-opencl-icd'
         found python3 || wish python3
         python3 -c 'import venv, ensurepip' 2>/dev/null || wish python3-venv
         { libclang_library && libclang_headers; } || for package in $(libclang_packages); do wish "$package"; done
@@ -150,6 +153,7 @@ print_install_line() {
 print_consequences() {
     case $wished in *libclang*) say 'without libclang the committed bindings of Layer 2 are used and not compared with fresh ones' ;; esac
     case $wished in *python3*) say 'without python3 and its venv the Python tests are left out' ;; esac
+    case $wished in *ocl*) say 'without an OpenCL device the tests of accelerators are left out' ;; esac
     case $wished in *valgrind*) say 'without valgrind the tests under valgrind are left out' ;; esac
     case $wished in *g++*) say 'without a C++ compiler the tests in C++ are left out' ;; esac
     case $wished in *pkg-config*) say 'without pkg-config its test is left out' ;; esac

@@ -16,7 +16,7 @@ static void features_are_known_bits(void)
     const uint64_t known = ATLAS_FEATURE_PARALLEL | ATLAS_FEATURE_COMPRESSION |
                            ATLAS_FEATURE_STREAMING | ATLAS_FEATURE_BENCHMARKS |
                            ATLAS_FEATURE_CONTAINER | ATLAS_FEATURE_PARITY | ATLAS_FEATURE_ZSTD |
-                           ATLAS_FEATURE_LZ4;
+                           ATLAS_FEATURE_LZ4 | ATLAS_FEATURE_OPENCL;
     CHECK((atlas_manifold_features() & ~known) == 0);
     CHECK((atlas_manifold_features() & ATLAS_FEATURE_CONTAINER) != 0);
     CHECK(atlas_manifold_features() == atlas_manifold_features());

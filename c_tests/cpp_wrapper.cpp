@@ -791,6 +791,33 @@ void parities(const folder &in)
     CHECK(atlas::parity::open(in / "newer.atp").check(mended).intact());
 }
 
+void accelerators()
+{
+    CHECK_STATUS(invalid_argument, atlas::pool::create(1).accelerator());
+    CHECK_STATUS(invalid_argument, atlas::source::from_cl_mem(atlas::pool::create(1), nullptr, 0, 1));
+    // An OpenCL driver leaks, which sanitizers report.
+    if (std::getenv("ATLAS_TEST_SMALL") != nullptr) {
+        return;
+    }
+    const auto options = atlas::accelerator_options().name("").index(0).memory_limit(64 << 20).context(nullptr, nullptr);
+    CHECK_STATUS(unsupported, atlas::pool::create_accelerated(atlas::accelerator_options().name("no such device")));
+    // Any device, if there is one.
+    auto made = atlas::pool::try_create_accelerated(options, 2);
+    if (!made) {
+        CHECK(made.error().status() == atlas::status::unsupported);
+        return;
+    }
+    const auto pool = *std::move(made);
+    const bytes data(5 * tile, 7);
+    const auto op = atlas::operation().pool(pool);
+    const auto source = atlas::source::borrow(data);
+    const auto linear = atlas::projection_type::linear;
+    CHECK(atlas::projection::create(source, linear, {}, op).root() == atlas::projection::create(source).root());
+    const auto info = pool.accelerator();
+    CHECK(!info.name.empty() && info.compute_units > 0 && info.memory_size > 0 && info.bytes_hashed > 0);
+    CHECK_STATUS(invalid_argument, atlas::source::from_cl_mem(pool, nullptr, 0, 1));
+}
+
 void benchmarks()
 {
     if (!atlas::has(atlas::feature::benchmarks)) {
@@ -829,6 +856,7 @@ int main()
     streams(in);
     containers(in);
     parities(in);
+    accelerators();
     benchmarks();
     return failures != 0;
 }

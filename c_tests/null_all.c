@@ -55,6 +55,7 @@ static void void_functions_do_nothing(void)
     atlas_digest256(NULL, 0, digest);
     atlas_digest256(data, 5, NULL);
     atlas_digest256(NULL, 0, NULL);
+    atlas_accelerator_options_init(NULL);
     CHECK(atlas_pool_threads(NULL) == 0);
     CHECK(atlas_source_size(NULL) == 0);
     CHECK(!atlas_reconstruction_is_complete(NULL));
@@ -65,6 +66,18 @@ static void errors_and_pools(void)
     CHECK_STATUS(atlas_last_error_get(NULL), ATLAS_STATUS_INVALID_ARGUMENT);
     REFUSED(atlas_pool_create(1, NULL));
     REFUSED(atlas_pool_create(2, NULL));
+    atlas_pool *pool = NULL;
+    atlas_source *out = JUNK(atlas_source);
+    atlas_accelerator_info info = {.struct_size = sizeof info, .compute_units = 77};
+    CHECK_OK(atlas_pool_create(1, &pool));
+    REFUSED(atlas_pool_create_accelerated(1, NULL, NULL));
+    REFUSED(atlas_pool_get_accelerator(pool, NULL));
+    REFUSED(atlas_pool_get_accelerator(NULL, &info));
+    CHECK(info.compute_units == 0);
+    REFUSED(atlas_source_from_cl_mem(NULL, &info, 0, 1, &out));
+    CHECK(out == NULL);
+    REFUSED(atlas_source_from_cl_mem(pool, &info, 0, 1, NULL));
+    atlas_pool_destroy(pool);
 }
 
 static void sources(void)

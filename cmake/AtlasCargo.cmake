@@ -83,6 +83,7 @@ add_custom_target(atlas_cargo
         "-DTARGET_DIR=${ATLAS_CARGO_TARGET_DIR}"
         "-DPROFILE=${atlas_cargo_profile}"
         "-DDEBUG_INFO=${ATLAS_MANIFOLD_DEBUG_FILES}"
+        "-DOPENCL=${ATLAS_MANIFOLD_OPENCL}"
         ${atlas_cargo_target}
         -P "${CMAKE_CURRENT_SOURCE_DIR}/cmake/RunCargo.cmake"
     BYPRODUCTS "${atlas_cargo_output}/${atlas_so_name}" "${atlas_cargo_output}/${atlas_a_name}"

@@ -1,6 +1,6 @@
 # Builds the shared and the static library with cargo, or, with -DCLI=ON, the command line.
 #
-#   cmake -DCARGO=... -DSOURCE=... -DTARGET_DIR=... -DPROFILE=... [-DDEBUG_INFO=ON] [-DCLI=ON]
+#   cmake -DCARGO=... -DSOURCE=... -DTARGET_DIR=... -DPROFILE=... [-DDEBUG_INFO=ON] [-DOPENCL=ON] [-DCLI=ON]
 #       [-DTARGET=triple -DTARGET_CC=... -DTARGET_AR=...] -P RunCargo.cmake
 #
 # They get the flags of SOURCE/.cargo/config.toml wherever the build folder lies, since cargo
@@ -78,7 +78,11 @@ endif()
 
 set(ENV{CARGO_TARGET_DIR} "${TARGET_DIR}")
 # Both kinds in one run and no rlib, or else there is no link-time optimisation.
-set(what rustc --lib --crate-type cdylib,staticlib --features reserve)
+set(features reserve)
+if(OPENCL)
+    string(APPEND features ",opencl")
+endif()
+set(what rustc --lib --crate-type cdylib,staticlib --features ${features})
 if(CLI)
     # It takes two thirds of the time of "fat" to build, and the program is as fast.
     set(what build --package atlasm --bin atlasm --config "profile.release.lto=\"thin\"")

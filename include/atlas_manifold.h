@@ -39,7 +39,7 @@
  *
  * Parts      Version and errors; operations; sources; projections; shards; reconstruction; then
  *            streaming, incremental updates, compression, damage reports, containers, outlines, parity
- *            files and the benchmark. A paragraph and an example open each part.
+ *            files, accelerators and the benchmark. A paragraph and an example open each part.
  * Errors     A function that can fail returns atlas_status; 0 is success. Out-parameters are set to
  *            NULL or 0 first. A failed call leaves the caller's objects unchanged. For the thread's last
  *            failure, atlas_last_error_message() returns the text and atlas_last_error_get() the numbers.
@@ -183,6 +183,11 @@ extern "C" {
  * Feature bit: ATLAS_COMPRESSION_LZ4 is built in.
  */
 #define ATLAS_FEATURE_LZ4 128
+
+/**
+ * Feature bit: pools can have an OpenCL device.
+ */
+#define ATLAS_FEATURE_OPENCL 256
 
 /**
  * Returns the version of the library in use: major << 16 | minor << 8 | patch.
@@ -3514,6 +3519,142 @@ enum atlas_status atlas_parity_update(const struct atlas_parity *parity,
  * Frees a parity handle. NULL does nothing. No call may be using it.
  */
 ATLAS_API void atlas_parity_destroy(struct atlas_parity *parity);
+
+/* -----------------------------------------------------------------------------------------------
+ * Accelerators: tiles hashed by an OpenCL device.
+ *
+ * A pool can have a device that hashes tiles beside its threads, with the witnesses, roots and
+ * bytes of the processor. Use it for data that lies in memory of the device, or on a machine with
+ * few cores (docs/gpu.md). The OpenCL loader is opened at run time and never linked.
+ *
+ *   static atlas_status root_on_gpu(const atlas_source *source, uint8_t root[32]) {
+ *     atlas_operation operation;
+ *     atlas_pool *pool = NULL;
+ *     atlas_projection *projection = NULL;
+ *     atlas_status status = atlas_pool_create_accelerated(0, NULL, &pool);
+ *     atlas_operation_init(&operation);
+ *     operation.pool = pool;
+ *     if (status == ATLAS_STATUS_OK)
+ *       status = atlas_projection_create(ATLAS_PROJECTION_LINEAR, source, NULL, &operation, &projection);
+ *     if (status == ATLAS_STATUS_OK)
+ *       status = atlas_projection_root(projection, &operation, root);
+ *     atlas_projection_destroy(projection);
+ *     atlas_pool_destroy(pool);
+ *     return status;
+ *   }
+ */
+
+/**
+ * Choice of an OpenCL device. Fill it with atlas_accelerator_options_init().
+ */
+typedef struct atlas_accelerator_options {
+  /**
+   * sizeof(atlas_accelerator_options).
+   */
+  uint32_t struct_size;
+  /**
+   * Number of the device among those that match, from 0.
+   */
+  uint32_t index;
+  /**
+   * Part of the name of the device or of its platform, in any case; a device of any kind with it
+   * matches. Borrowed for the call. NULL means any GPU.
+   */
+  const char *name;
+  /**
+   * The caller's own cl_context, with cl_device: both or neither. It must come from the library
+   * that the loader libOpenCL.so.1 is. It is retained; index and name are ignored, and buffers of
+   * it can be sources.
+   */
+  void *cl_context;
+  /**
+   * The caller's own cl_device_id, a device of cl_context.
+   */
+  void *cl_device;
+  /**
+   * Maximum number of bytes of device memory. 0 means a quarter of it, at most 1 GiB.
+   */
+  uint64_t memory_limit;
+} atlas_accelerator_options;
+
+/**
+ * Properties of the device of a pool.
+ */
+typedef struct atlas_accelerator_info {
+  /**
+   * sizeof(atlas_accelerator_info).
+   */
+  uint32_t struct_size;
+  /**
+   * Number of compute units.
+   */
+  uint32_t compute_units;
+  /**
+   * Bytes of memory of the device.
+   */
+  uint64_t memory_size;
+  /**
+   * Bytes that the device has hashed since the pool was made.
+   */
+  uint64_t bytes_hashed;
+  /**
+   * Name of the device, cut to 127 bytes, with a zero at its end.
+   */
+  char name[128];
+} atlas_accelerator_info;
+
+/**
+ * Fills `options` with the defaults: the first GPU, a quarter of its memory, at most 1 GiB.
+ */
+ATLAS_API void atlas_accelerator_options_init(struct atlas_accelerator_options *options);
+
+/**
+ * Creates a pool like atlas_pool_create() whose calls also hash tiles on an OpenCL device.
+ *
+ * `options` may be NULL. `*out` is owned by the caller: atlas_pool_destroy(). Compiling the
+ * kernels, once per process and device, takes seconds. A driver may start threads of its own.
+ * LINEAR tiles are hashed on the device, R96 tiles on the processor. Buffers of the host count
+ * towards operation.memory_limit.
+ *
+ * Fails with INVALID_ARGUMENT, OUT_OF_MEMORY, LIMIT (memory_limit below the need of one tile),
+ * UNSUPPORTED (no loader, no such device, or one that does not compile the kernels or fails the
+ * self-test; not built in) or STATE (OpenCL was opened before a fork). During a call a lack of
+ * device memory is OUT_OF_MEMORY, and the pool goes on; another failure of OpenCL is IO with its
+ * negative code as os_error, and a wrong digest is INTERNAL with the tile's index. Both make later
+ * calls with the pool STATE: nothing falls back to the processor unasked. After fork() the child
+ * makes no OpenCL call: pool and sources of OpenCL buffers are STATE there, and destroying them
+ * releases nothing.
+ */
+ATLAS_API
+enum atlas_status atlas_pool_create_accelerated(uint32_t threads,
+                                                const struct atlas_accelerator_options *options,
+                                                struct atlas_pool **out);
+
+/**
+ * Gets the properties of the device of a pool. Set info->struct_size first.
+ *
+ * Callable from any thread. Fails with INVALID_ARGUMENT (the pool has no device).
+ */
+ATLAS_API
+enum atlas_status atlas_pool_get_accelerator(const struct atlas_pool *pool,
+                                             struct atlas_accelerator_info *info);
+
+/**
+ * Creates a source from `size` bytes at `offset` of an OpenCL buffer.
+ *
+ * `buffer` is a live cl_mem of the context of `pool`. Buffer and context are retained, and the pool
+ * may be destroyed first. Commands that write the buffer must have completed before a call reads
+ * it. A pool of the same context hashes the bytes in place; everything else reads them by
+ * copies. `*out` is owned by the caller: atlas_source_destroy(). Callable from any thread. Fails
+ * with INVALID_ARGUMENT (a pool without device, a NULL buffer, a buffer of another context, no
+ * buffer object, CL_MEM_WRITE_ONLY), OUT_OF_RANGE, STATE or IO.
+ */
+ATLAS_API
+enum atlas_status atlas_source_from_cl_mem(const struct atlas_pool *pool,
+                                           void *buffer,
+                                           uint64_t offset,
+                                           uint64_t size,
+                                           struct atlas_source **out);
 
 /* -----------------------------------------------------------------------------------------------
  * Benchmark: the speed of the library on this machine.

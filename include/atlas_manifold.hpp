@@ -244,6 +244,7 @@ enum class feature : std::uint64_t {
     parity = ATLAS_FEATURE_PARITY,
     zstd = ATLAS_FEATURE_ZSTD,
     lz4 = ATLAS_FEATURE_LZ4,
+    opencl = ATLAS_FEATURE_OPENCL,
 };
 
 // ---- The library -------------------------------------------------------------------------------------------------
@@ -1039,6 +1040,60 @@ namespace detail {
 class call;
 } // namespace detail
 
+/// Choice of an OpenCL device; atlas_accelerator_options.
+class accelerator_options {
+public:
+    /// The first GPU; atlas_accelerator_options_init().
+    accelerator_options() noexcept { atlas_accelerator_options_init(&c_); }
+    /// A device of any kind with this text in its name or that of its platform, in any case.
+    accelerator_options &name(std::string_view part)
+    {
+        name_ = std::string(part);
+        named_ = true;
+        return *this;
+    }
+    /// One of several such devices, from 0.
+    accelerator_options &index(std::uint32_t number) noexcept
+    {
+        c_.index = number;
+        return *this;
+    }
+    /// The program's own cl_context and cl_device_id, in place of a name; buffers of that context can be sources.
+    accelerator_options &context(void *cl_context, void *cl_device) noexcept
+    {
+        c_.cl_context = cl_context;
+        c_.cl_device = cl_device;
+        return *this;
+    }
+    /// Bytes of device memory; 0: a quarter of it, at most 1 GiB.
+    accelerator_options &memory_limit(std::uint64_t bytes) noexcept
+    {
+        c_.memory_limit = bytes;
+        return *this;
+    }
+    /// The C struct, which is good as long as this object.
+    atlas_accelerator_options raw() const noexcept
+    {
+        auto made = c_;
+        made.name = named_ ? name_.c_str() : nullptr;
+        return made;
+    }
+
+private:
+    atlas_accelerator_options c_;
+    // With a flag: of an optional string GCC 12 with sanitizers warns that it may be uninitialized.
+    std::string name_;
+    bool named_ = false;
+};
+
+/// Properties of the device of a pool; atlas_accelerator_info.
+struct accelerator_info {
+    std::string name;            ///< Name of the device.
+    std::uint32_t compute_units; ///< Number of its compute units.
+    std::uint64_t memory_size;   ///< Bytes of its memory.
+    std::uint64_t bytes_hashed;  ///< Bytes that it has hashed since the pool was made.
+};
+
 /// Pool of worker threads that the program creates; atlas_pool.
 class pool : public detail::handle<atlas_pool, atlas_pool_destroy> {
 public:
@@ -1053,12 +1108,41 @@ public:
         }
         return pool(made);
     }
+    /// create_accelerated() with the error in the result.
+    static result<pool> try_create_accelerated(const accelerator_options &device = {}, std::uint32_t threads = 0)
+    {
+        const auto options = device.raw();
+        atlas_pool *made = nullptr;
+        if (atlas_pool_create_accelerated(threads, &options, &made) != ATLAS_STATUS_OK) {
+            return last_error();
+        }
+        return pool(made);
+    }
+    /// accelerator() with the error in the result.
+    result<accelerator_info> try_accelerator() const
+    {
+        atlas_accelerator_info info{};
+        info.struct_size = sizeof info;
+        if (atlas_pool_get_accelerator(get(), &info) != ATLAS_STATUS_OK) {
+            return last_error();
+        }
+        return accelerator_info{info.name, info.compute_units, info.memory_size, info.bytes_hashed};
+    }
     /// Returns the number of tasks that can run at a time; atlas_pool_threads().
     std::uint32_t threads() const noexcept { return atlas_pool_threads(get()); }
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
     /// Starts a pool of `threads` threads, 0 for one per core; atlas_pool_create().
     static pool create(std::uint32_t threads = 0) { return try_create(threads).value(); }
+    /// Starts threads, beside which an OpenCL device hashes tiles; atlas_pool_create_accelerated().
+    ///
+    ///     auto pool = atlas::pool::create_accelerated(atlas::accelerator_options().name("NVIDIA"));
+    static pool create_accelerated(const accelerator_options &device = {}, std::uint32_t threads = 0)
+    {
+        return try_create_accelerated(device, threads).value();
+    }
+    /// Properties of the device; atlas_pool_get_accelerator().
+    accelerator_info accelerator() const { return try_accelerator().value(); }
 #endif
 };
 
@@ -1445,6 +1529,12 @@ public:
         }
         return given(status, made);
     }
+    /// from_cl_mem() with the error in the result.
+    static result<source> try_from_cl_mem(const pool &on, void *buffer, std::uint64_t offset, std::uint64_t size)
+    {
+        atlas_source *made = nullptr;
+        return given(atlas_source_from_cl_mem(on.get(), buffer, offset, size, &made), made);
+    }
     /// Like range(), but returns the error in the result instead of throwing.
     result<source> try_range(std::uint64_t offset, std::uint64_t size) const
     {
@@ -1501,6 +1591,12 @@ public:
     static source from_callback(std::uint64_t size, F read_at)
     {
         return try_from_callback(size, std::move(read_at)).value();
+    }
+    /// `size` bytes at `offset` of a cl_mem of the context of a pool, which hashes them in place;
+    /// atlas_source_from_cl_mem().
+    static source from_cl_mem(const pool &on, void *buffer, std::uint64_t offset, std::uint64_t size)
+    {
+        return try_from_cl_mem(on, buffer, offset, size).value();
     }
     /// Returns a source of `size` bytes from `offset` on, without a copy; atlas_source_range().
     source range(std::uint64_t offset, std::uint64_t size) const { return try_range(offset, size).value(); }

@@ -30,6 +30,7 @@ SCALARS = {
     "size_t": ("ctypes.c_size_t", "int"),
     "double": ("ctypes.c_double", "float"),
     "bool": ("ctypes.c_bool", "bool"),
+    "char": ("ctypes.c_char", "bytes"),
 }
 
 
@@ -110,6 +111,9 @@ class Writer:
         plain = c.replace("enum ", "").replace("struct ", "").strip()
         if array := re.fullmatch(r"(\w+)\[(\d+)\]", plain):
             inner, _ = SCALARS[array[1]]
+            # An array of characters is read as bytes, without the zeros at its end.
+            if array[1] == "char" and field:
+                return (f"{inner} * {array[2]}", "bytes")
             # An array as a parameter is a pointer.
             return (f"{inner} * {array[2]}", f"ctypes.Array[{inner}]") if field else ("ctypes.c_void_p", "object")
         if plain == "const char *":

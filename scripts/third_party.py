@@ -6,7 +6,8 @@ third_party.py check            fails if LICENSE-THIRD-PARTY is not what `notice
 third_party.py sbom FILE        writes a bill of materials, CycloneDX 1.5 in JSON; its time is SOURCE_DATE_EPOCH
 
 The packages are those that cargo links for Linux on x86-64 with default features, as Cargo.lock pins them. What builds
-or tests them is not inside. Needs their sources, which any build or `cargo fetch` brings.
+or tests them is not inside. The notices also have those of the feature opencl, which a build can have. Needs their
+sources, which any build or `cargo fetch` brings.
 """
 import hashlib
 import json
@@ -25,14 +26,14 @@ OURS = ("atlas_manifold", "atlasm")
 CARRIED = {"zstd-sys": ("zstd", "BSD-3-Clause", "zstd/LICENSE")}
 
 
-def metadata():
-    command = ["cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", TARGET]
+def metadata(features):
+    command = ["cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", TARGET, *features]
     return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
 
 
-def inside():
+def inside(*features):
     """The packages by id, and which of them each links, ours included."""
-    data = metadata()
+    data = metadata(features)
     packages = {package["id"]: package for package in data["packages"]}
     links = {
         node["id"]: sorted(
@@ -80,7 +81,7 @@ def texts(package):
 
 
 def notices():
-    packages, _ = inside()
+    packages, _ = inside("--features", "opencl")
     by_text, silent = {}, []
     for package in sorted(packages.values(), key=lambda package: (package["name"], package["version"])):
         if package["name"] in OURS:

@@ -123,6 +123,7 @@
 //! | `compression` | compressed shards (flate2) | its functions fail with UNSUPPORTED |
 //! | `streaming` | streams, mapped files (memmap2) | streams and mapping fail with UNSUPPORTED |
 //! | `parity` | parity files (reed-solomon-simd) | its functions fail with UNSUPPORTED |
+//! | `opencl` | pools with an OpenCL device (libloading) | they fail with UNSUPPORTED |
 //! | `benchmarks` | the benchmark suite | its functions fail with UNSUPPORTED |
 //! | `reserve` | a global allocator with a reserve for small blocks; on in the C library only | a lack of memory may abort |
 
@@ -138,6 +139,8 @@ macro_rules! format {
 
 // The modules, from the lowest layer up, in the order of docs/layers.txt.
 mod base;
+
+mod accelerator;
 
 mod exec;
 mod layer2;
@@ -166,6 +169,8 @@ mod trim;
 
 mod ffi;
 
+#[doc(inline)]
+pub use accelerator::{AcceleratorInfo, AcceleratorOptions};
 #[doc(inline)]
 pub use base::damage::{Damage, DamageFn, DamageKind, DamagePart};
 #[doc(inline)]

@@ -6,7 +6,7 @@
 # features.sh size              the bytes that each feature adds to the shared library
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-optional=(parallel compression zstd lz4 streaming parity benchmarks)
+optional=(parallel compression zstd lz4 streaming parity opencl benchmarks)
 # Without compression there is neither of these.
 codecs=(zstd lz4)
 target=${CARGO_TARGET_DIR:-target}
@@ -33,7 +33,7 @@ run_c_tests() {
         # `make faults` runs its loops.
         [ "${program##*/}" = api_faults ] && continue
         quietly "${CC:-cc}" -std=c17 -O1 -Wall -Wextra -Werror -Iinclude -o "$program" "$source" \
-            -L"$target/debug" -Wl,-rpath,"$PWD/$target/debug" -latlas_manifold -lpthread -lm
+            -L"$target/debug" -Wl,-rpath,"$PWD/$target/debug" -latlas_manifold -lpthread -ldl -lm
         quietly env ATLAS_TEST_SMALL=1 LD_LIBRARY_PATH="$target/debug" "$program"
     done
     rm -rf "$folder"

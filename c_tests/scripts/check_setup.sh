@@ -29,7 +29,7 @@ pretend() { printf '#!/bin/sh\n%s\n' "$2" > "$bin/$1"; chmod +x "$bin/$1"; }
 
 ask() {
     : > "$folder/asked"
-    ASKED=$folder/asked PATH=$bin LIBCLANG_PATH=$folder/nowhere "$setup" "$@" > "$folder/said" 2>&1
+    ASKED=$folder/asked PATH=$bin LIBCLANG_PATH=$folder/nowhere OCL_ICD_VENDORS=$folder/nowhere "$setup" "$@" > "$folder/said" 2>&1
 }
 asked() { grep -q -e "--no-install-recommends $1\$" "$folder/asked"; }
 said() { grep -q -e "$1" "$folder/said" || fail "it does not say: $1"; }
@@ -42,8 +42,8 @@ ask install build || fail 'a build needs nothing more'
 
 # Root: all at once, then each on its own, and what cannot be had is told.
 ask test || fail 'what tests can do without is missing, and the tests do not begin'
-asked 'g++ pkg-config valgrind python3 python3-venv libclang1 libclang-common-77-dev' || fail 'the packages were not asked for together'
-for package in g++ pkg-config valgrind python3 python3-venv libclang1 libclang-common-77-dev; do
+asked 'g++ pkg-config valgrind ocl-icd-libopencl1 pocl-opencl-icd python3 python3-venv libclang1 libclang-common-77-dev' || fail 'the packages were not asked for together'
+for package in g++ pkg-config valgrind ocl-icd-libopencl1 pocl-opencl-icd python3 python3-venv libclang1 libclang-common-77-dev; do
     asked "$package" || fail "$package was not asked for on its own"
 done
 [ "$(grep -c '^update' "$folder/asked")" = 1 ] || fail 'the lists are fetched more than once'
@@ -75,7 +75,7 @@ said "^    su - -c 'apt-get update && apt-get install -y --no-install-recommends
 pretend sudo ''
 rm "$LISTS/fetched" 2> /dev/null || :
 if ask test; then fail 'without cmake and without root there are tests'; fi
-said "^    sudo sh -c 'apt-get update && apt-get install -y --no-install-recommends cmake g++ pkg-config valgrind python3 python3-venv libclang-dev'\$"
+said "^    sudo sh -c 'apt-get update && apt-get install -y --no-install-recommends cmake g++ pkg-config valgrind ocl-icd-libopencl1 pocl-opencl-icd python3 python3-venv libclang-dev'\$"
 rm "$bin/cargo" "$bin/rustc"
 if HOME=$folder CARGO_HOME=$folder ask demo; then fail 'there is a demonstration without cargo'; fi
 said 'install-recommends cmake curl'

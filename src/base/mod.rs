@@ -24,7 +24,7 @@ pub(crate) mod ranges;
 pub(crate) mod recycle;
 mod reserve;
 pub(crate) mod shrinkable;
-#[cfg(feature = "parallel")]
+#[cfg(any(feature = "parallel", feature = "opencl"))]
 pub(crate) mod slot;
 pub(crate) mod split_mix;
 pub(crate) mod stack;

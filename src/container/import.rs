@@ -16,17 +16,18 @@ use super::filler::{Filled, Filler};
 use super::records::MAX_TILES;
 use super::seal::CHAINS;
 use super::{CommitOptions, Container};
-use crate::base::buffer::{Buffer, try_grow};
+use crate::base::buffer::{Buffer, try_collect, try_grow, try_vec};
 use crate::base::error::{AtlasError, Result, check_range};
 use crate::base::ranges::{Ranges, Steps};
 use crate::base::sync::lock;
-use crate::base::units::{GROUP_SIZE, TILE_BYTES, TILE_SIZE, TileIndex, to_usize};
+use crate::base::units::{GROUP_SIZE, TILE_BYTES, TILE_SIZE, TileIndex, to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::hash::digest::{Digest, Digests};
 use crate::hash::outboard::Outboard;
 use crate::layer2::Residue;
 use crate::shard::AtlasBoundaryRegion;
 use crate::source::Source;
+use crate::tile::offload::{Ahead, BatchTile, Offload, Runs, TileHash};
 use crate::tile::scheme::Workspace;
 use crate::tile::stored::{Span, SpanKind, TileEntry, TilePlace};
 use crate::tile::tree::{Children, Node, Tree};
@@ -247,6 +248,9 @@ struct Import<'i> {
 /// Called with the number and the length of each tile that is laid out and was taken from the source; may cancel.
 type TileDone<'d> = dyn FnMut(u64, u32) -> Result<()> + 'd;
 
+/// A tile that was hashed ahead, and its bytes, unless they are fixed memory of the source.
+type Known = (Option<Buffer>, TileHash);
+
 #[derive(Default)]
 struct Worker {
     workspace: Workspace,
@@ -272,8 +276,16 @@ impl Import<'_> {
         };
         let per_worker = if in_place { 0 } else { TILE_BYTES } + scheme.workspace() + encoding;
         let fixed = if in_place { 0 } else { 2 * TILE_BYTES };
+        let (executor, threads) = (operation.executor, operation.threads());
+        // With an accelerator a worker reads several tiles and hashes them at once, within its part of the window.
+        let part = (WINDOW / to_u64(threads)).max(1) * TILE_BYTES;
+        let left = operation.memory_left(per_worker + fixed).min(part);
+        // Bytes on a device are copied for the file anyway.
+        let offload = Offload::of(executor, scheme, count).filter(Offload::is_shared);
+        let runs = Runs::new(offload, count, threads, (!in_place).then_some(left))?;
+        let per_worker = per_worker + runs.buffers();
         // The window bounds the finished tiles that wait for an earlier tile.
-        let workers = operation.workers(count, per_worker, fixed)?.within(WINDOW);
+        let workers = operation.workers(count, per_worker, fixed)?.within(WINDOW).in_runs(&runs.ends);
         let (bytes, tiles) = self.taken_in_all();
         let mut tracker = operation.tracker(bytes, tiles);
         // Tiles that are laid out again in a large batch are reported once.
@@ -294,11 +306,18 @@ impl Import<'_> {
         // Workers read, hash and encode; this thread lays out the tiles in order.
         workers.run(
             count,
-            || Ok(Worker { workspace: Workspace::default(), encoder: self.container.encoder()? }),
-            |worker, task| {
+            || {
+                let worker = Worker { workspace: Workspace::default(), encoder: self.container.encoder()? };
+                Ok((worker, Ahead::default()))
+            },
+            |(worker, ahead), task| {
                 let index = self.read.nth(task).start;
                 // Tasks are the tiles that are read, in ascending order.
-                self.tile(index, worker).map_err(|error| error.at_index(index))
+                let known = ahead.take(&runs, task, |offload, tasks| {
+                    self.hash_ahead(offload, tasks, &mut worker.workspace)
+                })?;
+                let tile = known.transpose().and_then(|known| self.tile(index, worker, known));
+                tile.map_err(|error| error.at_index(index))
             },
             |task, tile| {
                 let index = self.read.nth(task).start;
@@ -463,15 +482,53 @@ impl Import<'_> {
         self.container.context.scheme.digests()
     }
 
-    /// Reads, sums and hashes tile `index`.
-    fn tile(&self, index: u64, worker: &mut Worker) -> Result<Imported> {
+    /// Reads the tiles of some tasks, and hashes them with an accelerator. A tile that cannot be read has the error.
+    fn hash_ahead(
+        &self,
+        offload: &Offload<'_>,
+        tasks: Range<u64>,
+        workspace: &mut Workspace,
+    ) -> Result<Vec<Result<Known>>> {
+        let indices = try_collect(tasks.map(|task| self.read.nth(task).start))?;
+        // Nothing is read of fixed memory.
+        let mut read = try_vec(indices.len())?;
+        for index in &indices {
+            let (offset, len) = self.place_of(*index);
+            read.push(match self.source.fixed_slice(offset, len) {
+                Some(_) => Ok(None),
+                None => {
+                    let mut buffer = Buffer::new(TILE_SIZE)?.truncated(len);
+                    self.source.read(offset, &mut buffer).map(|()| Some(buffer))
+                }
+            });
+        }
+        let mut batch = try_vec(indices.len())?;
+        for (index, buffer) in indices.iter().zip(&read) {
+            let (offset, len) = self.place_of(*index);
+            let bytes = match buffer {
+                Err(_) => continue,
+                Ok(Some(buffer)) => &buffer[..],
+                Ok(None) => self.source.fixed_slice(offset, len).unwrap_or_default(),
+            };
+            batch.push(BatchTile::host(*index, bytes));
+        }
+        let scheme = &self.container.context.scheme;
+        let mut hashes = offload.hash(scheme, &batch, self.keeps_chains, workspace)?.into_iter();
+        let missing = || AtlasError::internal("a tile was not hashed");
+        let known = read.into_iter().map(|buffer| Ok((buffer?, hashes.next().ok_or_else(missing)?)));
+        try_collect(known)
+    }
+
+    /// Reads, sums and hashes tile `index`, as far as that is not `known`.
+    fn tile(&self, index: u64, worker: &mut Worker, known: Option<Known>) -> Result<Imported> {
         let (offset, len) = self.place_of(index);
+        let (mut buffer, hash) = known.map_or((None, None), |(buffer, hash)| (buffer, Some(hash)));
         // Fixed memory is hashed in place; other sources are read into a buffer.
-        let mut buffer = None;
-        let bytes = match self.source.fixed_slice(offset, len) {
-            Some(bytes) => bytes,
-            None => {
-                let buffer = buffer.insert(Buffer::new(TILE_SIZE)?.truncated(len));
+        let bytes = match (&mut buffer, self.source.fixed_slice(offset, len)) {
+            (Some(buffer), _) => &buffer[..],
+            (None, Some(bytes)) => bytes,
+            (place @ None, None) => {
+                let buffer = place.insert(Buffer::new(TILE_SIZE)?.truncated(len));
                 self.source.read(offset, buffer)?;
                 &buffer[..]
             }
@@ -479,7 +536,9 @@ impl Import<'_> {
         let scheme = &self.container.context.scheme;
         // Chaining values come from the same pass as the witness.
         let is_chained = self.keeps_chains && len > GROUP_SIZE;
-        let (residue, witness, chaining_values) = if is_chained {
+        let (residue, witness, chaining_values) = if let Some(hash) = hash {
+            (hash.residues.total(), hash.witness, hash.groups)
+        } else if is_chained {
             let (outboard, witness, residues) = Outboard::with_residues(scheme.digests(), bytes)?;
             (residues.iter().copied().sum(), witness, chaining_values(&outboard, len))
         } else {

@@ -16,6 +16,7 @@
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
 #![allow(unreachable_pub, dead_code, reason = "C reaches and uses what Rust does not")]
 
+mod accelerator;
 mod args;
 mod benchmark;
 mod boundary;

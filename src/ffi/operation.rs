@@ -32,7 +32,7 @@ use crate::exec::progress::Progress;
 use std::ffi::c_void;
 
 /// Pool of worker threads, made by atlas_pool_create().
-pub struct atlas_pool(Pool);
+pub struct atlas_pool(pub(super) Pool);
 
 /// Progress of a long call. Its values never decrease within a call.
 #[repr(C)]

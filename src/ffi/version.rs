@@ -40,6 +40,8 @@ pub const ATLAS_FEATURE_PARITY: u64 = 32;
 pub const ATLAS_FEATURE_ZSTD: u64 = 64;
 /// Feature bit: ATLAS_COMPRESSION_LZ4 is built in.
 pub const ATLAS_FEATURE_LZ4: u64 = 128;
+/// Feature bit: pools can have an OpenCL device.
+pub const ATLAS_FEATURE_OPENCL: u64 = 256;
 
 /// Returns the version of the library in use: major << 16 | minor << 8 | patch.
 ///
@@ -82,6 +84,7 @@ pub extern "C" fn atlas_manifold_features() -> u64 {
         | bit(cfg!(feature = "parity"), ATLAS_FEATURE_PARITY)
         | bit(cfg!(feature = "zstd"), ATLAS_FEATURE_ZSTD)
         | bit(cfg!(feature = "lz4"), ATLAS_FEATURE_LZ4)
+        | bit(cfg!(feature = "opencl"), ATLAS_FEATURE_OPENCL)
 }
 
 /// Frees the used buffers and tables that the library keeps for the next call.

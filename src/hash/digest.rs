@@ -99,6 +99,11 @@ impl Digests {
         }
     }
 
+    /// Returns the key of T, if there is one.
+    pub(crate) fn tile_key(&self) -> Option<&[u8; 32]> {
+        self.keys.as_ref().map(|keys| &*keys.tile)
+    }
+
     /// Returns a hasher that computes T of the bytes it is given.
     pub(crate) fn tile_hasher(&self) -> Hasher {
         match &self.keys {

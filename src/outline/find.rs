@@ -1,6 +1,6 @@
 //! The search for damage in the bytes of a projection.
 
-use super::select::Selection;
+use super::select::{Selected, Selection};
 use super::survey::{AHEAD, Looked, Lost, Survey, Worker, lacks_base, lost, unloaded_spans};
 use crate::base::damage::{Damage, DamageFn, DamageKind, DamagePart, kind_of};
 use crate::base::error::{AtlasError, Result};
@@ -8,6 +8,10 @@ use crate::base::units::{TILE_BYTES, to_u64};
 use crate::exec::operation::Operation;
 use crate::projection::AtlasProjection;
 use crate::shard::AtlasBoundaryRegion;
+use crate::tile::check::is_hole;
+use crate::tile::offload::{Confirmed, Offload, Runs};
+use crate::tile::scheme::Workspace;
+use crate::tile::tree::TileAt;
 
 impl AtlasProjection {
     /// Reads and hashes the bytes of all tiles that `regions` touch, and continues after damage, in contrast
@@ -37,14 +41,30 @@ impl AtlasProjection {
         let in_memory = state.tree.is_in_memory().unwrap_or(false);
         let per_worker = survey.per_worker() + if in_memory { 0 } else { TILE_BYTES };
         let Selection { tasks, bytes, .. } = survey.selection;
-        let workers = operation.workers(tasks, per_worker, 0)?.ahead(AHEAD);
+        let scheme = &state.context.scheme;
+        // With an accelerator a worker takes several tiles, which are confirmed before each is looked at.
+        let offload = Offload::of_tree(operation.executor, scheme, &state.tree);
+        let left = operation.memory_left(per_worker);
+        let is_fixed = offload.is_none() || state.tree.is_fixed().unwrap_or(false);
+        let runs = Runs::new(offload, tasks, operation.threads(), (!is_fixed).then_some(left))?;
+        let per_worker = per_worker + runs.buffers();
+        let workers = operation.workers(tasks, per_worker, 0)?.ahead(AHEAD).in_runs(&runs.ends);
         let mut tracker = operation.tracker(bytes, tasks);
         let mut search =
             Search { damage, last: None, record: None, first: None, ranges: 0, found: Counts::default() };
         let done = workers.run(
             tasks,
-            || Ok(survey.worker()),
-            |worker, task| survey.find(worker, task),
+            || Ok((survey.worker(), Confirmed::default(), Workspace::default())),
+            |(worker, confirmed, workspace), task| {
+                // A tile that cannot be read is looked at group by group.
+                let is_right = confirmed.take(&runs, task, (scheme, workspace), |task| survey.tile(task))?;
+                if is_right.unwrap_or(false)
+                    && let Some(at) = survey.tile(task)
+                {
+                    return Ok(Found { bytes: to_u64(at.tile.len()), end: at.end().0, ..Found::default() });
+                }
+                survey.find(worker, task)
+            },
             |_, found: Found| {
                 search.take(&found)?;
                 tracker.advance(found.bytes, 1)
@@ -79,6 +99,14 @@ struct Counts {
 }
 
 impl<'s> Survey<'s> {
+    /// Returns the tile of a task, unless it lies in a hole or cannot be loaded.
+    fn tile(&self, task: u64) -> Option<TileAt> {
+        match self.selection.look(&self.state.tree, task) {
+            Ok(Selected::Tile(at)) => Some(at).filter(|at| !is_hole(&self.holes, &at.tile)),
+            _ => None,
+        }
+    }
+
     fn find(&self, worker: &mut Worker<'s>, task: u64) -> Result<Found> {
         let looked = self.look(worker, task, |inspector, at| self.compare(inspector, at))?;
         let (at, mut verdict) = match looked {

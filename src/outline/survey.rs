@@ -26,7 +26,7 @@ pub(super) struct Survey<'s> {
     pub(super) generation: u64,
     /// True if tiles have to be hashed before they can be compared.
     is_edited: bool,
-    holes: Holes,
+    pub(super) holes: Holes,
 }
 
 /// Buffers of one thread.

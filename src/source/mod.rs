@@ -14,12 +14,14 @@ mod pieces;
 pub(crate) use holes::{DataMap, Holes};
 pub(crate) use parts::SourceRun;
 
+use crate::accelerator::{Accelerator, DeviceBuffer};
 use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result, check_range};
 use crate::base::out_bytes::OutBytes;
 use crate::base::shrinkable;
 use crate::base::storage::{FileId, FileStorage, Storage};
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
+use crate::exec::pool::Pool;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -71,6 +73,8 @@ enum SourceKind {
     Raw(Box<dyn RawReadAt>),
     /// Bytes that a file of this library encodes, such as the payload of a stored tile.
     Stored(Box<dyn ReadBytes>),
+    /// A range of a buffer of an OpenCL device.
+    Device(DeviceBuffer),
     /// Parts of other sources, none of which is of this kind.
     Parts(parts::Parts),
 }
@@ -232,6 +236,30 @@ impl Source {
     pub(crate) fn map_untouched(path: &Path) -> Source {
         // SAFETY: no test changes the file while it is mapped.
         unsafe { Self::map_file(path) }.unwrap()
+    }
+
+    /// Creates a source from `size` bytes at `offset` of an OpenCL buffer of the context of `pool`.
+    ///
+    /// The buffer and its context are retained. With a pool of that context tiles are hashed in place, and
+    /// everything else reads copies. Fails with INVALID_ARGUMENT if the pool has no device, or if the buffer is NULL,
+    /// of another context, no buffer or write-only; with OUT_OF_RANGE for a range outside it.
+    ///
+    /// # Safety
+    ///
+    /// `buffer` is NULL or a live `cl_mem` of the loader that the library opens. Commands that write it have
+    /// completed before a call reads it, and none follows while the source is used.
+    pub unsafe fn from_cl_mem(
+        pool: &Pool,
+        buffer: *mut std::ffi::c_void,
+        offset: u64,
+        size: u64,
+    ) -> Result<Source> {
+        let Some(accelerator) = pool.device() else {
+            return Err(AtlasError::invalid_argument("the pool has no accelerator"));
+        };
+        // SAFETY: the caller's promise is the one that is asked for here.
+        let buffer = unsafe { accelerator.buffer(buffer, offset, size) }?;
+        Ok(Self::new(size, SourceKind::Device(buffer)))
     }
 
     /// Creates a source of `size` bytes that `reader` provides by position.
@@ -409,6 +437,33 @@ impl Source {
         }
     }
 
+    /// Returns the buffer that has these bytes, and their offset in it, if kernels of `accelerator` can read them.
+    pub(crate) fn device_range(
+        &self,
+        accelerator: &Accelerator,
+        offset: u64,
+        len: usize,
+    ) -> Option<(&DeviceBuffer, u64)> {
+        match &self.inner.kind {
+            SourceKind::Device(buffer) => buffer.is_on(accelerator).then_some((buffer, offset)),
+            SourceKind::Parts(parts) => {
+                // In place only if a single part has all bytes.
+                let run = parts.run_at(offset).filter(|run| len > 0 && to_u64(len) <= run.len)?;
+                run.source.device_range(accelerator, run.offset, len)
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns true if kernels of `accelerator` can read bytes of this source.
+    pub(crate) fn lies_on(&self, accelerator: &Accelerator) -> bool {
+        match &self.inner.kind {
+            SourceKind::Device(buffer) => buffer.is_on(accelerator),
+            SourceKind::Parts(parts) => parts.sources().any(|source| source.lies_on(accelerator)),
+            _ => false,
+        }
+    }
+
     /// Returns the bytes in place like `slice`, if they belong to the library or if only their owner could
     /// change them. Other processes can write to a mapping, so that the bytes of a mapping must be copied
     /// before they are checked.
@@ -504,8 +559,10 @@ impl Source {
             SourceKind::Memory(memory) => memory.is_near(offset),
             SourceKind::File(file) => file.is_near(offset),
             SourceKind::Pieces(_) => true,
-            // Nothing is known about a callback or a container, so that it counts as far.
-            SourceKind::ReadAt(_) | SourceKind::Raw(_) | SourceKind::Stored(_) => false,
+            // Nothing is known about a callback or a container, and a device is far.
+            SourceKind::ReadAt(_) | SourceKind::Raw(_) | SourceKind::Stored(_) | SourceKind::Device(_) => {
+                false
+            }
             SourceKind::Parts(parts) => {
                 parts.run_at(offset).is_some_and(|run| run.source.is_near_at(run.offset))
             }
@@ -566,6 +623,7 @@ impl Source {
             // The reader is safe code, which may look at its buffer, so that the bytes are initialised.
             SourceKind::ReadAt(reader) => ask(&**reader, offset, out.into_initialised()),
             SourceKind::Stored(reader) => reader.read_at(offset, out),
+            SourceKind::Device(buffer) => buffer.read(offset, out),
             // Errors of a run get their place in the whole source from `read_raw`, instead of a place in the
             // part.
             SourceKind::Parts(_) => self
@@ -642,6 +700,7 @@ impl std::fmt::Debug for Source {
             SourceKind::File(_) => "file",
             SourceKind::ReadAt(_) | SourceKind::Raw(_) => "reader",
             SourceKind::Stored(_) => "container",
+            SourceKind::Device(_) => "device",
             SourceKind::Parts(_) => "parts",
         };
         f.debug_struct("Source").field("kind", &kind).field("size", &self.inner.size).finish()

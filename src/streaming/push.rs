@@ -17,6 +17,7 @@ use crate::source::{ReadAt, Source};
 use crate::tile::Tile;
 use crate::tile::extent::{Extent, GroupResidues, Trust};
 use crate::tile::hash_tiles::tile_footprint;
+use crate::tile::offload::{Ahead, BatchTile, Offload, Runs};
 use crate::tile::scheme::Workspace;
 use std::io;
 use std::path::Path;
@@ -284,13 +285,21 @@ impl Push {
         };
         let (copy, mut kept) = (kept.is_some(), kept);
         let (scheme, hashed) = (&setup.projection.scheme, &mut self.hashed);
-        operation.workers(count, scheme.workspace(), held)?.run(
+        let first = start / TILE_BYTES;
+        // With an accelerator a worker takes several tiles, which are in memory anyway.
+        let offload = Offload::of(operation.executor, scheme, count).filter(Offload::is_shared);
+        let runs = Runs::new(offload, count, operation.threads(), None)?;
+        operation.workers(count, scheme.workspace(), held)?.in_runs(&runs.ends).run(
             count,
-            || Ok(Workspace::default()),
-            |workspace, index| {
+            || Ok((Workspace::default(), Ahead::default())),
+            |(workspace, ahead), index| {
                 // A worker sums, hashes and stores its tile.
                 let bytes = tiles[to_usize(index)];
-                let (residues, witness) = scheme.sum_and_witness(bytes, workspace)?;
+                let tile = |task| BatchTile::host(first + task, tiles[to_usize(task)]);
+                let (residues, witness) = match ahead.hash(&runs, index, (scheme, workspace, false), tile)? {
+                    Some(hash) => (hash.residues, hash.witness),
+                    None => scheme.sum_and_witness(bytes, workspace)?,
+                };
                 let tile = Hashed { residues, len: bytes.len(), witness };
                 if let Some(file) = spool {
                     // The worker writes the bytes while they are in its cache.

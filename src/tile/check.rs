@@ -11,6 +11,7 @@ use crate::hash::outboard::source_changed;
 use crate::layer2::Residue;
 use crate::source::{Holes, Source};
 use crate::tile::Tile;
+use crate::tile::offload::{Confirmed, Offload, Runs};
 use crate::tile::one_tile::Scratch;
 use crate::tile::scheme::{Scheme, Workspace};
 use crate::tile::stored::{SpanKind, TilePlace, TileSpans};
@@ -49,7 +50,8 @@ fn compare(at: &TileAt, residue: Residue, found: &Digest) -> Result<()> {
 }
 
 /// Reads and checks every tile in parallel, and passes the bytes of each to `then`, from any thread. A tile in
-/// a hole of a sparse file is not read.
+/// a hole of a sparse file is not read. With `in_place` the bytes may be checked without a copy, also by an
+/// accelerator, and `then` need not be called.
 pub(crate) fn for_each_checked_tile(
     scheme: &Scheme,
     tree: &Tree,
@@ -60,18 +62,32 @@ pub(crate) fn for_each_checked_tile(
     // Memory needs no buffer per worker.
     let in_memory = in_place && tree.is_in_memory()?;
     let per_worker = scheme.workspace() + if in_memory { 0 } else { TILE_BYTES };
-    let workers = operation.workers(tree.tiles(), per_worker, 0)?;
+    // With an accelerator a worker takes several tiles, which are confirmed before each is looked at.
+    let offload = Offload::of_tree(operation.executor, scheme, tree).filter(|_| in_place);
+    let left = operation.memory_left(per_worker);
+    let is_fixed = offload.is_none() || tree.is_fixed()?;
+    let runs = Runs::new(offload, tree.tiles(), operation.threads(), (!is_fixed).then_some(left))?;
+    let per_worker = per_worker + runs.buffers();
+    let workers = operation.workers(tree.tiles(), per_worker, 0)?.in_runs(&runs.ends);
     let mut tracker = operation.tracker(tree.bytes(), tree.tiles());
     let holes = Holes::default();
     workers.run(
         tree.tiles(),
-        || Ok((Scratch::default(), Workspace::default(), None)),
-        |(scratch, workspace, zeros), index| {
+        || Ok((Scratch::default(), Workspace::default(), None, Confirmed::default())),
+        |(scratch, workspace, zeros, confirmed), index| {
             // Each task checks one tile.
             let Some(at) = tree.tile(TileIndex(index))? else {
                 return Err(AtlasError::internal(format!("tile {index} is not in the tree")));
             };
             let len = at.tile.len();
+            // An accelerator confirms right tiles, and leaves the rest.
+            let confirmed = confirmed.take(&runs, index, (scheme, workspace), |index| {
+                let at = tree.tile(TileIndex(index)).ok().flatten();
+                at.filter(|at| !is_hole(&holes, &at.tile))
+            })?;
+            if confirmed.map_err(|error| error.at_index(index))? {
+                return Ok(len as u64);
+            }
             // A hole is compared with the witness of as many zeros, without a read.
             if is_hole(&holes, &at.tile) {
                 compare(&at, Residue::ZERO, &scheme.witness_of_zeros(len, workspace)?)?;

@@ -78,6 +78,11 @@ impl GroupResidues {
         GroupResidues(group_residues(bytes))
     }
 
+    /// Returns true if these are the residues of the groups.
+    pub(crate) fn is_same(&self, groups: &[Residue; GROUPS]) -> bool {
+        self.0 == *groups
+    }
+
     /// Returns the residue of all the bytes.
     pub(crate) fn total(&self) -> Residue {
         self.0.iter().copied().sum()

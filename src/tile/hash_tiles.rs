@@ -14,6 +14,7 @@ use crate::hash::digest::Digest;
 use crate::source::Source;
 use crate::tile::Tile;
 use crate::tile::extent::{Extent, GroupResidues, Trust};
+use crate::tile::offload::{BatchTile, DeviceTile, Offload, TileBytes};
 use crate::tile::scheme::{Scheme, Workspace};
 use crate::tile::tree::Tree;
 use std::ops::Range;
@@ -76,6 +77,7 @@ pub(crate) struct HashJob<'a> {
 
 /// Execution of a job within an operation.
 pub(crate) struct HashPlan<'a> {
+    offload: Option<Offload<'a>>,
     workers: Workers<'a>,
     /// Tiles that are read, as many at a time as a task takes. The tiles between them are zeros.
     reads: Steps,
@@ -86,30 +88,53 @@ impl HashJob<'_> {
     /// its tiles.
     pub(crate) fn plan<'a>(&self, operation: &Operation<'a>) -> Result<HashPlan<'a>> {
         let count = self.geometry.tiles();
+        // Every tile takes memory in the projection, also a tile in a hole.
+        let fixed = count.saturating_mul(tile_footprint());
+        // A mapping is copied for a device, as far as there is memory for that.
+        let has_memory = self.source.is_fixed() || operation.memory_left(fixed) >= TILE_BYTES;
+        let offload = Offload::of_source(operation.executor, self.scheme, self.source, count)
+            .filter(|offload| has_memory || !offload.is_shared());
         // Tiles with given ends may cross the pieces of memory, so that each tile is checked.
+        let is_shared = offload.as_ref().is_some_and(Offload::is_shared);
         let in_place = match self.geometry {
-            Geometry::Canonical { .. } => self.source.in_memory(),
+            Geometry::Canonical { .. } => self.source.in_memory() && (self.source.is_fixed() || !is_shared),
             Geometry::Ends(_) => (0..count).all(|tile| {
                 let (start, len) = self.geometry.tile(tile);
-                self.source.slice(start, len).is_some()
+                Offload::slice(offload.as_ref(), self.source, start, len).is_some()
             }),
         };
-        // A task is a single tile in memory, or the tiles of a whole read.
-        let (tiles_a_task, per_worker) = if in_place {
+        // A task is a single tile in memory, or the tiles of a whole read. Copies of a mapping are no reads.
+        let (mut tiles_a_task, mut per_worker) = if in_place || self.source.in_memory() {
             (1, 0)
         } else {
             let tiles = self.tiles_a_read();
             (tiles, tiles * TILE_BYTES)
         };
+        // An accelerator needs several tiles at a time, as far as window and memory allow.
+        if let Some(offload) = &offload {
+            let threads = operation.threads();
+            let on_device = offload.has_all(self.source);
+            let affordable = match in_place || on_device {
+                true => u64::MAX,
+                false => operation.memory_left(fixed) / TILE_BYTES,
+            };
+            let most = affordable.min(self.pace.window.div_ceil(TILE_BYTES) / to_u64(threads));
+            // Reads of several tiles stay whole.
+            tiles_a_task = tiles_a_task.max(offload.stretch(count, threads, most));
+            // The processor gets copies of the tiles that it checks, one at a time.
+            per_worker = match (in_place, on_device) {
+                (true, _) => 0,
+                (false, true) => TILE_BYTES,
+                (false, false) => tiles_a_task * TILE_BYTES,
+            };
+        }
         // Holes are no tasks. The sink gets the tiles of holes between the tiles of the tasks.
         let reads = self.reads(tiles_a_task)?;
         // The window counts tasks, of which at least a single task is always admitted.
         let window = (self.pace.window.div_ceil(TILE_BYTES) / tiles_a_task).max(1);
-        // Every tile takes memory in the projection, also a tile in a hole.
-        let fixed = count.saturating_mul(tile_footprint());
         let per_worker = per_worker + self.scheme.workspace();
         let workers = operation.workers(reads.len().min(window), per_worker, fixed)?.within(window);
-        Ok(HashPlan { workers, reads })
+        Ok(HashPlan { offload, workers, reads })
     }
 
     /// Returns the tiles from the first one to hash on that are not known to be zeros.
@@ -154,7 +179,9 @@ impl HashJob<'_> {
         plan.workers.run(
             reads.len(),
             || Ok((None, Workspace::default())),
-            |(buffer, workspace), task| self.task(buffer, workspace, reads.nth(task), &stop),
+            |(buffer, workspace), task| {
+                self.task(buffer, workspace, reads.nth(task), plan.offload.as_ref(), &stop)
+            },
             |task, tiles| {
                 let read = reads.nth(task);
                 // Tiles between two reads are holes. The sink gets them at their place in the order.
@@ -200,6 +227,7 @@ impl HashJob<'_> {
         buffer: &mut Option<Buffer>,
         workspace: &mut Workspace,
         tiles: Range<u64>,
+        offload: Option<&Offload<'_>>,
         stop: &StopFlag,
     ) -> Result<Vec<Arc<Tile>>> {
         let mut done = try_vec(to_usize(tiles.end - tiles.start))?;
@@ -210,8 +238,15 @@ impl HashJob<'_> {
         if self.pace.ahead > 0 {
             self.source.will_need(start.saturating_add(self.pace.ahead), end - start);
         }
+        // A buffer of the device is hashed in place.
+        let on_device =
+            offload.and_then(|offload| self.source.device_range(offload.accelerator(), start, len));
         // A single tile from a file is hashed part by part, while each part is in the cache.
-        if tiles.end - tiles.start == 1 && self.source.is_read_by_position(start, end - start) {
+        if tiles.end - tiles.start == 1
+            && !offload.is_some_and(Offload::is_shared)
+            && on_device.is_none()
+            && self.source.is_read_by_position(start, end - start)
+        {
             // Errors name the tile: the index of a task has no meaning for the caller.
             let read = |at: usize, part: &mut [u8]| {
                 read_in_steps(self.source, start + to_u64(at), part, self.pace.read, stop)
@@ -223,8 +258,9 @@ impl HashJob<'_> {
             }
         }
         // Otherwise all tiles of the task are in memory before they are hashed.
-        let bytes = match self.source.slice(start, len) {
+        let bytes = match Offload::slice(offload, self.source, start, len) {
             Some(bytes) => bytes,
+            None if on_device.is_some() => &[],
             None => {
                 // The buffer of this worker's previous task serves again if it is large enough.
                 let whole = match buffer.take().filter(|buffer| buffer.len() >= len) {
@@ -232,22 +268,36 @@ impl HashJob<'_> {
                     None => Buffer::new(len.max(TILE_SIZE))?,
                 };
                 let bytes = &mut buffer.insert(whole)[..len];
-                read_in_steps(self.source, start, bytes, self.pace.read, stop)
-                    .map_err(|error| error.at_index(tiles.start))?;
+                // A task of several tiles for an accelerator has the reads of as many tasks, so that an error has
+                // the same index.
+                let mut first = tiles.start;
+                while first < tiles.end {
+                    let next = tiles.end.min(first + self.tiles_a_read());
+                    let (from, to) = (self.geometry.tile(first).0, self.geometry.end(next - 1));
+                    let part = &mut bytes[to_usize(from - start)..to_usize(to - start)];
+                    read_in_steps(self.source, from, part, self.pace.read, stop)
+                        .map_err(|error| error.at_index(first))?;
+                    first = next;
+                }
                 bytes
             }
         };
-        // One batch for the scheme: it may hash the tiles elsewhere.
+        // One batch for the scheme, which an accelerator may share.
         let mut batch = try_vec(done.capacity())?;
-        let mut rest = bytes;
-        for tile in tiles.clone() {
-            let (now, after) = rest.split_at(self.geometry.tile(tile).1);
-            batch.push(now);
-            rest = after;
+        for index in tiles.clone() {
+            let (offset, len) = self.geometry.tile(index);
+            let at = offset - start;
+            batch.push(match on_device {
+                Some((buffer, first)) => BatchTile {
+                    index,
+                    bytes: TileBytes::Device(DeviceTile { buffer, offset: first + at, len }),
+                },
+                None => BatchTile::host(index, &bytes[to_usize(at)..][..len]),
+            });
         }
         // A batch can take long, so that the flag is read before it begins and after each tile.
         stop.check()?;
-        self.scheme.witness_batch(&batch, workspace, |residues, witness| {
+        self.scheme.witness_batch(&batch, workspace, offload, |residues, witness| {
             let (offset, len) = self.geometry.tile(tiles.start + to_u64(done.len()));
             done.push(projected_tile(self.source, offset, len, residues, witness)?);
             stop.check()

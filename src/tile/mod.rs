@@ -12,6 +12,7 @@ pub(crate) mod context;
 pub(crate) mod extent;
 pub(crate) mod hash_tiles;
 pub(crate) mod inspect;
+pub(crate) mod offload;
 pub(crate) mod one_tile;
 pub(crate) mod options;
 pub(crate) mod outboards;

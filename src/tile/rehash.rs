@@ -16,7 +16,7 @@
 use crate::base::buffer::{Buffer, try_push, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
-use crate::base::units::{GROUP_SIZE, GROUPS, TILE_BYTES, TILE_SIZE, to_u64};
+use crate::base::units::{GROUP_SIZE, GROUPS, TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::exec::pool::{self, Executor};
 use crate::hash::digest::{Digest, same};
@@ -481,7 +481,7 @@ pub(crate) fn witnesses(
         count,
         || Ok(CheckedReader::new(context).shared(alone).within(&outboards)),
         |reader, index| {
-            let at = pending[crate::base::units::to_usize(index)];
+            let at = pending[to_usize(index)];
             let len = to_u64(at.tile.len());
             match witness(context, &at.tile, reader) {
                 Ok(_) => Ok(len),

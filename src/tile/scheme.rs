@@ -155,21 +155,6 @@ impl Scheme {
         Ok(witness)
     }
 
-    /// Computes the residues and the witness of each of `tiles`, and passes them to `each` in order. An error
-    /// of `each` ends the batch. An accelerator can take over a batch here.
-    pub(crate) fn witness_batch(
-        &self,
-        tiles: &[&[u8]],
-        workspace: &mut Workspace,
-        mut each: impl FnMut(GroupResidues, Digest) -> Result<()>,
-    ) -> Result<()> {
-        for bytes in tiles {
-            let (residues, witness) = self.sum_and_witness(bytes, workspace)?;
-            each(residues, witness)?;
-        }
-        Ok(())
-    }
-
     /// Computes the witness of a tile of these bytes. `executor` may run some of the hashing.
     pub(crate) fn witness(
         &self,

@@ -59,6 +59,7 @@ from ._parity import Parity, ParityOptions
 from ._projection import Delta, Projection, project
 from ._reconstruction import Reconstruction
 from ._records import (
+    AcceleratorInfo,
     BenchmarkResult,
     Bounds,
     CompressedInfo,
@@ -80,6 +81,7 @@ from ._source import Source
 from ._stream import Chunk, PushStream, Stream, StreamConfig, stream_project
 
 __all__ = [
+    "AcceleratorInfo",
     "BenchmarkReport",
     "BenchmarkResult",
     "Bounds",

@@ -35,6 +35,8 @@ class Feature(enum.IntFlag):
     """Feature bit: ATLAS_COMPRESSION_ZSTD is built in."""
     LZ4 = 128
     """Feature bit: ATLAS_COMPRESSION_LZ4 is built in."""
+    OPENCL = 256
+    """Feature bit: pools can have an OpenCL device."""
 
 
 class Status(enum.IntEnum):
@@ -909,6 +911,40 @@ class RepairOptions(ctypes.Structure):
     ]
 
 
+class AcceleratorOptions(ctypes.Structure):
+    struct_size: int
+    index: int
+    name: bytes | None
+    cl_context: int | None
+    cl_device: int | None
+    memory_limit: int
+
+    _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("index", ctypes.c_uint32),
+        ("name", ctypes.c_char_p),
+        ("cl_context", ctypes.c_void_p),
+        ("cl_device", ctypes.c_void_p),
+        ("memory_limit", ctypes.c_uint64),
+    ]
+
+
+class AcceleratorInfo(ctypes.Structure):
+    struct_size: int
+    compute_units: int
+    memory_size: int
+    bytes_hashed: int
+    name: bytes
+
+    _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("compute_units", ctypes.c_uint32),
+        ("memory_size", ctypes.c_uint64),
+        ("bytes_hashed", ctypes.c_uint64),
+        ("name", ctypes.c_char * 128),
+    ]
+
+
 class BenchmarkConfig(ctypes.Structure):
     struct_size: int
     warmup_iterations: int
@@ -1085,6 +1121,10 @@ class Functions:
     atlas_parity_restore: Callable[[object, object, bytes | None, object], int]
     atlas_parity_update: Callable[[object, object, object, int, bytes | None, object, object], int]
     atlas_parity_destroy: Callable[[object], None]
+    atlas_accelerator_options_init: Callable[[object], None]
+    atlas_pool_create_accelerated: Callable[[int, object, object], int]
+    atlas_pool_get_accelerator: Callable[[object, object], int]
+    atlas_source_from_cl_mem: Callable[[object, object, int, int, object], int]
     atlas_benchmark_config_init: Callable[[object], None]
     atlas_benchmark_run: Callable[[object, object, object], int]
     atlas_benchmark_report_count: Callable[[object], int]
@@ -1214,6 +1254,10 @@ PROTOTYPES = {
     "atlas_parity_restore": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p,)),
     "atlas_parity_update": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p,)),
     "atlas_parity_destroy": (None, (ctypes.c_void_p,)),
+    "atlas_accelerator_options_init": (None, (ctypes.c_void_p,)),
+    "atlas_pool_create_accelerated": (ctypes.c_int, (ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_pool_get_accelerator": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_source_from_cl_mem": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p,)),
     "atlas_benchmark_config_init": (None, (ctypes.c_void_p,)),
     "atlas_benchmark_run": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
     "atlas_benchmark_report_count": (ctypes.c_size_t, (ctypes.c_void_p,)),

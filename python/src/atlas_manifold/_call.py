@@ -20,12 +20,13 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from types import FrameType
-from typing import NoReturn, Optional
+from typing import NoReturn, Optional, Union
 
 from . import _abi
+from ._abi import Status
 from ._errors import raised
 from ._library import Handle, Object, carried, fail, last_failure, lib
-from ._records import Damage, Progress
+from ._records import AcceleratorInfo, Damage, Progress, record
 
 LONG = 32 << 20
 """Bytes from which on a call is worth a callback that looks for Ctrl-C; fewer take some milliseconds."""
@@ -59,6 +60,11 @@ class Pool(Object):
 
     `threads` is their number, at most 1,024; 0 means one per core. With 1 all work runs on the calling thread.
 
+    With `accelerator` an OpenCL device hashes tiles beside the threads: one with this text in its name or that of its
+    platform, in any case, or any GPU if it is True. `index` selects one of several, and `memory_limit` bounds the
+    device memory. `context` is a pair of numbers in its place, the program's own cl_context and cl_device_id, such as
+    `int_ptr` of pyopencl's objects; buffers of it can be sources (`Source.from_cl_mem`).
+
     >>> import atlas_manifold as am
     >>> with am.Pool(2) as pool:
     ...     projection = am.project(b"abc", operation=am.Operation(pool=pool))
@@ -68,12 +74,49 @@ class Pool(Object):
 
     __slots__ = ()
 
-    def __init__(self, threads: int = 0) -> None:
+    def __init__(
+        self,
+        threads: int = 0,
+        *,
+        accelerator: Union[str, bool, None] = None,
+        index: int = 0,
+        memory_limit: int = 0,
+        context: Optional[tuple[int, int]] = None,
+    ) -> None:
+        if accelerator is not None and not isinstance(accelerator, (str, bool)):
+            raise TypeError(f"accelerator is a str, a bool or None, not {type(accelerator).__name__}")
         handle = _PoolHandle()
-        status = lib.atlas_pool_create(u32(threads, "threads"), ctypes.byref(handle))
+        if context is None and (accelerator is None or accelerator is False):
+            if index or memory_limit:
+                raise ValueError("index and memory_limit are those of a device: accelerator or context must be set")
+            status = lib.atlas_pool_create(u32(threads, "threads"), ctypes.byref(handle))
+        else:
+            options = _abi.AcceleratorOptions()
+            lib.atlas_accelerator_options_init(ctypes.byref(options))
+            options.index = u32(index, "index")
+            options.memory_limit = u64(memory_limit, "memory_limit")
+            if isinstance(accelerator, str):
+                options.name = accelerator.encode()
+            if context is not None:
+                options.cl_context, options.cl_device = context
+            status = lib.atlas_pool_create_accelerated(
+                u32(threads, "threads"), ctypes.byref(options), ctypes.byref(handle)
+            )
         if status:
             fail(status)
         self._h = handle
+
+    @property
+    def accelerator(self) -> Optional[AcceleratorInfo]:
+        """Properties of the OpenCL device; None if the pool has none."""
+        info = _abi.AcceleratorInfo(struct_size=ctypes.sizeof(_abi.AcceleratorInfo))
+        status = lib.atlas_pool_get_accelerator(self._h, ctypes.byref(info))
+        # A pool that is closed has no threads.
+        if status == Status.INVALID_ARGUMENT and lib.atlas_pool_threads(self._h):
+            return None
+        if status:
+            fail(status)
+        return record(AcceleratorInfo, info, name=info.name.decode(errors="replace"))
 
     @property
     def threads(self) -> int:

@@ -66,6 +66,19 @@ class Progress(NamedTuple):
     """Tiles, chunks, regions, shards or cases in all; None if that is unknown."""
 
 
+class AcceleratorInfo(NamedTuple):
+    """Properties of the OpenCL device of a pool."""
+
+    name: str
+    """Name of the device."""
+    compute_units: int
+    """Number of its compute units."""
+    memory_size: int
+    """Bytes of its memory."""
+    bytes_hashed: int
+    """Bytes that it has hashed since the pool was made."""
+
+
 class ProjectionInfo(NamedTuple):
     """Properties of a projection's present state."""
 

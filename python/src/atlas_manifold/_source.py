@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Protocol, Union, runtime_checkable
 from . import _abi
 from ._abi import FileIo
 from ._buffers import Buffer, StrPath, View, owned, path_bytes
-from ._call import python_reads, read_status, u64
+from ._call import Pool, python_reads, read_status, u64
 from ._library import Handle, Object, fail, lib
 
 __all__ = ["AnySource", "Source"]
@@ -138,6 +138,21 @@ class Source(Object):
         )
         if status:
             del _held[number]
+            fail(status)
+        return cls._adopt(handle)
+
+    @classmethod
+    def from_cl_mem(cls, pool: Pool, buffer: int, size: int, offset: int = 0) -> Source:
+        """A source of `size` bytes of an OpenCL buffer, hashed in place by the device of `pool`.
+
+        `buffer` is a cl_mem of the pool's context as a number, such as `int_ptr` of a buffer of pyopencl. The library
+        retains it. Commands that write it must have completed before a call reads the source.
+        """
+        handle = _SourceHandle()
+        status = lib.atlas_source_from_cl_mem(
+            pool._h, buffer, u64(offset, "offset"), u64(size, "size"), ctypes.byref(handle)
+        )
+        if status:
             fail(status)
         return cls._adopt(handle)
 

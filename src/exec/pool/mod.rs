@@ -12,10 +12,11 @@
 //! forked child, where the parent's threads do not exist. A [`Pool`] from before a fork is refused there with STATE
 //! instead of hanging; a program with a rayon pool of its own must know where its threads are.
 
+use crate::accelerator::Accelerator;
 use crate::base::error::{AtlasError, Result};
 use crate::base::sync::lock;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 #[cfg(feature = "parallel")]
 mod schedule;
@@ -62,7 +63,7 @@ pub(crate) enum Executor<'a> {
     OnlyRayon(&'a rayon::ThreadPool),
 }
 
-impl Executor<'_> {
+impl<'a> Executor<'a> {
     /// Returns the number of usable threads. Starts none.
     pub(crate) fn threads(&self) -> usize {
         match self {
@@ -74,11 +75,19 @@ impl Executor<'_> {
         }
     }
 
-    /// Refuses a pool whose threads are in another process.
+    /// Refuses a pool whose threads are in another process, and one whose device has failed.
     pub(crate) fn check(&self) -> Result<()> {
         match self {
             Executor::Pool(pool) | Executor::OnlyPool(pool) => pool.check_process(),
             _ => Ok(()),
+        }
+    }
+
+    /// Returns the device that hashes tiles beside the threads.
+    pub(crate) fn accelerator(self) -> Option<&'a Arc<Accelerator>> {
+        match self {
+            Executor::Pool(pool) | Executor::OnlyPool(pool) => pool.device(),
+            _ => None,
         }
     }
 
@@ -238,15 +247,33 @@ pub(crate) fn panic_error(payload: Box<dyn std::any::Any + Send>) -> AtlasError 
 #[cfg(not(feature = "parallel"))]
 mod sequential {
     use super::*;
+    use crate::accelerator::{AcceleratorInfo, AcceleratorOptions};
 
     /// Stand-in without the feature `parallel`: every pool is the calling thread.
     #[derive(Debug)]
-    pub struct Pool(());
+    pub struct Pool {
+        accelerator: Option<Arc<Accelerator>>,
+    }
 
     impl Pool {
         /// Accepts the same numbers of threads and starts none.
         pub fn new(threads: u32) -> Result<Pool> {
-            check_threads(threads).map(|()| Pool(()))
+            check_threads(threads).map(|()| Pool { accelerator: None })
+        }
+
+        /// Opens an OpenCL device that hashes tiles beside the calling thread.
+        pub fn accelerated(threads: u32, options: &AcceleratorOptions<'_>) -> Result<Pool> {
+            check_threads(threads)?;
+            Ok(Pool { accelerator: Some(Arc::new(Accelerator::open(options)?)) })
+        }
+
+        /// Returns the properties of the OpenCL device, if the pool has one.
+        pub fn accelerator(&self) -> Option<AcceleratorInfo> {
+            self.accelerator.as_ref().map(|accelerator| accelerator.info())
+        }
+
+        pub(crate) fn device(&self) -> Option<&Arc<Accelerator>> {
+            self.accelerator.as_ref()
         }
 
         /// Returns 1.
@@ -254,8 +281,8 @@ mod sequential {
             1
         }
 
-        pub(super) fn check_process(&self) -> Result<()> {
-            Ok(())
+        pub(crate) fn check_process(&self) -> Result<()> {
+            self.accelerator.as_ref().map_or(Ok(()), |accelerator| accelerator.check())
         }
     }
 }

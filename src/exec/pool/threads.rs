@@ -2,6 +2,7 @@
 
 use super::ticket::Lent;
 use super::{Executor, check_threads, cores};
+use crate::accelerator::{Accelerator, AcceleratorInfo, AcceleratorOptions};
 use crate::base::cpu;
 use crate::base::error::{AtlasError, Result};
 use crate::base::process::Process;
@@ -42,6 +43,8 @@ const STACK_SIZE: usize = 2 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Pool {
     started: Option<Started>,
+    /// The device that hashes tiles beside the threads.
+    accelerator: Option<Arc<Accelerator>>,
     /// Process that made the pool and owns its threads.
     process: Process,
 }
@@ -64,6 +67,26 @@ impl Pool {
         Self::start(threads, false)
     }
 
+    /// Starts `threads` threads, and opens an OpenCL device that hashes tiles beside them.
+    ///
+    /// Every result is the same as with other pools. Fails with UNSUPPORTED if there is no OpenCL loader, no such
+    /// device, or if the device fails its self-test; without the feature `opencl` always.
+    pub fn accelerated(threads: u32, options: &AcceleratorOptions<'_>) -> Result<Pool> {
+        check_threads(threads)?;
+        // A driver may start threads of its own.
+        let accelerator = Some(Arc::new(with_signals_blocked(|| Accelerator::open(options))?));
+        Ok(Pool { accelerator, ..Self::start(threads, false)? })
+    }
+
+    /// Returns the properties of the OpenCL device, if the pool has one.
+    pub fn accelerator(&self) -> Option<AcceleratorInfo> {
+        self.accelerator.as_ref().map(|accelerator| accelerator.info())
+    }
+
+    pub(crate) fn device(&self) -> Option<&Arc<Accelerator>> {
+        self.accelerator.as_ref()
+    }
+
     /// Starts threads like [`new`](Self::new). If `free` is set, the threads may also use cores to which the
     /// calling thread is not bound.
     fn start(threads: u32, free: bool) -> Result<Pool> {
@@ -72,7 +95,7 @@ impl Pool {
         let process = Process::current();
         // A pool of one thread is the calling thread.
         if threads == 1 {
-            return Ok(Pool { started: None, process });
+            return Ok(Pool { started: None, accelerator: None, process });
         }
         // The handles are kept here, because rayon itself never joins its threads.
         let joins = Arc::new(Mutex::new(Vec::new()));
@@ -109,6 +132,7 @@ impl Pool {
                     waiting: Arc::default(),
                     process,
                 }),
+                accelerator: None,
                 process,
             }),
             Err(error) => {
@@ -134,9 +158,9 @@ impl Pool {
         self.started.as_ref().map(|started| (&*started.pool, Some(started)))
     }
 
-    pub(super) fn check_process(&self) -> Result<()> {
+    pub(crate) fn check_process(&self) -> Result<()> {
         if self.process.is_current() {
-            return Ok(());
+            return self.accelerator.as_ref().map_or(Ok(()), |accelerator| accelerator.check());
         }
         Err(AtlasError::state(
             "the pool was made before a fork, and its threads are in the parent process: make a new pool",

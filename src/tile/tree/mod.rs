@@ -196,6 +196,18 @@ impl Tree {
         Ok(true)
     }
 
+    /// Returns true if the bytes of all tiles are in memory that no other process can write to, each tile's in one
+    /// piece.
+    pub(crate) fn is_fixed(&self) -> Result<bool> {
+        for at in self.iter() {
+            let tile = at?.tile;
+            if tile.whole().is_none_or(|extent| extent.fixed_slice(&(0..tile.len())).is_none()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Returns the tiles in memory that have no witness yet, ascending. Loads nothing, because stored tiles
     /// have their witnesses.
     pub(crate) fn unhashed(&self) -> Result<Vec<TileAt>> {

@@ -1,0 +1,455 @@
+//! Tiles of a call that an accelerator hashes, and the checks of its results.
+//!
+//! Tiles in memory of the host are shared: the device gets its part in two batches, the calling thread hashes the
+//! others meanwhile, and the next share follows from the time that both took. A call with few of them, or with a device
+//! that does not pay, leaves them to the processor. Tiles in a buffer of the device are all hashed there. The processor
+//! hashes the first tile of the device again, and every 1,024th after it. So it needs the bytes that the device had: a
+//! mapping, to which other processes can write, is copied first.
+//!
+//! A worker of a call needs several tiles for that. Calls whose tasks are single tiles have [`Runs`].
+
+#![forbid(unsafe_code)]
+
+use crate::accelerator::{Accelerator, Batch, DeviceBuffer, Hashed, Measured, RESIDUES, Running, Strings};
+use crate::base::buffer::{Buffer, try_collect, try_push, try_vec};
+use crate::base::error::{AtlasError, ErrorKind, Result};
+use crate::base::out_bytes::OutBytes;
+use crate::base::units::{GROUP_SIZE, TILE_SIZE, TileIndex, to_u64};
+use crate::exec::pool::Executor;
+use crate::hash::digest::{Digest, same};
+use crate::hash::outboard::Outboard;
+use crate::layer2::Residue;
+use crate::source::Source;
+use crate::tile::Tile;
+use crate::tile::extent::GroupResidues;
+use crate::tile::options::ProjectionType;
+use crate::tile::scheme::{Scheme, Workspace};
+use crate::tile::tree::{TileAt, Tree};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+mod runs;
+pub(crate) use runs::{Ahead, Confirmed, Runs};
+
+/// Distance of the tiles of the device that are hashed again.
+const CHECKED: u64 = if cfg!(test) { 3 } else { 1024 };
+
+/// Maximum number of tiles of a task whose bytes are in memory of the host: buffers of 16 MiB per thread.
+const STRETCH: u64 = 16;
+
+/// Minimum number of tiles in memory of the host that are shared. Fewer are done before a device has begun.
+const SHARED_MIN: u64 = 4;
+
+/// A tile to hash.
+#[derive(Clone, Copy)]
+pub(crate) struct BatchTile<'b> {
+    /// Number of the tile for errors.
+    pub(crate) index: u64,
+    pub(crate) bytes: TileBytes<'b>,
+}
+
+/// The bytes of a tile.
+#[derive(Clone, Copy)]
+pub(crate) enum TileBytes<'b> {
+    Host(&'b [u8]),
+    Device(DeviceTile<'b>),
+}
+
+/// A tile in a buffer of a device.
+#[derive(Clone, Copy)]
+pub(crate) struct DeviceTile<'b> {
+    pub(crate) buffer: &'b DeviceBuffer,
+    /// Its first byte in the range of the buffer.
+    pub(crate) offset: u64,
+    pub(crate) len: usize,
+}
+
+impl<'b> BatchTile<'b> {
+    /// Tile `index` with bytes in memory of the host.
+    pub(crate) fn host(index: u64, bytes: &'b [u8]) -> BatchTile<'b> {
+        BatchTile { index, bytes: TileBytes::Host(bytes) }
+    }
+}
+
+/// Digest and sums of a tile.
+pub(crate) struct TileHash {
+    pub(crate) residues: GroupResidues,
+    pub(crate) witness: Digest,
+    /// Chaining values of the groups of a tile of several, if they were wanted.
+    pub(crate) groups: Vec<Digest>,
+}
+
+impl TileHash {
+    /// Hashes a tile on the processor.
+    fn of(scheme: &Scheme, bytes: &[u8], with_groups: bool, workspace: &mut Workspace) -> Result<TileHash> {
+        if !with_groups || bytes.len() <= GROUP_SIZE {
+            let (residues, witness) = scheme.sum_and_witness(bytes, workspace)?;
+            return Ok(TileHash { residues, witness, groups: Vec::new() });
+        }
+        let (outboard, witness, residues) = Outboard::with_residues(scheme.digests(), bytes)?;
+        let groups = try_collect((0..bytes.len().div_ceil(GROUP_SIZE)).map(|group| outboard.group(group)))?;
+        Ok(TileHash { residues: GroupResidues::from_groups(residues.into_iter()), witness, groups })
+    }
+}
+
+/// The accelerator of a call.
+pub(crate) struct Offload<'a> {
+    accelerator: &'a Arc<Accelerator>,
+    /// True if the device gets a share of the tiles in memory of the host.
+    is_shared: bool,
+    /// Number of tiles that the device has hashed for this call.
+    hashed: AtomicU64,
+}
+
+impl<'a> Offload<'a> {
+    /// Returns the accelerator of `executor`, if there is one and if it computes the witnesses of `scheme`, for `count`
+    /// tiles.
+    pub(crate) fn of(executor: Executor<'a>, scheme: &Scheme, count: u64) -> Option<Offload<'a>> {
+        // Nothing of this module is in a library without the feature.
+        if !cfg!(feature = "opencl") {
+            return None;
+        }
+        let accelerator = executor.accelerator()?;
+        // The transform of R96 stays on the processor.
+        let is_linear = scheme.kind() == ProjectionType::Linear;
+        let is_shared = is_linear && count >= SHARED_MIN && accelerator.pays(STRETCH);
+        is_linear.then(|| Offload { accelerator, is_shared, hashed: AtomicU64::new(0) })
+    }
+
+    /// Returns the accelerator for the tiles of `source`, if it hashes any of them.
+    pub(crate) fn of_source(
+        executor: Executor<'a>,
+        scheme: &Scheme,
+        source: &Source,
+        count: u64,
+    ) -> Option<Offload<'a>> {
+        let offload = Self::of(executor, scheme, count)?;
+        // Tiles on the device take larger batches, and no memory.
+        let is_shared = offload.is_shared && !offload.has_all(source);
+        let takes_any = is_shared || source.lies_on(offload.accelerator);
+        takes_any.then_some(Offload { is_shared, ..offload })
+    }
+
+    /// Returns the accelerator for the tiles of `tree`, if it hashes any of them. The first one decides whether they
+    /// lie on the device.
+    pub(crate) fn of_tree(executor: Executor<'a>, scheme: &Scheme, tree: &Tree) -> Option<Offload<'a>> {
+        let offload = Self::of(executor, scheme, tree.tiles())?;
+        // A tree that cannot be loaded fails later.
+        let first = tree.tile(TileIndex(0)).ok().flatten();
+        let is_on_device = first.is_some_and(|at| offload.place_of(&at.tile).is_some());
+        // Tiles on the device take larger batches, and no memory. Edited tiles between them are the processor's.
+        let is_shared = offload.is_shared && !is_on_device;
+        (is_shared || is_on_device).then_some(Offload { is_shared, ..offload })
+    }
+
+    /// True if all bytes of `source` lie in one buffer of the device.
+    pub(crate) fn has_all(&self, source: &Source) -> bool {
+        let size = usize::try_from(source.size()).unwrap_or(usize::MAX);
+        source.device_range(self.accelerator, 0, size).is_some()
+    }
+
+    pub(crate) fn accelerator(&self) -> &'a Arc<Accelerator> {
+        self.accelerator
+    }
+
+    /// True if tiles in memory of the host may go to the device.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    /// Returns the number of tiles of a task, of `count` tiles for `threads` threads. `most` bounds it.
+    pub(crate) fn stretch(&self, count: u64, threads: usize, most: u64) -> u64 {
+        let batches = 2 * to_u64(self.accelerator.batch());
+        // Tiles of the device go there in two batches, whatever the threads do.
+        if !self.is_shared {
+            return batches.min(most).max(1);
+        }
+        // Two tasks per thread at least, so that all threads end at about the same time.
+        let wanted = count / (2 * to_u64(threads.max(1)));
+        // The device takes two batches at a time, and the processor a tile at least.
+        wanted.min(STRETCH).min(batches + 1).min(most).max(1)
+    }
+
+    /// Returns bytes of `source` in place, if device and processor find the same bytes there.
+    pub(crate) fn slice<'s>(
+        offload: Option<&Offload<'_>>,
+        source: &'s Source,
+        offset: u64,
+        len: usize,
+    ) -> Option<&'s [u8]> {
+        match offload {
+            Some(offload) if offload.is_shared => source.fixed_slice(offset, len),
+            _ => source.slice(offset, len),
+        }
+    }
+
+    /// Hashes tiles. The results are in order.
+    pub(crate) fn hash(
+        &self,
+        scheme: &Scheme,
+        tiles: &[BatchTile<'_>],
+        with_groups: bool,
+        workspace: &mut Workspace,
+    ) -> Result<Vec<TileHash>> {
+        let mut found = try_vec(tiles.len())?;
+        while let Some(first) = tiles.get(found.len()) {
+            let rest = &tiles[found.len()..];
+            match first.bytes {
+                TileBytes::Host(_) => {
+                    // All that follow in memory of the host.
+                    let run = try_collect(rest.iter().map_while(|tile| match tile.bytes {
+                        TileBytes::Host(bytes) => Some((tile.index, bytes)),
+                        TileBytes::Device(_) => None,
+                    }))?;
+                    self.host(scheme, &run, with_groups, workspace, &mut found)?;
+                }
+                TileBytes::Device(first) => {
+                    // All that follow in the same buffer.
+                    let run = try_collect(rest.iter().map_while(|tile| match tile.bytes {
+                        TileBytes::Device(at) if std::ptr::eq(at.buffer, first.buffer) => {
+                            Some((tile.index, at))
+                        }
+                        _ => None,
+                    }))?;
+                    self.device(scheme, &run, with_groups, workspace, &mut found)?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Hashes tiles in memory of the host, some of them on the device.
+    fn host(
+        &self,
+        scheme: &Scheme,
+        tiles: &[(u64, &[u8])],
+        with_groups: bool,
+        workspace: &mut Workspace,
+        found: &mut Vec<TileHash>,
+    ) -> Result<()> {
+        let accelerator = self.accelerator;
+        let share = if self.is_shared { accelerator.share(tiles.len()) } else { 0 };
+        let key = scheme.digests().tile_key();
+        // Two batches, so that the second one is copied while the kernels of the first one run.
+        let half = share.div_ceil(2).min(accelerator.batch());
+        let copying = Instant::now();
+        let (mut taken, mut batches): (usize, [Option<Running<'_>>; 2]) = (0, [None, None]);
+        for (batch, len) in batches.iter_mut().zip([half, (share - half).min(half)]) {
+            if len > 0 {
+                let strings = try_collect(tiles[taken..taken + len].iter().map(|(_, bytes)| *bytes))?;
+                let strings = Strings::Host(&strings);
+                // All lanes may be busy with the batches of other threads.
+                *batch = accelerator.start(&Batch { key, strings, with_groups }, false)?;
+                taken += if batch.is_some() { len } else { 0 };
+            }
+        }
+        // The processor hashes the rest meanwhile.
+        let hashing = Instant::now();
+        let mut rest = try_vec(tiles.len() - taken)?;
+        for (_, bytes) in &tiles[taken..] {
+            rest.push(TileHash::of(scheme, bytes, with_groups, workspace)?);
+        }
+        let (copy_time, processor_time) =
+            ((hashing - copying).as_secs_f64(), hashing.elapsed().as_secs_f64());
+        let was_done = !rest.is_empty() && batches.iter().flatten().all(Running::is_done);
+        let mut of_device = try_vec(taken)?;
+        for batch in batches.into_iter().flatten() {
+            of_device.extend(batch.wait()?);
+        }
+        if self.is_shared {
+            let (device, processor, time) = (taken, rest.len(), copying.elapsed().as_secs_f64());
+            accelerator.learn(Measured { device, processor, copy_time, processor_time, time, was_done });
+        }
+        // Results in order: those of the device come first.
+        for (hashed, (index, bytes)) in of_device.into_iter().zip(tiles) {
+            found.push(self.accept(scheme, *index, hashed, with_groups, || Ok(*bytes), workspace)?);
+        }
+        found.extend(rest);
+        Ok(())
+    }
+
+    /// Hashes tiles in one buffer of the device.
+    fn device(
+        &self,
+        scheme: &Scheme,
+        tiles: &[(u64, DeviceTile<'_>)],
+        with_groups: bool,
+        workspace: &mut Workspace,
+        found: &mut Vec<TileHash>,
+    ) -> Result<()> {
+        let start = |tiles: &[(u64, DeviceTile<'_>)], patiently| {
+            let Some((_, first)) = tiles.first() else { return Ok(None) };
+            let places = tiles.iter().map(|(_, tile)| (tile.buffer.place(tile.offset), tile.len));
+            let ranges: &[(u64, usize)] = &try_collect(places)?;
+            let (key, strings) =
+                (scheme.digests().tile_key(), Strings::Device { buffer: first.buffer, ranges });
+            self.accelerator.start(&Batch { key, strings, with_groups }, patiently)
+        };
+        // Two batches at a time, as far as there is a second lane.
+        for part in tiles.chunks(2 * self.accelerator.batch()) {
+            let (first, second) = part.split_at(part.len().div_ceil(2));
+            let (running, beside) = (start(first, true)?, start(second, false)?);
+            let mut done = try_vec(part.len())?;
+            done.extend(running.map(Running::wait).transpose()?.into_iter().flatten());
+            // Without a second lane the rest follows when the first one is free.
+            let beside = match beside {
+                None => start(second, true)?,
+                started => started,
+            };
+            done.extend(beside.map(Running::wait).transpose()?.into_iter().flatten());
+            for ((index, tile), hashed) in part.iter().zip(done) {
+                // The processor gets a copy of the tiles that it checks.
+                let read = || {
+                    let mut copy = Buffer::new(tile.len)?;
+                    // A device that cannot be read has failed, as one that cannot hash.
+                    let read = tile.buffer.read(tile.offset, OutBytes::new(&mut copy));
+                    read.inspect_err(|error| {
+                        if error.kind() == ErrorKind::Io {
+                            self.accelerator.refuse();
+                        }
+                    })?;
+                    Ok(copy)
+                };
+                found.push(self.accept(scheme, *index, hashed, with_groups, read, workspace)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Converts the result of a tile, which the processor computes again for some of the tiles.
+    fn accept<B: Deref<Target = [u8]>>(
+        &self,
+        scheme: &Scheme,
+        index: u64,
+        hashed: Hashed,
+        with_groups: bool,
+        bytes: impl FnOnce() -> Result<B>,
+        workspace: &mut Workspace,
+    ) -> Result<TileHash> {
+        // A sum above 95 is none, on whatever tile.
+        let mut residues = [Residue::ZERO; RESIDUES];
+        for (residue, value) in residues.iter_mut().zip(hashed.residues) {
+            *residue = Residue::new(value).ok_or_else(|| self.wrong(index))?;
+        }
+        if self.hashed.fetch_add(1, Ordering::Relaxed).is_multiple_of(CHECKED) {
+            let expected = TileHash::of(scheme, &bytes()?, with_groups, workspace)?;
+            let is_right = same(&expected.witness, &hashed.digest)
+                && expected.residues.is_same(&residues)
+                && expected.groups == hashed.groups;
+            if !is_right {
+                return Err(self.wrong(index));
+            }
+        }
+        let residues = GroupResidues::from_groups(residues.into_iter());
+        Ok(TileHash { residues, witness: hashed.digest, groups: hashed.groups })
+    }
+
+    /// Returns the error for a wrong result, and refuses all later work.
+    #[cold]
+    fn wrong(&self, index: u64) -> AtlasError {
+        self.accelerator.refuse();
+        AtlasError::internal(format!(
+            "the OpenCL device {} computed a wrong digest or sum of tile {index}",
+            self.accelerator.info().name
+        ))
+        .at_index(index)
+    }
+
+    /// Hashes those of `tiles` that the device takes, and returns for each whether its bytes are those that it commits
+    /// to, or the error of its read.
+    ///
+    /// A tile that is not confirmed is the caller's to check. `buffers` are those of the worker.
+    fn confirm(
+        &self,
+        scheme: &Scheme,
+        tiles: &[Option<TileAt>],
+        buffers: &mut Vec<Buffer>,
+        workspace: &mut Workspace,
+    ) -> Result<Vec<Result<bool>>> {
+        let (mut batch, mut places) = (try_vec(tiles.len())?, try_vec(tiles.len())?);
+        let mut confirmed: Vec<Result<bool>> = try_vec(tiles.len())?;
+        confirmed.extend(tiles.iter().map(|_| Ok(false)));
+        // Buffers for those that are neither in fixed memory nor on the device.
+        let is_read = |at: &&TileAt| {
+            self.is_shared && fixed_bytes(&at.tile).is_none() && self.place_of(&at.tile).is_none()
+        };
+        let count = tiles.iter().flatten().filter(is_read).count();
+        while buffers.len() < count {
+            try_push(buffers, Buffer::new(TILE_SIZE)?)?;
+        }
+        let mut buffers = buffers.iter_mut();
+        for (place, at) in tiles.iter().enumerate() {
+            // A tile without a witness is not confirmed.
+            let Some(at) = at.as_ref().filter(|at| at.tile.witness().is_some()) else { continue };
+            let bytes = match (self.place_of(&at.tile), fixed_bytes(&at.tile)) {
+                (Some(tile), _) => TileBytes::Device(tile),
+                // The processor checks it as without an accelerator.
+                (None, _) if !self.is_shared => continue,
+                (None, Some(bytes)) => TileBytes::Host(bytes),
+                (None, None) => {
+                    let Some(buffer) = buffers.next() else { continue };
+                    let bytes = &mut buffer[..at.tile.len()];
+                    match at.tile.read(0, bytes) {
+                        Ok(()) => TileBytes::Host(bytes),
+                        Err(error) => {
+                            confirmed[place] = Err(error);
+                            continue;
+                        }
+                    }
+                }
+            };
+            batch.push(BatchTile { index: at.index.0, bytes });
+            places.push(place);
+        }
+        for (place, hash) in places.into_iter().zip(self.hash(scheme, &batch, false, workspace)?) {
+            if let Some(at) = &tiles[place] {
+                let is_right = at.tile.witness().is_some_and(|expected| same(expected, &hash.witness));
+                confirmed[place] = Ok(is_right && hash.residues.total() == at.tile.residue());
+            }
+        }
+        Ok(confirmed)
+    }
+
+    /// Returns the place of a tile that lies in a buffer of the device.
+    fn place_of<'t>(&self, tile: &'t Tile) -> Option<DeviceTile<'t>> {
+        let (source, offset) = tile.whole()?.place();
+        let (buffer, offset) = source.device_range(self.accelerator, offset, tile.len())?;
+        Some(DeviceTile { buffer, offset, len: tile.len() })
+    }
+}
+
+/// Returns the bytes of a tile in place, if nothing else can change them after a check.
+fn fixed_bytes(tile: &Tile) -> Option<&[u8]> {
+    tile.whole()?.fixed_slice(&(0..tile.len()))
+}
+
+impl Scheme {
+    /// Computes the residues and the witness of each of `tiles`, and passes them to `each` in order, whose error ends
+    /// the batch. Without an accelerator each tile is passed on before the next one is hashed.
+    pub(crate) fn witness_batch(
+        &self,
+        tiles: &[BatchTile<'_>],
+        workspace: &mut Workspace,
+        offload: Option<&Offload<'_>>,
+        mut each: impl FnMut(GroupResidues, Digest) -> Result<()>,
+    ) -> Result<()> {
+        if let Some(offload) = offload {
+            let found = offload.hash(self, tiles, false, workspace)?;
+            return found.into_iter().try_for_each(|hash| each(hash.residues, hash.witness));
+        }
+        for tile in tiles {
+            let TileBytes::Host(bytes) = tile.bytes else {
+                return Err(AtlasError::internal("a tile of a device has no accelerator"));
+            };
+            let (residues, witness) = self.sum_and_witness(bytes, workspace)?;
+            each(residues, witness)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "opencl")]
+mod tests;

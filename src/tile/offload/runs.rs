@@ -1,0 +1,128 @@
+//! Runs of tiles for calls whose tasks are single tiles: a worker takes a run, and hashes all of it at the first task.
+
+#![forbid(unsafe_code)]
+
+use super::{BatchTile, Offload, TileHash};
+use crate::base::buffer::{Buffer, try_collect};
+use crate::base::error::Result;
+use crate::base::units::{TILE_BYTES, to_usize};
+use crate::tile::scheme::{Scheme, Workspace};
+use crate::tile::tree::TileAt;
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// Runs of tasks of a tile each, in which a worker hashes several tiles at once. Empty without an accelerator.
+#[derive(Default)]
+pub(crate) struct Runs<'a> {
+    offload: Option<Offload<'a>>,
+    stretch: u64,
+    buffers: u64,
+    /// See [`Order::runs`](crate::exec::pool::Order::runs).
+    pub(crate) ends: Vec<u64>,
+}
+
+impl<'a> Runs<'a> {
+    /// Returns the runs of `count` tasks of a call, or none without an accelerator.
+    ///
+    /// `memory` is the room for the buffers of a worker, for tiles that are read. `None` means that none are.
+    pub(crate) fn new(
+        offload: Option<Offload<'a>>,
+        count: u64,
+        threads: usize,
+        memory: Option<u64>,
+    ) -> Result<Runs<'a>> {
+        // Tiles of the device need no buffers.
+        let memory = memory.filter(|_| offload.as_ref().is_some_and(Offload::is_shared));
+        let most = memory.map_or(u64::MAX, |memory| memory / TILE_BYTES);
+        // Without memory for a run the processor works tile by tile, as without an accelerator.
+        let Some(offload) = offload.filter(|_| most > 0) else { return Ok(Runs::default()) };
+        let stretch = offload.stretch(count, threads, most);
+        let ends = try_collect((1..=count.div_ceil(stretch)).map(|run| (run * stretch).min(count)))?;
+        let buffers = if memory.is_some() { stretch * TILE_BYTES } else { 0 };
+        Ok(Runs { offload: Some(offload), stretch, buffers, ends })
+    }
+
+    /// Returns the size of the buffers of a worker.
+    pub(crate) fn buffers(&self) -> u64 {
+        self.buffers
+    }
+
+    /// The rest of the run of a task.
+    fn rest(&self, task: u64) -> Range<u64> {
+        let run = task.checked_div(self.stretch).map_or(usize::MAX, to_usize);
+        task..self.ends.get(run).map_or(task, |end| *end)
+    }
+}
+
+/// Results for a run, which a worker makes at the first of its tasks.
+pub(crate) struct Ahead<T> {
+    /// Task of the first result.
+    next: u64,
+    ready: VecDeque<T>,
+}
+
+impl<T> Default for Ahead<T> {
+    fn default() -> Self {
+        Ahead { next: 0, ready: VecDeque::new() }
+    }
+}
+
+impl<T> Ahead<T> {
+    /// Returns the result for a task. `make` makes those of a range of tasks. `None` without an accelerator.
+    pub(crate) fn take(
+        &mut self,
+        runs: &Runs<'_>,
+        task: u64,
+        make: impl FnOnce(&Offload<'_>, Range<u64>) -> Result<Vec<T>>,
+    ) -> Result<Option<T>> {
+        let Some(offload) = &runs.offload else { return Ok(None) };
+        // The first task of a run, also of one after a run that ended early.
+        if self.ready.is_empty() || self.next != task {
+            self.ready.clear();
+            (self.ready, self.next) = (make(offload, runs.rest(task))?.into(), task);
+        }
+        self.next += 1;
+        Ok(self.ready.pop_front())
+    }
+}
+
+impl Ahead<TileHash> {
+    /// Returns the hash of the tile of a task, with its chaining values if they are wanted. `tile` returns the tile
+    /// of a task. `None` without an accelerator.
+    pub(crate) fn hash<'b>(
+        &mut self,
+        runs: &Runs<'_>,
+        task: u64,
+        (scheme, workspace, with_groups): (&Scheme, &mut Workspace, bool),
+        tile: impl Fn(u64) -> BatchTile<'b>,
+    ) -> Result<Option<TileHash>> {
+        self.take(runs, task, |offload, tasks| {
+            offload.hash(scheme, &try_collect(tasks.map(tile))?, with_groups, workspace)
+        })
+    }
+}
+
+/// Tiles of a run that were confirmed at its first task.
+#[derive(Default)]
+pub(crate) struct Confirmed {
+    ahead: Ahead<Result<bool>>,
+    buffers: Vec<Buffer>,
+}
+
+impl Confirmed {
+    /// Returns true if the tile of a task has the bytes that it commits to, or the error of its read. False leaves the
+    /// check to the caller, as does a `tile` without a tile for a task. Fails if the device does.
+    pub(crate) fn take(
+        &mut self,
+        runs: &Runs<'_>,
+        task: u64,
+        (scheme, workspace): (&Scheme, &mut Workspace),
+        tile: impl Fn(u64) -> Option<TileAt>,
+    ) -> Result<Result<bool>> {
+        let buffers = &mut self.buffers;
+        let found = self.ahead.take(runs, task, |offload, tasks| {
+            offload.confirm(scheme, &try_collect(tasks.map(tile))?, buffers, workspace)
+        })?;
+        Ok(found.unwrap_or(Ok(false)))
+    }
+}
