@@ -57,6 +57,7 @@ fn the_parts_of_the_header_come_in_the_order_of_a_reader() {
         "Containers",
         "Outlines",
         "Parity files",
+        "Accelerators",
         "Benchmark",
     ];
     assert_eq!(titles, expected);
