@@ -111,6 +111,7 @@ static void fail_at_every_call(bool in_context, uint32_t threads, int with, bool
         live_once(in_context, threads);
         last = n == 0 ? atomic_load(calls) : last;
     }
+    (void)alarm(0);
     atomic_store(fails_at, 0);
     printf("%u calls of OpenCL failed with %d%s\n", last, with, lost ? " and those after them" : "");
     (void)fflush(stdout);

@@ -149,6 +149,12 @@ static void use_files(const uint8_t *data, size_t size, const atlas_source *sour
     atlas_container *container = created(path, ATLAS_PROJECTION_LINEAR, &options, NULL);
     (void)imported(container, data, size);
     atlas_container_destroy(container);
+    /* A call that fails leaves as little. */
+    const uint8_t wrong[32] = {1};
+    verify.expected_root = wrong;
+    CHECK_STATUS(atlas_container_open(path, ATLAS_CONTAINER_READ, &verify, NULL, operation, &container),
+                 ATLAS_STATUS_WITNESS);
+    verify.expected_root = NULL;
     CHECK_OK(atlas_container_open(path, ATLAS_CONTAINER_WRITE, &verify, NULL, operation, &container));
     atlas_projection *snapshot = snapshot_of(container, 0, true);
     atlas_projection_destroy(snapshot);
@@ -169,8 +175,18 @@ static void use_files(const uint8_t *data, size_t size, const atlas_source *sour
     CHECK_EQ(unlink(path), 0);
 }
 
+/* Calls the library with another handle, within a call that uses a key. */
+static bool look_at_another(const atlas_progress *progress, void *user_data)
+{
+    (void)progress;
+    uint8_t root[32];
+    root_of(user_data, root);
+    return true;
+}
+
 static void no_key_stays(uint32_t threads)
 {
+    atlas_projection *other = projected_bytes("other", 5);
     const size_t size = 6 * TILE + 5;
     uint8_t *data = random_bytes(size, 1);
     uint8_t key[32];
@@ -180,6 +196,8 @@ static void no_key_stays(uint32_t threads)
     atlas_operation operation;
     atlas_operation_init(&operation);
     operation.pool = pool;
+    operation.progress = look_at_another;
+    operation.user_data = other;
     atlas_source *source = borrowed(data, size);
     bool seen[2] = {false};
     use_projection(ATLAS_PROJECTION_LINEAR, source, key, &operation, &seen[0]);
@@ -187,6 +205,7 @@ static void no_key_stays(uint32_t threads)
     CHECK(seen[0] && seen[1]);
     use_files(data, size, source, key, &operation);
     atlas_source_destroy(source);
+    atlas_projection_destroy(other);
     /* The threads still wait, with the stacks that they have used. */
     for (size_t at = 0; at < 32; at++) {
         ((volatile uint8_t *)key)[at] = 0;

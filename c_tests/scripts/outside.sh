@@ -160,8 +160,9 @@ case $1 in
         "$WORK/components/c_default"
         ;;
     subdirectory)
-        # With cargo's folder of the build above, so that cargo has nothing to do.
+        # With cargo's folder and the features of the build above, so that cargo has nothing to do.
         configure subdirectory -DATLAS_SOURCE="$SOURCE" -DATLAS_CARGO_TARGET_DIR="$CARGO_OUTPUT" \
+            -DATLAS_MANIFOLD_OPENCL="$OPENCL" \
             -DCLASHING_NAMES="$WORK/clashing_names.c" -DBUILD_TESTING=ON
         build_and_run subdirectory
         # It installs there only the files that a program needs to start.

@@ -269,6 +269,10 @@ impl Lane {
             return Err(Failure::new(what, status));
         }
         waited?;
+        // A driver whose event goes on after the wait is broken: it may still write to `fetched`.
+        if status > 0 {
+            return Err(Failure::new(what, opencl::INVALID_VALUE));
+        }
         let no_memory = |_| Failure::no_memory(what);
         let mut found = try_vec(lens.len()).map_err(no_memory)?;
         for (index, (len, result)) in

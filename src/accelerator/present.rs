@@ -64,6 +64,12 @@ impl Accelerator {
                 "memory_limit {limit} is less than the {FOOTPRINT} bytes of device memory that one tile needs"
             )));
         }
+        if device.largest_buffer < to_u64(TILE_SIZE) {
+            return Err(AtlasError::unsupported(format!(
+                "the largest buffer of the OpenCL device {} has {} bytes, and a tile {TILE_SIZE}",
+                device.name, device.largest_buffer
+            )));
+        }
         // Two lanes before larger ones, and the largest buffer of a lane is that of its strings.
         let fits = (limit / 2 / FOOTPRINT).min(device.largest_buffer / to_u64(TILE_SIZE));
         let batch = fits.clamp(1, MAX_BATCH);

@@ -19,13 +19,26 @@ pub(crate) fn note_key() {
     KEYED.set(true);
 }
 
-/// Runs `work`, and overwrites the stack below this frame if `work` has used a key on this thread.
+/// Runs `work`, and overwrites the stack below this frame if `work` has used a key on this thread, also after a panic.
+///
+/// A call in a callback wipes for itself alone: the call around it still knows that it has used a key.
 pub(crate) fn wiping<R>(work: impl FnOnce() -> R) -> R {
-    let result = below(work);
-    if KEYED.replace(false) {
-        overwrite();
+    let _wipe = Wipe { around: KEYED.replace(false) };
+    below(work)
+}
+
+/// Overwrites the stack when it is dropped, if a key was used since it was made.
+struct Wipe {
+    /// True if the call around this one has used a key.
+    around: bool,
+}
+
+impl Drop for Wipe {
+    fn drop(&mut self) {
+        if KEYED.replace(self.around) {
+            overwrite();
+        }
     }
-    result
 }
 
 /// Keeps the frames of `work` below the caller's, where [`overwrite`] reaches them.
@@ -38,4 +51,32 @@ fn below<R>(work: impl FnOnce() -> R) -> R {
 fn overwrite() {
     // Without the box the compiler would leave out an array that nobody reads.
     black_box(&mut [0u8; DEPTH]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_in_a_callback_leaves_the_mark_of_the_call_around_it() {
+        wiping(|| {
+            note_key();
+            wiping(|| assert!(!KEYED.get()));
+            assert!(KEYED.get());
+            wiping(note_key);
+            assert!(KEYED.get());
+        });
+        assert!(!KEYED.get());
+    }
+
+    #[test]
+    fn a_panic_wipes_too() {
+        let panicked = std::panic::catch_unwind(|| {
+            wiping(|| {
+                note_key();
+                panic!("after the use of a key");
+            });
+        });
+        assert!(panicked.is_err() && !KEYED.get());
+    }
 }

@@ -279,7 +279,7 @@ impl Import<'_> {
         let (executor, threads) = (operation.executor, operation.threads());
         // With an accelerator a worker reads several tiles and hashes them at once, within its part of the window.
         let part = (WINDOW / to_u64(threads)).max(1) * TILE_BYTES;
-        let left = operation.memory_left(per_worker + fixed).min(part);
+        let left = operation.memory_left(per_worker + fixed).min(part * to_u64(threads));
         // Bytes on a device are copied for the file anyway.
         let offload = Offload::of(executor, scheme, count).filter(Offload::is_shared);
         let runs = Runs::new(offload, count, threads, (!in_place).then_some(left))?;

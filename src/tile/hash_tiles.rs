@@ -14,7 +14,7 @@ use crate::hash::digest::Digest;
 use crate::source::Source;
 use crate::tile::Tile;
 use crate::tile::extent::{Extent, GroupResidues, Trust};
-use crate::tile::offload::{BatchTile, DeviceTile, Offload, TileBytes};
+use crate::tile::offload::{BatchTile, DeviceTile, Offload, STRETCH, TileBytes};
 use crate::tile::scheme::{Scheme, Workspace};
 use crate::tile::tree::Tree;
 use std::ops::Range;
@@ -103,9 +103,10 @@ impl HashJob<'_> {
                 Offload::slice(offload.as_ref(), self.source, start, len).is_some()
             }),
         };
-        // A task is a single tile in memory, or the tiles of a whole read. Copies of a mapping are no reads.
+        // A task is a single tile in memory, or the tiles of a whole read. A tile that crosses two pieces of memory is
+        // copied, and so is a tile of a mapping for a device, but neither is a read.
         let (mut tiles_a_task, mut per_worker) = if in_place || self.source.in_memory() {
-            (1, 0)
+            (1, if in_place { 0 } else { TILE_BYTES })
         } else {
             let tiles = self.tiles_a_read();
             (tiles, tiles * TILE_BYTES)
@@ -116,7 +117,8 @@ impl HashJob<'_> {
             let on_device = offload.has_all(self.source);
             let affordable = match in_place || on_device {
                 true => u64::MAX,
-                false => operation.memory_left(fixed) / TILE_BYTES,
+                // Each thread has its part of the memory, so that none stands still.
+                false => (operation.memory_left(fixed) / TILE_BYTES / to_u64(threads.max(1))).min(STRETCH),
             };
             let most = affordable.min(self.pace.window.div_ceil(TILE_BYTES) / to_u64(threads));
             // Reads of several tiles stay whole.
@@ -258,9 +260,19 @@ impl HashJob<'_> {
             }
         }
         // Otherwise all tiles of the task are in memory before they are hashed.
-        let bytes = match Offload::slice(offload, self.source, start, len) {
+        let in_place = |index: u64| {
+            let (offset, len) = self.geometry.tile(index);
+            Offload::slice(offload, self.source, offset, len)
+        };
+        let whole = Offload::slice(offload, self.source, start, len);
+        // Several tiles, each of which lies in a piece of memory of its own.
+        let in_pieces = whole.is_none()
+            && on_device.is_none()
+            && tiles.end - tiles.start > 1
+            && tiles.clone().all(|index| in_place(index).is_some());
+        let bytes = match whole {
             Some(bytes) => bytes,
-            None if on_device.is_some() => &[],
+            None if on_device.is_some() || in_pieces => &[],
             None => {
                 // The buffer of this worker's previous task serves again if it is large enough.
                 let whole = match buffer.take().filter(|buffer| buffer.len() >= len) {
@@ -292,6 +304,7 @@ impl HashJob<'_> {
                     index,
                     bytes: TileBytes::Device(DeviceTile { buffer, offset: first + at, len }),
                 },
+                None if in_pieces => BatchTile::host(index, in_place(index).unwrap_or_default()),
                 None => BatchTile::host(index, &bytes[to_usize(at)..][..len]),
             });
         }

@@ -66,6 +66,13 @@ pub(crate) struct Workspace {
     hashers: Vec<Hasher>,
 }
 
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        // After an error the hashers still contain their key.
+        self.hashers.iter_mut().for_each(Zeroize::zeroize);
+    }
+}
+
 /// Returns the buffer for the payloads of a slice.
 fn room(payloads: &mut Option<Buffer>) -> Result<&mut Buffer> {
     Buffer::or_new(payloads, SLICE_BLOCKS * CLASSES * CLASS_BLOCK_BYTES)

@@ -210,13 +210,24 @@ fn with_signals_blocked<R>(spawn: impl FnOnce() -> R) -> R {
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, block.as_ptr(), before.as_mut_ptr()) == 0
     };
-    // The new thread inherits the mask, which is restored for this thread.
-    let result = spawn();
-    if blocked {
-        // SAFETY: `before` was written by the successful call above.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    // The new thread inherits the mask, which is restored for this thread, also after a panic.
+    // SAFETY: `before` was written by the successful call above.
+    let _restore = Restore(blocked.then(|| unsafe { before.assume_init() }));
+    spawn()
+}
+
+/// Sets the signal mask of this thread when it is dropped.
+#[cfg(unix)]
+struct Restore(Option<libc::sigset_t>);
+
+#[cfg(unix)]
+impl Drop for Restore {
+    fn drop(&mut self) {
+        if let Some(mask) = &self.0 {
+            // SAFETY: a mask that pthread_sigmask has written.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, std::ptr::null_mut()) };
+        }
     }
-    result
 }
 
 #[cfg(not(unix))]

@@ -37,7 +37,7 @@ pub(crate) use runs::{Ahead, Confirmed, Runs};
 const CHECKED: u64 = if cfg!(test) { 3 } else { 1024 };
 
 /// Maximum number of tiles of a task whose bytes are in memory of the host: buffers of 16 MiB per thread.
-const STRETCH: u64 = 16;
+pub(crate) const STRETCH: u64 = 16;
 
 /// Minimum number of tiles in memory of the host that are shared. Fewer are done before a device has begun.
 const SHARED_MIN: u64 = 4;

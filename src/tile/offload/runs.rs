@@ -5,7 +5,7 @@
 use super::{BatchTile, Offload, TileHash};
 use crate::base::buffer::{Buffer, try_collect};
 use crate::base::error::Result;
-use crate::base::units::{TILE_BYTES, to_usize};
+use crate::base::units::{TILE_BYTES, to_u64, to_usize};
 use crate::tile::scheme::{Scheme, Workspace};
 use crate::tile::tree::TileAt;
 use std::collections::VecDeque;
@@ -33,7 +33,8 @@ impl<'a> Runs<'a> {
     ) -> Result<Runs<'a>> {
         // Tiles of the device need no buffers.
         let memory = memory.filter(|_| offload.as_ref().is_some_and(Offload::is_shared));
-        let most = memory.map_or(u64::MAX, |memory| memory / TILE_BYTES);
+        // Each thread has its part of the memory, so that none stands still.
+        let most = memory.map_or(u64::MAX, |memory| memory / TILE_BYTES / to_u64(threads.max(1)));
         // Without memory for a run the processor works tile by tile, as without an accelerator.
         let Some(offload) = offload.filter(|_| most > 0) else { return Ok(Runs::default()) };
         let stretch = offload.stretch(count, threads, most);
