@@ -232,7 +232,7 @@ case $1 in
             > "$WORK/fetched/CMakeLists.txt"
         grep -qF "SOURCE_DIR \"$SOURCE\"" "$WORK/fetched/CMakeLists.txt" || fail 'the README fetches nothing'
         "$CMAKE" -S "$WORK/fetched" -B "$WORK/fetched/build" -G "$GENERATOR" -DCMAKE_BUILD_TYPE="$BUILD_TYPE" \
-            -DCMAKE_C_COMPILER="$C_COMPILER" -DATLAS_CARGO_TARGET_DIR="$CARGO_OUTPUT"
+            -DCMAKE_C_COMPILER="$C_COMPILER" -DATLAS_CARGO_TARGET_DIR="$CARGO_OUTPUT" -DATLAS_MANIFOLD_OPENCL="$OPENCL"
         "$CMAKE" --build "$WORK/fetched/build" --target program
         (VALGRIND='' && try_program "$WORK/fetched/build/program")
         # Python gives the same root as C.

@@ -152,7 +152,7 @@ pub(crate) fn note_of(file: &Path) -> Vec<u8> {
 pub(crate) struct Missing {
     pub(crate) outline: Option<PathBuf>,
     pub(crate) parity: Option<PathBuf>,
-    /// Number of bytes that were sealed. `None` if no seal states it.
+    /// Number of bytes that were sealed, from the outline. `None` if there is no outline or it does not open.
     pub(crate) size: Option<u64>,
 }
 

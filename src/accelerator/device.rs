@@ -191,7 +191,8 @@ fn choose(opencl: &OpenCl, options: &AcceleratorOptions<'_>) -> Result<Found> {
     let count = matching.len();
     matching.into_iter().nth(options.index as usize).ok_or_else(|| {
         AtlasError::unsupported(format!(
-            "there is no OpenCL device {} {what}, but {count} of them; all devices are: {}",
+            "there is no OpenCL device with index {} {what}: {count} match, and the first has index 0; all \
+             devices are: {}",
             options.index,
             names.join(", ")
         ))

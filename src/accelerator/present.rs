@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Maximum default of the memory that an accelerator uses.
 const MEMORY: u64 = 1 << 30;
-/// Maximum number of strings of a batch: 65,536 chunks, an item each.
+/// Maximum number of strings of a batch. 64 whole tiles have 65,536 chunks, with a work item for each.
 const MAX_BATCH: u64 = 64;
 /// Maximum number of lanes. Two are needed so that copies and kernels overlap.
 const MAX_LANES: u64 = 8;

@@ -220,7 +220,9 @@ pub(super) fn commit_size(note: usize) -> u64 {
     up(u64::from(COMMIT_SIZE) + to_u64(note), 8)
 }
 
-/// Returns the offset at which the body of a batch begins.
+/// Returns the offset at which the body of the batch `offset..end` begins: after its commit record of
+/// `record` bytes if the batch is small, else after the block of `block` bytes that the commit
+/// record has to itself.
 pub(super) fn body_start(offset: u64, end: u64, record: u64, block: u64) -> u64 {
     let is_large = end.saturating_sub(offset) > small_batch() && !planted(Planted::SharedBlock);
     offset.saturating_add(if is_large { block } else { record })

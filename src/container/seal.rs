@@ -175,7 +175,7 @@ impl Ident {
         // Check each field alone.
         let malformed = |what: String| Err(AtlasError::format(format!("header: {what}")).at_range(8, 8));
         if block > 4 {
-            return malformed(format!("block code {block} is outside 0..=4"));
+            return malformed(format!("b, the code of the block size at byte 12, is {block} and not 0..=4"));
         }
         let Some(kind) = ProjectionType::from_code(kind) else {
             return malformed(format!("projection type {kind} is not known"));

@@ -277,7 +277,8 @@ impl Tree {
     }
 }
 
-/// Returns a piece that is all of a new extent over `range` of `chunk`, which is library memory.
+/// Makes an extent of `range` of `chunk`, which is memory of the library, and returns a piece with all of its
+/// bytes.
 fn data_piece(chunk: &Source, range: Range<u64>) -> Result<Piece> {
     let bytes = chunk
         .slice(range.start, to_usize(range.end - range.start))

@@ -193,7 +193,8 @@ impl<'r> Repair<'r> {
         Ok(found)
     }
 
-    /// Reads a damaged range through the projection, and offers the part of it that verifies.
+    /// Reads a damaged range through the projection, and adds an offer for each part of it: with the bytes
+    /// if they verify, else with the error.
     fn offer(
         &self,
         at: &TileAt,

@@ -406,7 +406,8 @@ impl Repair<'_> {
         resized.and(synced)
     }
 
-    /// Rebuilds into a temporary file, compares the root of the whole result, and only then writes.
+    /// Rebuilds the damaged units into a temporary file, and writes them to the damaged file only if the
+    /// file with these units has the root `known`.
     fn rebuild_aside(
         &self,
         known: &Digest,

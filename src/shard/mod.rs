@@ -472,7 +472,8 @@ impl Proof {
         {
             if part.share.is_whole(part.len) && tile.residue != *residue {
                 return Err(place(AtlasError::conservation(format!(
-                    "tile {index} sums to {residue} mod 96 instead of the {} in its leaf",
+                    "tile {index} sums to {residue} mod 96 instead of the {} in its proof: the bytes lead to \
+                     the root, so that the program that made the shard is faulty",
                     tile.residue
                 )))
                 .at_index(index));

@@ -183,7 +183,7 @@ pub(crate) trait Store: Send + Sync {
     /// Fills `out` with the bytes of a tile from `start` on, unverified.
     fn read(&self, spans: &TileSpans, start: u32, out: OutBytes<'_>) -> Result<()>;
 
-    /// Returns the identity of the file itself, if the place is in a file.
+    /// Returns the identity of the file that has the generation (not of its base). `None` if it is not known.
     fn file(&self) -> Option<FileId>;
 
     /// Returns the name for error texts.

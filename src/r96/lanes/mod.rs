@@ -64,7 +64,7 @@ pub(super) trait Lanes: Copy {
 
     /// Returns `value` in every lane.
     fn splat(self, value: i16) -> Self::V;
-    /// The lanes of `row`, for every block.
+    /// Loads the lanes of `row`; every block gets the same lanes.
     fn load(self, row: &Row) -> Self::V;
     /// The lanes of one block as an array.
     fn lanes(self, a: Self::V, block: usize) -> [i16; 16];

@@ -218,7 +218,7 @@ impl AtlasReconstruction {
             )));
         }
         Err(AtlasError::conservation(format!(
-            "tile {} sums to {residue} mod 96 instead of the {} in its leaf",
+            "tile {} sums to {residue} mod 96 instead of the {} in its proof",
             step.tile, step.residue
         )))
     }
