@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include "container.h"
+#include "accelerator.h"
 #include "opencl.h"
 
 #include <pthread.h>
@@ -159,17 +160,6 @@ static void take_root(atlas_projection *projection, uint8_t root[32])
     CHECK_OK(atlas_projection_root(projection, NULL, root));
     atlas_projection_destroy(projection);
 }
-
-/* A folder of its own, which must be empty at the end. */
-static char folder[64], outside[PATH_MAX];
-
-static void enter_folder(void)
-{
-    (void)snprintf(folder, sizeof folder, "/tmp/atlas_accelerator_XXXXXX");
-    CHECK(getcwd(outside, sizeof outside) != NULL && mkdtemp(folder) != NULL && chdir(folder) == 0);
-}
-
-static void leave_folder(void) { CHECK(chdir(outside) == 0 && rmdir(folder) == 0); }
 
 /* The bytes of two files are the same. Both are removed. */
 static void same_files(const char *const paths[2])
@@ -530,32 +520,6 @@ static int fail_late(void *user_data, uint64_t offset, void *buffer, size_t coun
     return offset + count > 5 * TILE ? EIO : read_data(user_data, offset, buffer, count);
 }
 
-enum { PROJECT, STREAM, VERIFY, FIND_DAMAGE, IMPORT, CALLS };
-
-/* One call of each kind that a device shares. */
-static int call_of(int kind, const atlas_projection *projection, const atlas_source *source, const atlas_operation *operation)
-{
-    atlas_projection *made = NULL;
-    int status = 0;
-    if (kind == PROJECT) {
-        status = (int)atlas_projection_create(0, source, NULL, operation, &made);
-    } else if (kind == STREAM) {
-        status = (int)atlas_stream_project(0, source, NULL, NULL, operation, &made);
-    } else if (kind == VERIFY) {
-        status = (int)atlas_projection_verify(projection, operation);
-    } else if (kind == FIND_DAMAGE) {
-        status = (int)atlas_projection_find_damage(projection, NULL, 0, NULL, NULL, operation);
-    } else {
-        uint64_t generation = 0;
-        atlas_container *container = created("early.atlas", ATLAS_PROJECTION_LINEAR, NULL, NULL);
-        status = (int)atlas_container_import(container, source, NULL, 0, NULL, operation, &generation);
-        atlas_container_destroy(container);
-        CHECK(unlink("early.atlas") == 0);
-    }
-    atlas_projection_destroy(made);
-    return status;
-}
-
 /* A failing read has the status and the place that it has with a plain pool. */
 static void a_failing_read_is_the_same(const atlas_pool *pool, int kind)
 {
@@ -567,7 +531,7 @@ static void a_failing_read_is_the_same(const atlas_pool *pool, int kind)
         atlas_error_info errors[2];
         for (int i = 0; i < 2; i++) {
             errors[i].struct_size = sizeof errors[i];
-            CHECK_STATUS(call_of(kind, NULL, failing, i == 0 ? NULL : &operation), ATLAS_STATUS_IO);
+            CHECK_STATUS(shared_call(kind, NULL, failing, NULL, i == 0 ? NULL : &operation), ATLAS_STATUS_IO);
             CHECK_OK(atlas_last_error_get(&errors[i]));
         }
         CHECK(errors[1].os_error == EIO);
@@ -598,10 +562,10 @@ static void a_call_may_end_early(void)
             int calls = kind == STREAM ? 2 : 0;
             operation.progress = cancel_third;
             operation.user_data = &calls;
-            CHECK_STATUS(call_of(kind, projection, sources[i], &operation), ATLAS_STATUS_CANCELLED);
+            CHECK_STATUS(shared_call(kind, projection, sources[i], NULL, &operation), ATLAS_STATUS_CANCELLED);
             operation.progress = NULL;
             a_failing_read_is_the_same(pool, kind);
-            CHECK_OK(call_of(kind, projection, sources[i], &operation));
+            CHECK_OK(shared_call(kind, projection, sources[i], NULL, &operation));
         }
         atlas_projection_destroy(projection);
         projection = NULL;
@@ -643,9 +607,9 @@ static void memory_limits_are_those_of_plain_pools(void)
                 if (kind == STREAM && !built_in(ATLAS_FEATURE_STREAMING)) {
                     continue;
                 }
-                const int expected = call_of(kind, projection, source, &plain);
+                const int expected = shared_call(kind, projection, source, NULL, &plain);
                 CHECK(expected == ATLAS_STATUS_OK || expected == ATLAS_STATUS_LIMIT);
-                const int found = call_of(kind, projection, source, &operation);
+                const int found = shared_call(kind, projection, source, NULL, &operation);
                 CHECK_EQ(found, expected);
             }
             atlas_projection_destroy(projection);

@@ -4,6 +4,7 @@
 #include "check.h"
 
 #include "container.h"
+#include "accelerator.h"
 #include "opencl.h"
 
 #include <stdatomic.h>
@@ -158,36 +159,22 @@ static void a_device_that_lies_from_the_start_is_none(void)
     CHECK(atomic_load(objects) == 0);
 }
 
-enum { PROJECT, STREAM, PUSH, VERIFY, FIND_DAMAGE, IMPORT, CALLS };
+/* Pushing, beside the calls of accelerator.h. */
+enum { PUSH = CALLS };
 
-/* One call of each kind that a device shares. */
 static int call_of(int kind, atlas_projection *projection, const atlas_source *source, const atlas_operation *operation)
 {
-    atlas_projection *made = NULL;
-    int status = 0;
-    if (kind == PROJECT) {
-        status = (int)atlas_projection_create(0, source, NULL, operation, &made);
-    } else if (kind == STREAM) {
-        status = (int)atlas_stream_project(0, source, NULL, NULL, operation, &made);
-    } else if (kind == PUSH) {
-        atlas_stream *stream = NULL;
-        status = (int)atlas_stream_open_push(0, NULL, NULL, NULL, operation, &stream);
-        status = status == 0 ? (int)atlas_stream_push(stream, data, size) : status;
-        status = status == 0 ? (int)atlas_stream_finish(stream, &made) : status;
-        atlas_stream_destroy(stream);
-    } else if (kind == VERIFY) {
-        status = (int)atlas_projection_verify(projection, operation);
-    } else if (kind == FIND_DAMAGE) {
-        /* Not the first tile. */
-        const atlas_region region = {2 * TILE, 3 * TILE};
-        status = (int)atlas_projection_find_damage(projection, &region, 1, NULL, NULL, operation);
-    } else {
-        uint64_t generation = 0;
-        atlas_container *container = created("lie.atlas", ATLAS_PROJECTION_LINEAR, NULL, NULL);
-        status = (int)atlas_container_import(container, source, NULL, 0, NULL, operation, &generation);
-        atlas_container_destroy(container);
-        CHECK(unlink("lie.atlas") == 0);
+    /* Not the first tile. */
+    const atlas_region region = {2 * TILE, 3 * TILE};
+    if (kind != PUSH) {
+        return shared_call(kind, projection, source, &region, operation);
     }
+    atlas_projection *made = NULL;
+    atlas_stream *stream = NULL;
+    int status = (int)atlas_stream_open_push(0, NULL, NULL, NULL, operation, &stream);
+    status = status == 0 ? (int)atlas_stream_push(stream, data, size) : status;
+    status = status == 0 ? (int)atlas_stream_finish(stream, &made) : status;
+    atlas_stream_destroy(stream);
     atlas_projection_destroy(made);
     return status;
 }
@@ -195,9 +182,8 @@ static int call_of(int kind, atlas_projection *projection, const atlas_source *s
 /* A false digest in a call is INTERNAL with the tile, and the pool ends. */
 static void a_lie_ends_the_call_and_the_pool(void)
 {
-    char folder[] = "/tmp/atlas_lies_XXXXXX", before[PATH_MAX];
-    CHECK(getcwd(before, sizeof before) != NULL && mkdtemp(folder) != NULL && chdir(folder) == 0);
-    for (int kind = 0; kind < CALLS; kind++) {
+    enter_folder();
+    for (int kind = 0; kind <= PUSH; kind++) {
         if ((kind == STREAM || kind == PUSH) && !built_in(ATLAS_FEATURE_STREAMING)) {
             continue;
         }
@@ -235,7 +221,7 @@ static void a_lie_ends_the_call_and_the_pool(void)
             CHECK(atomic_load(objects) == 0);
         }
     }
-    CHECK(chdir(before) == 0 && rmdir(folder) == 0);
+    leave_folder();
 }
 
 static void *variable(void *library, const char *name)

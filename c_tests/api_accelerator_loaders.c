@@ -85,9 +85,8 @@ static void refused(const char *with)
 
 static void a_loader_that_is_missing_or_broken_is_to_be_installed(void)
 {
-    char path[] = "/tmp/atlas_loader_XXXXXX";
-    const int file = mkstemp(path);
-    CHECK(file >= 0 && close(file) == 0);
+    const char *path = temp_path("empty");
+    write_file(path, "", 0);
     /* No file, an empty one, and a library of something else. */
     const char *loaders[] = {"/nonexistent/libOpenCL.so.1", path, "libm.so.6"};
     for (size_t i = 0; i < 3; i++) {
