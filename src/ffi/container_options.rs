@@ -11,6 +11,7 @@ use super::sized::read_struct;
 use super::source::atlas_source;
 use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, Result};
+use crate::compression::available;
 use crate::container::{CommitOptions, ContainerCreateOptions, ContainerOptions};
 use crate::shard::AtlasBoundaryRegion;
 
@@ -106,6 +107,10 @@ unsafe fn options_in(
     compression: *const atlas_compression_config,
     cache_size: u64,
 ) -> Result<ContainerOptions> {
+    // Without codecs no setting is valid, as in the calls for shards.
+    if !compression.is_null() {
+        available()?;
+    }
     // SAFETY: the caller meets this function's requirements.
     let (base, compression) = unsafe {
         let config = (!compression.is_null()).then(|| config_in(compression)).transpose()?;
