@@ -13,7 +13,7 @@ static inline void enter_folder(void)
 /* The temporary folder must be empty at the end. */
 static inline void leave_folder(void) { CHECK(temp_names() == 0 && chdir(outside) == 0); }
 
-enum { PROJECT, STREAM, VERIFY, FIND_DAMAGE, IMPORT, CALLS };
+enum { PROJECT, STREAM, VERIFY, FIND_DAMAGE, IMPORT, EDIT, CALLS };
 
 /* One call of each kind that a device shares, in the temporary folder. `region` (NULL means all) is where
  * FIND_DAMAGE looks. */
@@ -30,6 +30,15 @@ static inline int shared_call(int kind, const atlas_projection *projection, cons
         status = (int)atlas_projection_verify(projection, operation);
     } else if (kind == FIND_DAMAGE) {
         status = (int)atlas_projection_find_damage(projection, region, region != NULL, NULL, NULL, operation);
+    } else if (kind == EDIT) {
+        /* An empty domain gets new tiles, which the root hashes. */
+        const size_t size = 9 * TILE + 5;
+        uint8_t *bytes = random_bytes(size, 77), root[32];
+        const atlas_delta delta = {.type = ATLAS_CHANGE_INSERT, .data = bytes, .data_size = size};
+        made = projected_bytes(NULL, 0);
+        CHECK_OK(atlas_projection_apply(made, &delta));
+        status = (int)atlas_projection_root(made, operation, root);
+        free(bytes);
     } else {
         uint64_t generation = 0;
         atlas_container *container = created("shared.atlas", ATLAS_PROJECTION_LINEAR, NULL, NULL);

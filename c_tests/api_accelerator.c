@@ -378,6 +378,47 @@ static void damage_is_found(void)
     atlas_pool_destroy(pool);
 }
 
+/* Edits that bring whole tiles, which the device shares, between edits of parts of tiles. */
+static void new_tiles_of_edits_are_shared(void)
+{
+    atlas_projection_options keyed;
+    atlas_projection_options_init(&keyed);
+    keyed.key = key;
+    for (int with_key = 0; with_key < 2; with_key++) {
+        atlas_pool *pool = new_pool(2);
+        const atlas_operation operation = on(pool);
+        atlas_source *source = borrowed(data, 3 * TILE + 7);
+        atlas_projection *projections[2] = {NULL, NULL};
+        const uint64_t before = hashed_by(pool);
+        uint8_t roots[2][32];
+        for (int i = 0; i < 2; i++) {
+            CHECK_OK(atlas_projection_create(0, source, with_key ? &keyed : NULL, NULL, &projections[i]));
+            /* New tiles in a tile and at the end, a part of one, and then parts of tiles that are new. */
+            const atlas_delta deltas[] = {
+                {.type = ATLAS_CHANGE_INSERT, .offset = TILE + 5, .data = data + 11, .data_size = 9 * TILE + 3},
+                {.type = ATLAS_CHANGE_INSERT, .offset = 12 * TILE + 10, .data = data + 4, .data_size = 6 * TILE},
+                {.type = ATLAS_CHANGE_INSERT, .offset = 77, .data = data, .data_size = 1000},
+            };
+            for (size_t edit = 0; edit < sizeof deltas / sizeof deltas[0]; edit++) {
+                CHECK_OK(atlas_projection_apply(projections[i], &deltas[edit]));
+            }
+            CHECK_OK(atlas_projection_root(projections[i], i == 0 ? NULL : &operation, roots[i]));
+            const atlas_delta part = {.type = ATLAS_CHANGE_INSERT, .offset = 5 * TILE, .data = data, .data_size = 20000};
+            CHECK_OK(atlas_projection_apply(projections[i], &part));
+        }
+        CHECK(memcmp(roots[0], roots[1], 32) == 0);
+        CHECK(hashed_by(pool) > before);
+        for (int i = 0; i < 2; i++) {
+            CHECK_OK(atlas_projection_root(projections[i], i == 0 ? NULL : &operation, roots[i]));
+            CHECK_OK(atlas_projection_verify(projections[i], &operation));
+            atlas_projection_destroy(projections[i]);
+        }
+        CHECK(memcmp(roots[0], roots[1], 32) == 0);
+        atlas_source_destroy(source);
+        atlas_pool_destroy(pool);
+    }
+}
+
 /* Everything that is not hashed on the device reads copies, also of a buffer that the host may not read. */
 static void buffers_are_read_by_copies(void)
 {
@@ -527,7 +568,7 @@ static void a_failing_read_is_the_same(const atlas_pool *pool, int kind)
     atlas_source *failing = NULL;
     CHECK_OK(atlas_source_from_callback(size, fail_late, NULL, data, &failing));
     /* The others have a projection of bytes that can be read. */
-    if (kind != VERIFY && kind != FIND_DAMAGE) {
+    if (kind != VERIFY && kind != FIND_DAMAGE && kind != EDIT) {
         atlas_error_info errors[2];
         for (int i = 0; i < 2; i++) {
             errors[i].struct_size = sizeof errors[i];
@@ -790,6 +831,7 @@ int main(void)
     TEST(a_mapped_file_may_change);
     TEST(files_streams_and_containers_are_the_same);
     TEST(damage_is_found);
+    TEST(new_tiles_of_edits_are_shared);
     TEST(buffers_are_read_by_copies);
     TEST(a_source_keeps_its_buffer);
     TEST(wrong_arguments_are_refused);

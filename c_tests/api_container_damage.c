@@ -49,7 +49,8 @@ static void outlines(uint32_t keep_chains)
     atlas_container_create_options_init(&create);
     create.block_log2 = 12;
     create.keep_chains = keep_chains;
-    atlas_source *base = file_source(file, ATLAS_FILE_IO_READ), *same = file_source(file, ATLAS_FILE_IO_MMAP);
+    const uint32_t io = built_in(ATLAS_FEATURE_STREAMING) ? ATLAS_FILE_IO_MMAP : ATLAS_FILE_IO_READ;
+    atlas_source *base = file_source(file, ATLAS_FILE_IO_READ), *same = file_source(file, io);
     create.base = base;
     atlas_container *container = created(path, 0, NULL, &create);
     atlas_source_destroy(base);

@@ -27,6 +27,10 @@ impl Accelerator {
         match *self {}
     }
 
+    pub(crate) fn batch_in_place(&self) -> usize {
+        match *self {}
+    }
+
     pub(crate) fn pays(&self, _: u64) -> bool {
         match *self {}
     }

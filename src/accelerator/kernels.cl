@@ -1,8 +1,8 @@
 /* BLAKE3 and the sums of many tiles at once.
  *
  *   chunks     one item per chunk of 1,024 bytes: its chaining value, and the sum of its bytes
- *   parents    one item per node of a level: the chaining value over two nodes of the level below
- *   residues   one item per group of 16 chunks: the sum of its bytes mod 96
+ *   groups     one item per group of 16 chunks: its chaining value, and the sum of its bytes mod 96
+ *   parents    one item per 8 nodes: their chaining value; twice, because a tile has at most 64 groups
  *
  * BLAKE3 hashes chunks of 16 blocks, and joins their values in a binary tree whose left subtrees are full. Joining
  * neighbours level by level, with an odd last one moving up unchanged, makes that tree. The last step of a tile has
@@ -17,6 +17,8 @@
 #define ROTATE_RIGHT(word, count) rotate((word), 32u - (count))
 #define LEAST(a, b) min((a), (b))
 #define ADDRESS size_t
+/* Four words at an address that is a multiple of 16, in one load. */
+#define FOUR_WORDS uint4
 /* The types uchar, uint and ulong have 8, 32 and 64 bits. */
 
 /* Flags of a compression. */
@@ -28,6 +30,8 @@
 #define BLOCK_BYTES 64u
 #define CHUNK_BYTES 1024u
 #define GROUP_CHUNKS 16u
+/* Nodes that an item of `parents` joins. */
+#define JOINED 8u
 /* Words of a tile's result: its digest, and a byte for each of its 64 groups. */
 #define RESULT_WORDS 24u
 #define DIGEST_WORDS 8u
@@ -90,6 +94,23 @@ FUNCTION void compress(uint *h, const uint *m, uint counter, uint len, uint flag
     h[4] = s4 ^ s12, h[5] = s5 ^ s13, h[6] = s6 ^ s14, h[7] = s7 ^ s15;
 }
 
+/* Loads a block from an address that is a multiple of 16. */
+FUNCTION void load_block(uint *m, GLOBAL const uint *from) {
+    for (uint i = 0u; i < 4u; i++) {
+        FOUR_WORDS words = ((GLOBAL const FOUR_WORDS *)from)[i];
+        m[4u * i] = words.x, m[4u * i + 1u] = words.y, m[4u * i + 2u] = words.z, m[4u * i + 3u] = words.w;
+    }
+}
+
+/* Stores a chaining value at an address that is a multiple of 16. */
+FUNCTION void store_value(GLOBAL uint *to, const uint *h) {
+    for (uint i = 0u; i < 2u; i++) {
+        FOUR_WORDS words;
+        words.x = h[4u * i], words.y = h[4u * i + 1u], words.z = h[4u * i + 2u], words.w = h[4u * i + 3u];
+        ((GLOBAL FOUR_WORDS *)to)[i] = words;
+    }
+}
+
 /* Number of chunks of a tile of `len` bytes. No bytes are one chunk. */
 FUNCTION uint chunk_count(uint len) {
     return len == 0u ? 1u : (len + CHUNK_BYTES - 1u) / CHUNK_BYTES;
@@ -106,9 +127,9 @@ KERNEL void chunks(GLOBAL const uchar *bytes, GLOBAL const tile_place *places, u
     /* The bytes of this chunk, of which the last one of a tile may have fewer. */
     uint start = chunk * CHUNK_BYTES, rest = LEAST(len - start, CHUNK_BYTES);
     GLOBAL const uchar *from = bytes + places[tile].offset + start;
-    /* Words are loaded whole from an address that is a multiple of four. A buffer over memory of the host may begin at
-     * any address. */
-    int whole_words = ((ADDRESS)from & 3u) == 0u;
+    /* Loads of four words need an address that is a multiple of 16, loads of a word one that is a multiple of 4. A
+     * buffer over memory of the host may begin at any address. */
+    uint alignment = (uint)(ADDRESS)from & 15u;
     uint blocks = rest == 0u ? 1u : (rest + BLOCK_BYTES - 1u) / BLOCK_BYTES;
     uint h[8], m[16], total = 0u;
     for (uint i = 0u; i < 8u; i++) h[i] = key.word[i];
@@ -116,7 +137,9 @@ KERNEL void chunks(GLOBAL const uchar *bytes, GLOBAL const tile_place *places, u
         uint size = LEAST(rest - block * BLOCK_BYTES, BLOCK_BYTES);
         GLOBAL const uchar *at = from + block * BLOCK_BYTES;
         /* The message: 16 words, least significant byte first. */
-        if (size == BLOCK_BYTES && whole_words) {
+        if (size == BLOCK_BYTES && alignment == 0u) {
+            load_block(m, (GLOBAL const uint *)at);
+        } else if (size == BLOCK_BYTES && (alignment & 3u) == 0u) {
             for (uint i = 0u; i < 16u; i++) m[i] = ((GLOBAL const uint *)at)[i];
         } else {
             /* A short block is filled up with zeros. */
@@ -126,52 +149,71 @@ KERNEL void chunks(GLOBAL const uchar *bytes, GLOBAL const tile_place *places, u
                     if (4u * i + j < size) m[i] |= (uint)at[4u * i + j] << (8u * j);
             }
         }
-        /* Two sums of bytes side by side in a word, at most 16 * 510 each. */
-        uint halves = 0u;
-        for (uint i = 0u; i < 16u; i++) halves += (m[i] & 0x00ff00ffu) + ((m[i] >> 8u) & 0x00ff00ffu);
-        total += (halves & 0xffffu) + (halves >> 16u);
+        /* With the bytes a, b, c, d of a word from the lowest: the sums of a and c lie side by side, and so do those of b
+         * and d once those of c are taken off. Each is at most 16 * 255. */
+        uint even = 0u, shifted = 0u;
+        for (uint i = 0u; i < 16u; i++) even += m[i] & 0x00ff00ffu, shifted += m[i] >> 8u;
+        uint odd = shifted - ((even >> 16u) << 8u);
+        total += (even & 0xffffu) + (even >> 16u) + (odd & 0xffffu) + (odd >> 16u);
         /* The first and the last block are marked, and the last one of a tile of a single chunk is its root. */
         uint flags = mode | (block == 0u ? CHUNK_START : 0u);
         if (block + 1u == blocks) flags |= CHUNK_END | (count == 1u ? ROOT : 0u);
         compress(h, m, chunk, size, flags);
     }
-    GLOBAL uint *out = count == 1u ? results + tile * RESULT_WORDS : values + 8u * ITEM;
-    for (uint i = 0u; i < 8u; i++) out[i] = h[i];
+    store_value(count == 1u ? results + tile * RESULT_WORDS : values + 8u * ITEM, h);
     sums[ITEM] = total;
 }
 
-/* Joins two nodes of level `level` to node `ITEM % width` of the next level, for tile `ITEM / width`. The nodes of a
- * level lie at `from` and `to`, those of a tile `from_width` and `width` apart. */
-KERNEL void parents(GLOBAL const tile_place *places, uint tiles, uint level, uint from, uint from_width, uint to,
-                    uint width, value key, uint mode, GLOBAL uint *values, GLOBAL uint *results) {
-    uint tile = ITEM / width, node = ITEM % width;
-    if (tile >= tiles) return;
-    /* Nodes of the level below. One node is the root, which is done. */
-    uint below = (chunk_count(places[tile].len) + (1u << level) - 1u) >> level;
-    if (below < 2u || 2u * node >= below) return;
-    GLOBAL const uint *children = values + 8u * (from + tile * from_width + 2u * node);
-    GLOBAL uint *out = below == 2u ? results + tile * RESULT_WORDS : values + 8u * (to + tile * width + node);
+/* Joins `count` nodes at `nodes` to one, in their own place, and copies it to `out`. `last` is ROOT if they are all nodes
+ * of their tile, otherwise 0. */
+FUNCTION void join(GLOBAL uint *nodes, uint count, const value *key, uint mode, uint last, GLOBAL uint *out) {
     uint h[8], m[16];
-    if (2u * node + 1u == below) {
-        /* The odd last node moves up. */
-        for (uint i = 0u; i < 8u; i++) h[i] = children[i];
-    } else {
-        /* The message of a parent is its two children. */
-        for (uint i = 0u; i < 8u; i++) h[i] = key.word[i];
-        for (uint i = 0u; i < 16u; i++) m[i] = children[i];
-        compress(h, m, 0u, BLOCK_BYTES, mode | PARENT | (below == 2u ? ROOT : 0u));
+    for (; count > 1u; count = (count + 1u) / 2u) {
+        /* A node of the next level takes the place of one that has been read. */
+        for (uint node = 0u; 2u * node + 1u < count; node++) {
+            /* The message of a parent is its two children. */
+            for (uint i = 0u; i < 8u; i++) h[i] = key->word[i];
+            load_block(m, nodes + 16u * node);
+            compress(h, m, 0u, BLOCK_BYTES, mode | PARENT | (count == 2u ? last : 0u));
+            store_value(nodes + 8u * node, h);
+        }
+        /* An odd last node moves up. */
+        if ((count & 1u) != 0u)
+            for (uint i = 0u; i < 8u; i++) nodes[4u * (count - 1u) + i] = nodes[8u * (count - 1u) + i];
     }
-    for (uint i = 0u; i < 8u; i++) out[i] = h[i];
+    for (uint i = 0u; i < 8u; i++) h[i] = nodes[i];
+    store_value(out, h);
 }
 
-/* Sums the chunks of group `ITEM % width` of tile `ITEM / width`. `chunk_width` is the distance of tiles in `sums`. */
-KERNEL void residues(GLOBAL const tile_place *places, uint tiles, uint width, uint chunk_width,
-                     GLOBAL const uint *sums, GLOBAL uint *results) {
+/* Joins and sums the chunks of group `ITEM % width` of tile `ITEM / width`. A tile has `chunk_width` places in `values`
+ * and `sums`. */
+KERNEL void groups(GLOBAL const tile_place *places, uint tiles, uint width, uint chunk_width, value key, uint mode,
+                   GLOBAL uint *values, GLOBAL const uint *sums, GLOBAL uint *nodes, GLOBAL uint *results) {
     uint tile = ITEM / width, group = ITEM % width;
     if (tile >= tiles) return;
-    uint count = chunk_count(places[tile].len), total = 0u;
-    uint end = LEAST((group + 1u) * GROUP_CHUNKS, count);
-    for (uint chunk = group * GROUP_CHUNKS; chunk < end; chunk++) total += sums[tile * chunk_width + chunk];
+    uint count = chunk_count(places[tile].len), first = group * GROUP_CHUNKS;
     /* Groups after the end of the tile have the sum 0. */
-    ((GLOBAL uchar *)(results + tile * RESULT_WORDS + DIGEST_WORDS))[group] = (uchar)(total % 96u);
+    uint own = first < count ? LEAST(count - first, GROUP_CHUNKS) : 0u, total = 0u;
+    for (uint chunk = 0u; chunk < own; chunk++) total += sums[tile * chunk_width + first + chunk];
+    GLOBAL uint *result = results + tile * RESULT_WORDS;
+    ((GLOBAL uchar *)(result + DIGEST_WORDS))[group] = (uchar)(total % 96u);
+    /* A single chunk is the root, which is done. */
+    if (own == 0u || count == 1u) return;
+    int is_whole = count <= GROUP_CHUNKS;
+    join(values + 8u * (tile * chunk_width + first), own, &key, mode, is_whole ? ROOT : 0u,
+         is_whole ? result : nodes + 8u * ITEM);
+}
+
+/* Joins nodes `JOINED * (ITEM % width)` and those after them of tile `ITEM / width`. Each node has `chunks` chunks, and
+ * a tile `from_width` places for them. */
+KERNEL void parents(GLOBAL const tile_place *places, uint tiles, uint chunks, uint from_width, uint width, value key,
+                    uint mode, GLOBAL uint *from, GLOBAL uint *to, GLOBAL uint *results) {
+    uint tile = ITEM / width, first = ITEM % width * JOINED;
+    if (tile >= tiles) return;
+    uint count = (chunk_count(places[tile].len) + chunks - 1u) / chunks;
+    /* One node is the root, which is done. */
+    if (count < 2u || first >= count) return;
+    int is_whole = count <= JOINED;
+    join(from + 8u * (tile * from_width + first), LEAST(count - first, JOINED), &key, mode, is_whole ? ROOT : 0u,
+         is_whole ? results + tile * RESULT_WORDS : to + 8u * ITEM);
 }

@@ -26,10 +26,12 @@ const RESULT_BYTES: usize = 32 + RESIDUES;
 const PLACE_BYTES: usize = 16;
 /// Bytes of a chaining value.
 const VALUE_BYTES: usize = 32;
-/// Level of a group of 16 chunks in the tree.
-const GROUP_LEVEL: u32 = 4;
-/// Values of a string: its chunks, half as many parents, and so on, rounded up on each of 10 levels.
-const VALUES: usize = 2 * CHUNKS + 16;
+/// Size of a group of 16 chunks.
+const GROUP: usize = 16 * CHUNK;
+/// Nodes that an item of the kernel `parents` joins.
+const JOINED: usize = 8;
+/// Nodes of a string above its chunks: its groups, then an eighth as many.
+const NODES: usize = RESIDUES + RESIDUES / JOINED;
 
 /// The mode of a keyed digest, BLAKE3's flag KEYED_HASH.
 const KEYED: u32 = 16;
@@ -37,9 +39,11 @@ const KEYED: u32 = 16;
 const INITIAL: [u32; 8] =
     [0x6A09_E667, 0xBB67_AE85, 0x3C6E_F372, 0xA54F_F53A, 0x510E_527F, 0x9B05_688C, 0x1F83_D9AB, 0x5BE0_CD19];
 
-/// Device memory of a lane, per string.
-pub(super) const FOOTPRINT: u64 =
-    (MAX_LEN + VALUE_BYTES * VALUES + 4 * CHUNKS + RESULT_BYTES + PLACE_BYTES) as u64;
+/// Device memory of a lane for a string that lies on the device: its values, sums and results.
+pub(super) const FOOTPRINT_IN_PLACE: u64 =
+    (VALUE_BYTES * (CHUNKS + NODES) + 4 * CHUNKS + RESULT_BYTES + PLACE_BYTES) as u64;
+/// Device memory of a lane for a string from the host, whose bytes are copied there.
+pub(super) const FOOTPRINT: u64 = MAX_LEN as u64 + FOOTPRINT_IN_PLACE;
 
 pub(super) type Outcome<T> = std::result::Result<T, Failure>;
 
@@ -47,18 +51,24 @@ pub(super) type Outcome<T> = std::result::Result<T, Failure>;
 pub(super) struct Lane {
     queue: Object,
     chunks: Kernel,
+    groups: Kernel,
     parents: Kernel,
-    residues: Kernel,
     /// Bytes from the host, once there were any.
     input: Option<Object>,
     places: Object,
+    /// Values of chunks.
     values: Object,
+    /// Values of groups, and of eight groups each.
+    nodes: Object,
+    above: Object,
     sums: Object,
     results: Object,
     /// Copy of the results in memory of the host, which the device writes until the last event.
     fetched: Vec<u8>,
     /// Maximum number of strings.
     capacity: usize,
+    /// Maximum number of strings from the host, at most `capacity`.
+    host_capacity: usize,
     /// Copy of the chaining values of the groups, if the batch asks for them.
     fetched_groups: Vec<u8>,
     running: Option<Started>,
@@ -68,8 +78,8 @@ pub(super) struct Lane {
 struct Started {
     /// Length of each string.
     lens: Vec<usize>,
-    /// Groups of the longest string, if their chaining values come back.
-    groups: usize,
+    /// True if the chaining values of the groups come back.
+    with_groups: bool,
     /// At its end the results are there.
     event: Object,
 }
@@ -81,7 +91,8 @@ struct Kernel {
 }
 
 impl Lane {
-    pub(super) fn new(device: &Device, capacity: usize) -> Outcome<Lane> {
+    /// Makes a lane for `capacity` strings on the device, or `host_capacity` strings from the host.
+    pub(super) fn new(device: &Device, capacity: usize, host_capacity: usize) -> Outcome<Lane> {
         let queue = queue(device)?;
         let buffer = |size| buffer(device, opencl::MEM_READ_WRITE, size);
         let what = "reserving memory for results";
@@ -89,16 +100,19 @@ impl Lane {
         Ok(Lane {
             queue,
             chunks: Kernel::new(device, c"chunks")?,
+            groups: Kernel::new(device, c"groups")?,
             parents: Kernel::new(device, c"parents")?,
-            residues: Kernel::new(device, c"residues")?,
             input: None,
             places: buffer(capacity * PLACE_BYTES)?,
-            values: buffer(capacity * VALUES * VALUE_BYTES)?,
+            values: buffer(capacity * CHUNKS * VALUE_BYTES)?,
+            nodes: buffer(capacity * RESIDUES * VALUE_BYTES)?,
+            above: buffer(capacity * RESIDUES / JOINED * VALUE_BYTES)?,
             sums: buffer(capacity * CHUNKS * 4)?,
             results: buffer(capacity * RESULT_BYTES)?,
             fetched,
             fetched_groups: Vec::new(),
             capacity,
+            host_capacity,
             running: None,
         })
     }
@@ -134,55 +148,48 @@ impl Lane {
         };
         let key: &[u32; 8] = &words;
         let tiles = number(count);
-        let (places, values, sums, results) =
-            (self.places.handle(), self.values.handle(), self.sums.handle(), self.results.handle());
+        let (places, sums, results) = (self.places.handle(), self.sums.handle(), self.results.handle());
+        let (values, nodes, above) = (self.values.handle(), self.nodes.handle(), self.above.handle());
         // All chunks, in as many items as the longest string has for each.
-        let mut width = longest.div_ceil(CHUNK).max(1);
+        let width = longest.div_ceil(CHUNK).max(1);
         let chunk_width = number(width);
         let call = self.chunks.call(device).buffer(bytes)?.buffer(places)?.value(&tiles)?;
         let call = call.value(&chunk_width)?.value(key)?.value(&mode)?;
         call.buffer(values)?.buffer(sums)?.buffer(results)?.enqueue(&self.queue, count * width)?;
-        // The sums of the groups.
-        let call = self.residues.call(device).buffer(places)?.value(&tiles)?.value(&number(RESIDUES))?;
-        let call = call.value(&chunk_width)?.buffer(sums)?.buffer(results)?;
-        call.enqueue(&self.queue, count * RESIDUES)?;
-        // The tree, level by level. The nodes of a level follow those of the level below.
-        let (mut from, mut level) = (0, 0u32);
-        // First value of the groups, which are on level 4.
-        let mut groups = None;
-        while width > 1 {
-            if level == GROUP_LEVEL {
-                groups = Some(from);
+        // The groups of all strings.
+        let call = self.groups.call(device).buffer(places)?.value(&tiles)?.value(&number(RESIDUES))?;
+        let call = call.value(&chunk_width)?.value(key)?.value(&mode)?.buffer(values)?.buffer(sums)?;
+        call.buffer(nodes)?.buffer(results)?.enqueue(&self.queue, count * RESIDUES)?;
+        // Their chaining values come back before the tree takes their places.
+        if batch.with_groups {
+            let len = count * RESIDUES * VALUE_BYTES;
+            if self.fetched_groups.len() < len {
+                let what = "reserving memory for chaining values";
+                self.fetched_groups = try_filled(0, len.max(self.host_capacity * RESIDUES * VALUE_BYTES))
+                    .map_err(|_| Failure::no_memory(what))?;
             }
-            let (to, half) = (from + count * width, width.div_ceil(2));
-            let call = self.parents.call(device).buffer(places)?.value(&tiles)?.value(&level)?;
-            let call = call.value(&number(from))?.value(&number(width))?.value(&number(to))?;
-            let call = call.value(&number(half))?.value(key)?.value(&mode)?;
-            call.buffer(values)?.buffer(results)?.enqueue(&self.queue, count * half)?;
-            (from, width, level) = (to, half, level + 1);
+            let out = self.fetched_groups.as_mut_ptr();
+            // SAFETY: room for `len` bytes, which stays in place like that of the results.
+            drop(unsafe { self.fetch(device, nodes, out, len) }?);
         }
-        // The results come back by themselves, the chaining values first.
-        let groups = match groups.filter(|_| batch.with_groups) {
-            Some(first) => {
-                let width = longest.div_ceil(CHUNK << GROUP_LEVEL);
-                let (at, len) = (first * VALUE_BYTES, count * width * VALUE_BYTES);
-                if self.fetched_groups.len() < len {
-                    let what = "reserving memory for chaining values";
-                    self.fetched_groups = try_filled(0, self.capacity * RESIDUES * VALUE_BYTES)
-                        .map_err(|_| Failure::no_memory(what))?;
-                }
-                let out = self.fetched_groups.as_mut_ptr();
-                // SAFETY: room for `len` bytes, which stays in place like that of the results.
-                drop(unsafe { self.fetch(device, values, at, out, len) }?);
-                width
+        // The rest of the tree, as far as the longest string has one.
+        let levels = [(GROUP, nodes, RESIDUES, above), (GROUP * JOINED, above, RESIDUES / JOINED, nodes)];
+        for (size, from, from_width, to) in levels {
+            if longest > size {
+                let width = from_width / JOINED;
+                let call = self.parents.call(device).buffer(places)?.value(&tiles)?;
+                let call = call.value(&number(size / CHUNK))?.value(&number(from_width))?;
+                let call = call.value(&number(width))?.value(key)?.value(&mode)?;
+                let call = call.buffer(from)?.buffer(to)?.buffer(results)?;
+                call.enqueue(&self.queue, count * width)?;
             }
-            None => 0,
-        };
+        }
+        // The results come back by themselves.
         let out = self.fetched.as_mut_ptr();
         // SAFETY: room for the results of all strings. It stays in place until the event is waited for or the queue
         // is finished, which every way out of a lane does.
-        let event = unsafe { self.fetch(device, results, 0, out, count * RESULT_BYTES) }?;
-        self.running = Some(Started { lens, groups, event });
+        let event = unsafe { self.fetch(device, results, out, count * RESULT_BYTES) }?;
+        self.running = Some(Started { lens, with_groups: batch.with_groups, event });
         let cl = device.opencl;
         // SAFETY: a live queue.
         check("sending a batch to the device", unsafe { (cl.flush)(self.queue.handle()) })
@@ -193,19 +200,12 @@ impl Lane {
     /// # Safety
     ///
     /// `out` is writable for `len` bytes until the event has ended or the queue is finished.
-    unsafe fn fetch(
-        &self,
-        device: &Device,
-        from: Handle,
-        offset: usize,
-        out: *mut u8,
-        len: usize,
-    ) -> Outcome<Object> {
+    unsafe fn fetch(&self, device: &Device, from: Handle, out: *mut u8, len: usize) -> Outcome<Object> {
         let (mut event, cl) = (ptr::null_mut(), device.opencl);
         // SAFETY: live objects, and as the caller promises.
         let status = unsafe {
             let (queue, event) = (self.queue.handle(), &raw mut event);
-            (cl.enqueue_read)(queue, from, opencl::FALSE, offset, len, out.cast(), 0, ptr::null(), event)
+            (cl.enqueue_read)(queue, from, opencl::FALSE, 0, len, out.cast(), 0, ptr::null(), event)
         };
         // SAFETY: an event that was made here.
         unsafe { Object::made(cl, "fetching the results", (event, status), cl.release_event) }
@@ -213,7 +213,7 @@ impl Lane {
 
     /// Copies strings to the device, and returns the buffer and their places in it.
     fn upload(&mut self, device: &Device, strings: &[&[u8]]) -> Outcome<(Handle, Vec<u8>)> {
-        let (mut at, size) = (0, self.capacity * MAX_LEN);
+        let (mut at, size) = (0, self.host_capacity * MAX_LEN);
         let input = match self.input.take() {
             Some(input) => input,
             None => buffer(device, opencl::MEM_READ_ONLY, size)?,
@@ -259,7 +259,7 @@ impl Lane {
     /// Waits for the batch, and returns its results in order.
     pub(super) fn wait(&mut self, device: &Device) -> Outcome<Vec<Hashed>> {
         let (what, cl) = ("waiting for a batch", device.opencl);
-        let Some(Started { lens, groups, event }) = self.running.take() else { return Ok(Vec::new()) };
+        let Some(Started { lens, with_groups, event }) = self.running.take() else { return Ok(Vec::new()) };
         let handle = event.handle();
         // SAFETY: a live event. Its end is the end of all writes to `fetched`.
         let waited = check(what, unsafe { (cl.wait_for_events)(1, &raw const handle) });
@@ -279,10 +279,9 @@ impl Lane {
             lens.into_iter().zip(self.fetched.chunks_exact(RESULT_BYTES)).enumerate()
         {
             // A string of one group has no chaining values.
-            let count =
-                if len > CHUNK << GROUP_LEVEL { len.div_ceil(CHUNK << GROUP_LEVEL).min(groups) } else { 0 };
+            let count = if with_groups && len > GROUP { len.div_ceil(GROUP) } else { 0 };
             let values = self.fetched_groups.as_chunks::<VALUE_BYTES>().0.iter();
-            let values = values.skip(index * groups).take(count).copied();
+            let values = values.skip(index * RESIDUES).take(count).copied();
             found.push(Hashed::of(result, try_collect(values).map_err(no_memory)?));
         }
         Ok(found)

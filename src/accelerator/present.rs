@@ -1,7 +1,7 @@
 //! The accelerator: its lanes, its state, and its share of the work.
 
 use super::device::Device;
-use super::lane::{FOOTPRINT, Lane};
+use super::lane::{FOOTPRINT, FOOTPRINT_IN_PLACE, Lane};
 use super::memory::DeviceBuffer;
 use super::opencl::{Failure, Handle};
 use super::share::Share;
@@ -17,8 +17,13 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Maximum default of the memory that an accelerator uses.
 const MEMORY: u64 = 1 << 30;
-/// Maximum number of strings of a batch. 64 whole tiles have 65,536 chunks, with a work item for each.
+/// Maximum number of strings of a batch from the host. 64 whole tiles have 65,536 chunks, with a work item for each.
 const MAX_BATCH: u64 = 64;
+/// Maximum number of strings of a batch that lies on the device.
+const MAX_BATCH_IN_PLACE: u64 = 512;
+/// Strings on the device that a batch has for each compute unit. Whole ones have 4,096 work items, twice the number that
+/// a unit of a large GPU holds at a time.
+const STRINGS_PER_UNIT: u64 = 4;
 /// Maximum number of lanes. Two are needed so that copies and kernels overlap.
 const MAX_LANES: u64 = 8;
 
@@ -28,8 +33,10 @@ pub(crate) struct Accelerator {
     lanes: Mutex<Lanes>,
     /// A lane is free, or may be made.
     freed: Condvar,
-    /// Strings of a lane.
+    /// Strings of a batch from the host.
     batch: usize,
+    /// Strings of a batch that lies on the device, at least as many.
+    batch_in_place: usize,
     hashed: AtomicU64,
     /// The device's share of the strings that lie in memory of the host.
     pub(super) share: Share,
@@ -74,11 +81,16 @@ impl Accelerator {
         let fits = (limit / 2 / FOOTPRINT).min(device.largest_buffer / to_u64(TILE_SIZE));
         let batch = fits.clamp(1, MAX_BATCH);
         let left = (limit / (batch * FOOTPRINT)).clamp(1, MAX_LANES);
+        // Strings on the device need little memory. What is left of a lane's part is for more of them.
+        let more = (limit / left).saturating_sub(batch * FOOTPRINT) / FOOTPRINT_IN_PLACE;
+        let wanted = (u64::from(device.compute_units) * STRINGS_PER_UNIT).clamp(batch, MAX_BATCH_IN_PLACE);
+        let batch_in_place = wanted.min(batch + more);
         let accelerator = Accelerator {
             device,
             lanes: Mutex::new(Lanes { free: Vec::new(), left }),
             freed: Condvar::new(),
             batch: to_usize(batch),
+            batch_in_place: to_usize(batch_in_place),
             hashed: AtomicU64::new(0),
             share: Share::default(),
         };
@@ -144,9 +156,14 @@ impl Accelerator {
         }
     }
 
-    /// Returns the maximum number of strings of a batch.
+    /// Returns the maximum number of strings of a batch from the host.
     pub(crate) fn batch(&self) -> usize {
         self.batch
+    }
+
+    /// Returns the maximum number of strings of a batch that lies on the device.
+    pub(crate) fn batch_in_place(&self) -> usize {
+        self.batch_in_place
     }
 
     /// True if the device has at least a string of a run of `count` of them. Otherwise every 16th call tries it anyway.
@@ -173,7 +190,7 @@ impl Accelerator {
         self.device.failed(failure)
     }
 
-    /// Starts a batch of at most [`batch`](Self::batch) strings.
+    /// Starts a batch of at most [`batch`](Self::batch) strings, or [`batch_in_place`](Self::batch_in_place).
     ///
     /// If no lane is free, returns `None`, or waits with `patiently`. A caller that waits holds no lane.
     pub(crate) fn start(&self, batch: &Batch<'_>, patiently: bool) -> Started<'_> {
@@ -204,7 +221,7 @@ impl Accelerator {
             if lanes.left > 0 {
                 lanes.left -= 1;
                 drop(lanes);
-                return match Lane::new(&self.device, self.batch) {
+                return match Lane::new(&self.device, self.batch_in_place, self.batch) {
                     Ok(lane) => Ok(Some(lane)),
                     Err(failure) => {
                         self.give_up_lane();

@@ -88,6 +88,10 @@ impl GroupResidues {
         self.0.iter().copied().sum()
     }
 
+    pub(crate) fn into_groups(self) -> [Residue; GROUPS] {
+        self.0
+    }
+
     /// Collects the residues of the groups of a tile, in order.
     pub(crate) fn from_groups(groups: impl Iterator<Item = Residue>) -> Self {
         let mut residues = [Residue::ZERO; GROUPS];

@@ -13,7 +13,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::buffer::{Buffer, try_push, try_vec};
+use crate::base::buffer::{Buffer, try_collect, try_push, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
 use crate::base::units::{GROUP_SIZE, GROUPS, TILE_BYTES, TILE_SIZE, to_u64, to_usize};
@@ -25,6 +25,7 @@ use crate::layer2::Residue;
 use crate::tile::Tile;
 use crate::tile::context::Context;
 use crate::tile::extent::{Extent, Trust};
+use crate::tile::offload::{Ahead, BatchTile, Offload, Runs, TileHash};
 use crate::tile::options::ProjectionType;
 use crate::tile::outboards::{OutboardBudget, OutboardCache};
 use crate::tile::piece::Piece;
@@ -403,6 +404,51 @@ fn linear_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReade
     Ok(tile.set_witness(witness))
 }
 
+/// Returns the bytes of a tile that an edit brought as a whole, which no part of a verified tile is in.
+fn new_bytes(tile: &Tile) -> Option<&[u8]> {
+    let extent = tile.whole().filter(|extent| extent.trust() == Trust::Memory)?;
+    extent.fixed_slice(&(0..tile.len()))
+}
+
+/// New tiles among the tasks of a worker, which an accelerator may share. The others are `None`.
+type NewTiles = Ahead<Option<TileHash>>;
+
+/// Returns the hash of the tile of a task if it is new, together with those of its run. `None` leaves it to the caller.
+fn hash_new(
+    context: &Context,
+    ahead: &mut NewTiles,
+    (runs, task): (&Runs<'_>, u64),
+    pending: &[&TileAt],
+    workspace: &mut Workspace,
+) -> Result<Option<TileHash>> {
+    let found = ahead.take(runs, task, |offload, tasks| {
+        let tiles = &pending[to_usize(tasks.start)..to_usize(tasks.end)];
+        let mut batch = try_vec(tiles.len())?;
+        let new = tiles.iter().filter_map(|at| Some(BatchTile::host(at.index.0, new_bytes(&at.tile)?)));
+        batch.extend(new);
+        let mut hashes = offload.hash(&context.scheme, &batch, true, workspace)?.into_iter();
+        try_collect(tiles.iter().map(|at| new_bytes(&at.tile).and_then(|_| hashes.next())))
+    })?;
+    Ok(found.flatten())
+}
+
+/// Gives a tile the witness that was computed from all its bytes.
+fn set_hash(
+    context: &Context,
+    tile: &Arc<Tile>,
+    hash: TileHash,
+    reader: &CheckedReader<'_>,
+) -> Result<Digest> {
+    check_residue(tile, hash.residues.total())?;
+    // A tile of one group has no chaining values.
+    if !hash.groups.is_empty() && reader.may_keep_an_outboard() {
+        let residues = Some(Box::new(hash.residues.into_groups()));
+        let (outboard, _) = Outboard::of_groups(context.scheme.digests(), hash.groups, residues)?;
+        context.outboards.keep(tile, Arc::new(outboard));
+    }
+    Ok(tile.set_witness(hash.witness))
+}
+
 fn check_residue(tile: &Tile, residue: Residue) -> Result<()> {
     if residue == tile.residue() {
         return Ok(());
@@ -462,8 +508,13 @@ pub(crate) fn witnesses(
         ProjectionType::Linear => 0,
         ProjectionType::R96Fourier => TILE_BYTES + context.scheme.workspace(),
     };
-    // A run goes to a single worker, which checks the extent of neighbouring tiles once.
-    let runs = runs(&pending, operation.threads())?;
+    // A run goes to a single worker, which checks the extent of neighbouring tiles once, and shares new tiles with an
+    // accelerator.
+    let new = pending.iter().filter(|at| new_bytes(&at.tile).is_some()).count();
+    let offload = Offload::of(operation.executor, &context.scheme, to_u64(new)).filter(Offload::is_shared);
+    let shared = Runs::new(offload, count, operation.threads(), None)?;
+    let own = if shared.ends.is_empty() { runs(&pending, operation.threads())? } else { Vec::new() };
+    let runs = if shared.ends.is_empty() { &own } else { &shared.ends };
     // Each worker holds a checked extent, a checked group and an assembled group.
     let per_worker = TILE_BYTES + 2 * to_u64(GROUP_SIZE) + whole;
     let workers = operation.workers(to_u64(runs.len()), per_worker, result)?;
@@ -477,13 +528,20 @@ pub(crate) fn witnesses(
     // the call is alive.
     let mut tracker =
         if report { operation.tracker(bytes, count) } else { operation.tracker_before(bytes, count) };
-    workers.in_runs(&runs).run(
+    workers.in_runs(runs).run(
         count,
-        || Ok(CheckedReader::new(context).shared(alone).within(&outboards)),
-        |reader, index| {
+        || {
+            let reader = CheckedReader::new(context).shared(alone).within(&outboards);
+            Ok((reader, NewTiles::default(), Workspace::default()))
+        },
+        |(reader, ahead, workspace), index| {
             let at = pending[to_usize(index)];
             let len = to_u64(at.tile.len());
-            match witness(context, &at.tile, reader) {
+            let done = match hash_new(context, ahead, (&shared, index), &pending, workspace)? {
+                Some(hash) => set_hash(context, &at.tile, hash, reader),
+                None => witness(context, &at.tile, reader),
+            };
+            match done {
                 Ok(_) => Ok(len),
                 Err(error) => Err(error.at_index(at.index.0).at_range(at.offset.0, len)),
             }

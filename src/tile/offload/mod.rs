@@ -103,6 +103,14 @@ pub(crate) struct Offload<'a> {
     hashed: AtomicU64,
 }
 
+/// A batch in a buffer of the device.
+struct InPlace<'t, 'a> {
+    tiles: &'t [(u64, DeviceTile<'t>)],
+    running: Running<'a>,
+    /// Results that the processor found for some of the tiles, by their place.
+    expected: Vec<(usize, TileHash)>,
+}
+
 impl<'a> Offload<'a> {
     /// Returns the accelerator of `executor`, if there is one and if it computes the witnesses of `scheme`, for `count`
     /// tiles.
@@ -161,13 +169,14 @@ impl<'a> Offload<'a> {
 
     /// Returns the number of tiles of a task, of `count` tiles for `threads` threads. `most` bounds it.
     pub(crate) fn stretch(&self, count: u64, threads: usize, most: u64) -> u64 {
-        let batches = 2 * to_u64(self.accelerator.batch());
-        // Tiles of the device go there in two batches, whatever the threads do.
-        if !self.is_shared {
-            return batches.min(most).max(1);
-        }
         // Two tasks per thread at least, so that all threads end at about the same time.
         let wanted = count / (2 * to_u64(threads.max(1)));
+        let batches = 2 * to_u64(self.accelerator.batch());
+        // Tiles of the device go there in two batches. Those of a small task would leave most of the device idle.
+        if !self.is_shared {
+            let in_place = 2 * to_u64(self.accelerator.batch_in_place());
+            return wanted.clamp(batches.min(in_place), in_place).min(most).max(1);
+        }
         // The device takes two batches at a time, and the processor a tile at least.
         wanted.min(STRETCH).min(batches + 1).min(most).max(1)
     }
@@ -254,6 +263,9 @@ impl<'a> Offload<'a> {
         let (copy_time, processor_time) =
             ((hashing - copying).as_secs_f64(), hashing.elapsed().as_secs_f64());
         let was_done = !rest.is_empty() && batches.iter().flatten().all(Running::is_done);
+        let copied = |index: usize| Ok(tiles[index].1);
+        let mut expected =
+            self.expected(scheme, taken, with_groups, copied, workspace)?.into_iter().peekable();
         let mut of_device = try_vec(taken)?;
         for batch in batches.into_iter().flatten() {
             of_device.extend(batch.wait()?);
@@ -263,8 +275,9 @@ impl<'a> Offload<'a> {
             accelerator.learn(Measured { device, processor, copy_time, processor_time, time, was_done });
         }
         // Results in order: those of the device come first.
-        for (hashed, (index, bytes)) in of_device.into_iter().zip(tiles) {
-            found.push(self.accept(scheme, *index, hashed, with_groups, || Ok(*bytes), workspace)?);
+        for (place, (hashed, (index, _))) in of_device.into_iter().zip(tiles).enumerate() {
+            let expected = expected.next_if(|(checked, _)| *checked == place).map(|(_, hash)| hash);
+            found.push(self.accept(*index, hashed, expected)?);
         }
         found.extend(rest);
         Ok(())
@@ -288,59 +301,82 @@ impl<'a> Offload<'a> {
             self.accelerator.start(&Batch { key, strings, with_groups }, patiently)
         };
         // Two batches at a time, as far as there is a second lane.
-        for part in tiles.chunks(2 * self.accelerator.batch()) {
-            let (first, second) = part.split_at(part.len().div_ceil(2));
-            let (running, beside) = (start(first, true)?, start(second, false)?);
-            let mut done = try_vec(part.len())?;
-            done.extend(running.map(Running::wait).transpose()?.into_iter().flatten());
-            // Without a second lane the rest follows when the first one is free.
-            let beside = match beside {
-                None => start(second, true)?,
-                started => started,
-            };
-            done.extend(beside.map(Running::wait).transpose()?.into_iter().flatten());
-            for ((index, tile), hashed) in part.iter().zip(done) {
-                // The processor gets a copy of the tiles that it checks.
-                let read = || {
-                    let mut copy = Buffer::new(tile.len)?;
-                    // A device that cannot be read has failed, as one that cannot hash.
-                    let read = tile.buffer.read(tile.offset, OutBytes::new(&mut copy));
-                    read.inspect_err(|error| {
-                        if error.kind() == ErrorKind::Io {
-                            self.accelerator.refuse();
-                        }
-                    })?;
-                    Ok(copy)
-                };
-                found.push(self.accept(scheme, *index, hashed, with_groups, read, workspace)?);
+        let len = tiles.len().div_ceil(2).clamp(1, self.accelerator.batch_in_place());
+        let mut before: Option<InPlace<'_, '_>> = None;
+        for part in tiles.chunks(len) {
+            let mut running = start(part, before.is_none())?;
+            if let Some(before) = before.take() {
+                self.finish(before, found)?;
             }
+            // Without a second lane it follows when the first one is free.
+            if running.is_none() {
+                running = start(part, true)?;
+            }
+            if let Some(running) = running {
+                // The processor gets a copy of the tiles that it checks.
+                let copy = |place: usize| self.copy_of(part[place].1);
+                let expected = self.expected(scheme, part.len(), with_groups, copy, workspace)?;
+                before = Some(InPlace { tiles: part, running, expected });
+            }
+        }
+        before.map_or(Ok(()), |before| self.finish(before, found))
+    }
+
+    /// Waits for a batch in a buffer of the device.
+    fn finish(&self, batch: InPlace<'_, '_>, found: &mut Vec<TileHash>) -> Result<()> {
+        let mut expected = batch.expected.into_iter().peekable();
+        for (place, (hashed, (index, _))) in batch.running.wait()?.into_iter().zip(batch.tiles).enumerate() {
+            let expected = expected.next_if(|(checked, _)| *checked == place).map(|(_, hash)| hash);
+            found.push(self.accept(*index, hashed, expected)?);
         }
         Ok(())
     }
 
-    /// Converts the result of a tile, which the processor computes again for some of the tiles.
-    fn accept<B: Deref<Target = [u8]>>(
+    /// Returns the bytes of a tile in a buffer of the device.
+    fn copy_of(&self, tile: DeviceTile<'_>) -> Result<Buffer> {
+        let mut copy = Buffer::new(tile.len)?;
+        // A device that cannot be read has failed, as one that cannot hash.
+        tile.buffer.read(tile.offset, OutBytes::new(&mut copy)).inspect_err(|error| {
+            if error.kind() == ErrorKind::Io {
+                self.accelerator.refuse();
+            }
+        })?;
+        Ok(copy)
+    }
+
+    /// Hashes some of the next `count` tiles of the device, while it hashes them all: the first one of the call and every
+    /// [`CHECKED`]th after it. `bytes` returns those of a tile by its place.
+    fn expected<B: Deref<Target = [u8]>>(
         &self,
         scheme: &Scheme,
-        index: u64,
-        hashed: Hashed,
+        count: usize,
         with_groups: bool,
-        bytes: impl FnOnce() -> Result<B>,
+        bytes: impl Fn(usize) -> Result<B>,
         workspace: &mut Workspace,
-    ) -> Result<TileHash> {
+    ) -> Result<Vec<(usize, TileHash)>> {
+        let before = self.hashed.fetch_add(to_u64(count), Ordering::Relaxed);
+        let mut expected = Vec::new();
+        for place in (0..count).filter(|place| (before + to_u64(*place)).is_multiple_of(CHECKED)) {
+            let hash = TileHash::of(scheme, &bytes(place)?, with_groups, workspace)?;
+            try_push(&mut expected, (place, hash))?;
+        }
+        Ok(expected)
+    }
+
+    /// Converts the result of a tile, which must be `expected` if the processor hashed it too.
+    fn accept(&self, index: u64, hashed: Hashed, expected: Option<TileHash>) -> Result<TileHash> {
         // A sum above 95 is none, on whatever tile.
         let mut residues = [Residue::ZERO; RESIDUES];
         for (residue, value) in residues.iter_mut().zip(hashed.residues) {
             *residue = Residue::new(value).ok_or_else(|| self.wrong(index))?;
         }
-        if self.hashed.fetch_add(1, Ordering::Relaxed).is_multiple_of(CHECKED) {
-            let expected = TileHash::of(scheme, &bytes()?, with_groups, workspace)?;
-            let is_right = same(&expected.witness, &hashed.digest)
+        let is_right = expected.is_none_or(|expected| {
+            same(&expected.witness, &hashed.digest)
                 && expected.residues.is_same(&residues)
-                && expected.groups == hashed.groups;
-            if !is_right {
-                return Err(self.wrong(index));
-            }
+                && expected.groups == hashed.groups
+        });
+        if !is_right {
+            return Err(self.wrong(index));
         }
         let residues = GroupResidues::from_groups(residues.into_iter());
         Ok(TileHash { residues, witness: hashed.digest, groups: hashed.groups })
