@@ -224,6 +224,54 @@ static void a_lie_ends_the_call_and_the_pool(void)
     leave_folder();
 }
 
+/* The calls of OpenCL when a callback cancelled. */
+static unsigned calls_before;
+
+static bool cancel_at_once(const atlas_progress *progress, void *user_data)
+{
+    (void)progress, (void)user_data;
+    calls_before = calls_before == 0 ? atomic_load(calls) : calls_before;
+    return false;
+}
+
+/* A call that is cancelled starts no batch more: it ends when those in flight have ended, at most two per thread. */
+static void a_cancelled_call_waits_for_its_batches_alone(void)
+{
+    enum { TILES = 24 };
+    uint8_t *bytes = random_bytes(TILES * TILE, 41);
+    void *large = new_buffer(&cl, CL_READ_ONLY, bytes, TILES * TILE);
+    for (uint32_t threads = 1; threads <= 3; threads += 2) {
+        atlas_accelerator_options options;
+        atlas_operation operation;
+        atlas_pool *pool = NULL;
+        atlas_source *source = NULL;
+        atlas_projection *projection = NULL;
+        atlas_accelerator_options_init(&options);
+        atlas_operation_init(&operation);
+        options.cl_context = cl.context;
+        options.cl_device = cl.device;
+        /* Two lanes of a tile each. */
+        options.memory_limit = 2 * TILE + TILE / 4;
+        CHECK_OK(atlas_pool_create_accelerated(threads, &options, &pool));
+        CHECK_OK(atlas_source_from_cl_mem(pool, large, 0, TILES * TILE, &source));
+        operation.pool = pool;
+        const unsigned start = atomic_load(calls);
+        CHECK_OK(atlas_projection_create(0, source, NULL, &operation, &projection));
+        atlas_projection_destroy(projection);
+        const unsigned per_batch = (atomic_load(calls) - start) / TILES;
+        CHECK(per_batch > 10);
+        operation.progress = cancel_at_once;
+        calls_before = 0;
+        CHECK_STATUS(atlas_projection_create(0, source, NULL, &operation, &projection), ATLAS_STATUS_CANCELLED);
+        CHECK(calls_before > 0 && atomic_load(calls) - calls_before <= 2 * threads * per_batch);
+        atlas_source_destroy(source);
+        atlas_pool_destroy(pool);
+    }
+    CHECK(cl.release_buffer(large) == 0);
+    free(bytes);
+    CHECK(atomic_load(objects) == 0);
+}
+
 static void *variable(void *library, const char *name)
 {
     void *found = dlsym(library, name);
@@ -257,6 +305,7 @@ int main(void)
     TEST(a_call_of_a_pool_that_compiles_fails);
     TEST(a_device_that_lies_from_the_start_is_none);
     TEST(a_lie_ends_the_call_and_the_pool);
+    TEST(a_cancelled_call_waits_for_its_batches_alone);
     TEST(a_call_fails);
     TEST(a_call_in_the_context_of_the_program_fails);
     TEST(memory_runs_out);
