@@ -276,6 +276,14 @@ bench-peers: build ## the library beside c-blosc2, libdeflate, BLAKE3, ISA-L and
 	@$(peers)
 	$(bench_run) --features peers --bin atlas_bench_peers -- build/peers bench/peers.md $$BENCH
 
+bench-accelerator: build ## the first OpenCL device beside the processor; BENCH as bench/accelerator.c says, otherwise all with 512 MiB
+	@mkdir -p build/bench
+	@$(unmade) $(CC) -std=c17 -O2 -Iinclude -o build/bench/accelerator bench/accelerator.c -Lbuild/lib \
+	    -Wl,-rpath,"$(CURDIR)/build/lib" -latlas_manifold -lpthread -ldl
+	@cd build/bench && if [ -n "$$BENCH" ]; then ./accelerator $$BENCH; else \
+	    ./accelerator kernels ../../src/accelerator/kernels.cl 512 && \
+	    ./accelerator copy ../../src/accelerator/kernels.cl 512 && ./accelerator library 512 file; fi
+
 bench-micro: ## sums, digests, trees, filters and the transform, each alone; BENCH=what, as divan understands it
 	@$(ready) build
 	$(bench_cargo) bench --locked --manifest-path bench/Cargo.toml --package atlas_micro -- $$BENCH

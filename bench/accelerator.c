@@ -1,10 +1,12 @@
-/* What an OpenCL device does beside the processor. The first device of the first platform, as in the tests.
+/* Figures of an OpenCL device beside those of the processor. The device is the first one of the first platform.
  *
  *   accelerator kernels KERNELS MIB       kernels.cl alone: time by the device's clock, beside the device's memory and
  *                                         beside the arithmetic of BLAKE3 without loads
  *   accelerator library MIB FILE          projection of a buffer on the device, of memory of the host and of FILE, which
  *                                         is written, beside the processor; all roots are compared
  *   accelerator buffer MIB                projection of a buffer on the device alone
+ *   accelerator copy KERNELS MIB          tiles copied to the device, from any memory of the host and through two
+ *                                         tiles of memory that the driver pins
  *
  * Medians of 9 in alternating runs, with the least and the most. */
 #include "../c_tests/check.h"
@@ -15,6 +17,7 @@
 
 enum { RUNS = 9, TILE_CHUNKS = 1024, TILE_GROUPS = 64, TILE_RESULT = 96, JOINED = 8 };
 enum { CL_PROFILING = 2, CL_EVENT_START = 0x1282, CL_EVENT_END = 0x1283 };
+enum { CL_ALLOC_HOST = 16 };
 enum { CL_BUILD_LOG = 0x1183, CL_DEVICE_NAME = 0x102B, CL_DRIVER_VERSION = 0x102D };
 enum { CL_COMPUTE_UNITS = 0x1002, CL_CLOCK_MHZ = 0x100C };
 
@@ -208,6 +211,57 @@ static void kernels(const char *path, uint32_t tiles)
     printf("all kernels: %.2f of the compressions in registers\n", report("all kernels", (double)bytes, all) / bound);
 }
 
+/* Times of the host, since the thread that copies does nothing else. */
+static void copies(const char *path, uint32_t tiles)
+{
+    const device on = open_device(path);
+    int32_t (*write)(void *, void *, uint32_t, size_t, size_t, const void *, uint32_t, const void *, void **) = NULL;
+    void *(*map)(void *, void *, uint32_t, uint64_t, size_t, size_t, uint32_t, const void *, void **, int32_t *) = NULL;
+    int32_t (*wait)(uint32_t, void *const *) = NULL;
+    LOOK_UP(on.cl.library, write, "clEnqueueWriteBuffer");
+    LOOK_UP(on.cl.library, map, "clEnqueueMapBuffer");
+    LOOK_UP(on.cl.library, wait, "clWaitForEvents");
+    const size_t size = tiles * TILE;
+    uint8_t *data = random_bytes(size, 3), *copy = malloc(TILE);
+    void *to = new_buffer(&on.cl, CL_READ_ONLY, NULL, size);
+    void *pinned = new_buffer(&on.cl, 1 | CL_ALLOC_HOST, NULL, 2 * TILE);
+    int32_t status = -1;
+    uint8_t *staging = map(on.queue, pinned, 1, 2, 0, 2 * TILE, 0, NULL, NULL, &status);
+    CHECK(status == 0 && staging != NULL && copy != NULL);
+    double times[3][RUNS];
+    for (int i = -1; i < RUNS; i++) {
+        double at[4];
+        at[0] = now();
+        for (size_t tile = 0; tile < tiles; tile++) {
+            memcpy(copy, data + tile * TILE, TILE);
+            CHECK(copy[tile % TILE] == data[tile * TILE + tile % TILE]);
+        }
+        at[1] = now();
+        for (size_t tile = 0; tile < tiles; tile++) {
+            CHECK(write(on.queue, to, 1, tile * TILE, TILE, data + tile * TILE, 0, NULL, NULL) == 0);
+        }
+        at[2] = now();
+        void *events[2] = {NULL, NULL};
+        for (size_t tile = 0; tile < tiles; tile++) {
+            void **event = &events[tile % 2];
+            if (*event != NULL) {
+                CHECK(wait(1, event) == 0 && on.release_event(*event) == 0);
+            }
+            uint8_t *half = staging + tile % 2 * TILE;
+            memcpy(half, data + tile * TILE, TILE);
+            CHECK(write(on.queue, to, 0, tile * TILE, TILE, half, 0, NULL, event) == 0);
+        }
+        CHECK(on.finish(on.queue) == 0 && on.release_event(events[0]) == 0 && on.release_event(events[1]) == 0);
+        at[3] = now();
+        for (int k = 0; k < 3 && i >= 0; k++) {
+            times[k][i] = at[k + 1] - at[k];
+        }
+    }
+    report("copy of a tile in memory of the host", (double)size, times[0]);
+    report("copy to the device", (double)size, times[1]);
+    report("copy to the device through pinned memory", (double)size, times[2]);
+}
+
 /* ---- the library ---- */
 
 static double projected_in(const atlas_source *source, const atlas_pool *pool, uint8_t root[32])
@@ -308,10 +362,12 @@ int main(int count, char **arguments)
         kernels(arguments[2], (uint32_t)atoi(arguments[3]));
     } else if (count == 4 && strcmp(arguments[1], "library") == 0) {
         library((size_t)atoi(arguments[2]) * TILE, arguments[3]);
+    } else if (count == 4 && strcmp(arguments[1], "copy") == 0) {
+        copies(arguments[2], (uint32_t)atoi(arguments[3]));
     } else if (count == 3 && strcmp(arguments[1], "buffer") == 0) {
         library((size_t)atoi(arguments[2]) * TILE, NULL);
     } else {
-        printf("usage: accelerator kernels KERNELS MIB | library MIB FILE | buffer MIB\n");
+        printf("usage: accelerator kernels KERNELS MIB | library MIB FILE | buffer MIB | copy KERNELS MIB\n");
         return 2;
     }
     return 0;

@@ -687,11 +687,28 @@ static void a_child_makes_no_call_of_opencl(void)
     atlas_projection *projection = NULL, *made = NULL;
     CHECK_OK(atlas_source_from_cl_mem(pool, buffer, 0, size, &source));
     CHECK_OK(atlas_projection_create(0, source, NULL, &operation, &projection));
+    /* A container in a buffer. */
+    const char *path = temp_path("container.atlas");
+    atlas_container *container = created(path, 0, NULL, NULL), *stored = NULL;
+    atlas_projection *snapshot = NULL;
+    uint64_t generation = 0;
+    CHECK_OK(atlas_container_import(container, source, NULL, 0, NULL, NULL, &generation));
+    atlas_container_destroy(container);
+    size_t stored_size = 0;
+    uint8_t *file = bytes_of_file(path, &stored_size);
+    void *in_buffer = new_buffer(&cl, 0, file, stored_size);
+    CHECK_OK(atlas_source_from_cl_mem(pool, in_buffer, 0, stored_size, &another));
+    CHECK_OK(atlas_container_open_source(another, NULL, NULL, NULL, &stored));
+    CHECK_OK(atlas_container_snapshot(stored, generation, 0, NULL, &snapshot));
+    atlas_source_destroy(another);
+    another = NULL;
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
         uint8_t byte = 0;
         (void)alarm(60);
+        CHECK_STATUS(atlas_projection_read(snapshot, TILE, &byte, 1), ATLAS_STATUS_STATE);
+        CHECK_STATUS(atlas_container_find_damage(stored, 0, NULL, NULL, NULL), ATLAS_STATUS_STATE);
         CHECK_STATUS(atlas_projection_verify(projection, &operation), ATLAS_STATUS_STATE);
         CHECK_STATUS(atlas_projection_verify(projection, NULL), ATLAS_STATUS_STATE);
         CHECK_STATUS(atlas_projection_read(projection, 0, &byte, 1), ATLAS_STATUS_STATE);
@@ -707,7 +724,12 @@ static void a_child_makes_no_call_of_opencl(void)
     int status = -1;
     CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     CHECK_OK(atlas_projection_verify(projection, &operation));
-    CHECK(cl.release_buffer(buffer) == 0);
+    CHECK_OK(atlas_projection_verify(snapshot, NULL));
+    CHECK(cl.release_buffer(buffer) == 0 && cl.release_buffer(in_buffer) == 0);
+    free(file);
+    CHECK(unlink(path) == 0);
+    atlas_projection_destroy(snapshot);
+    atlas_container_destroy(stored);
     atlas_projection_destroy(projection);
     atlas_source_destroy(source);
     atlas_pool_destroy(pool);

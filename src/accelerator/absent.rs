@@ -66,6 +66,10 @@ pub(crate) struct Running<'a> {
 }
 
 impl Running<'_> {
+    pub(crate) fn is_typical(&self) -> bool {
+        match self.never {}
+    }
+
     pub(crate) fn is_done(&self) -> bool {
         match self.never {}
     }

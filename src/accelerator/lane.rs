@@ -71,6 +71,8 @@ pub(super) struct Lane {
     host_capacity: usize,
     /// Copy of the chaining values of the groups, if the batch asks for them.
     fetched_groups: Vec<u8>,
+    /// True once strings from the host have gone through: the first ones wait for buffers to be made.
+    pub(super) is_warm: bool,
     running: Option<Started>,
 }
 
@@ -113,6 +115,7 @@ impl Lane {
             fetched_groups: Vec::new(),
             capacity,
             host_capacity,
+            is_warm: false,
             running: None,
         })
     }
@@ -284,6 +287,7 @@ impl Lane {
             let values = values.skip(index * RESIDUES).take(count).copied();
             found.push(Hashed::of(result, try_collect(values).map_err(no_memory)?));
         }
+        self.is_warm = self.input.is_some();
         Ok(found)
     }
 

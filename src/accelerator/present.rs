@@ -300,6 +300,11 @@ pub(crate) struct Running<'a> {
 }
 
 impl Running<'_> {
+    /// True if its times are those of later batches: the first one through a lane also makes buffers.
+    pub(crate) fn is_typical(&self) -> bool {
+        self.lane.as_ref().is_some_and(|lane| lane.is_warm)
+    }
+
     /// True if the results are there.
     pub(crate) fn is_done(&self) -> bool {
         self.lane.as_ref().is_none_or(|lane| lane.is_done(&self.accelerator.device))

@@ -134,6 +134,10 @@ impl AtlasError {
 
     /// Returns an I/O error. The text names the operation, its object, and the system's reason.
     pub(crate) fn io(what: impl fmt::Display, error: io::Error) -> Self {
+        // An error of the library that passed a reader of the standard library keeps its kind.
+        if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<AtlasError>()) {
+            return Self::new(inner.kind(), format!("{what}: {inner}")).with_os_error(inner.os_error());
+        }
         let mut this = Self::new(ErrorKind::Io, format!("{what}: {}", SystemError(&error)));
         this.change(|details| {
             details.os_error = error.raw_os_error().unwrap_or(0);

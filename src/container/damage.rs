@@ -592,7 +592,11 @@ struct Place {
 fn is_io(error: &AtlasError) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::Io | ErrorKind::OutOfMemory | ErrorKind::Cancelled | ErrorKind::Internal
+        ErrorKind::Io
+            | ErrorKind::State
+            | ErrorKind::OutOfMemory
+            | ErrorKind::Cancelled
+            | ErrorKind::Internal
     )
 }
 

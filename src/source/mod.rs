@@ -16,7 +16,7 @@ pub(crate) use parts::SourceRun;
 
 use crate::accelerator::{Accelerator, DeviceBuffer};
 use crate::base::buffer::Buffer;
-use crate::base::error::{AtlasError, Result, check_range};
+use crate::base::error::{AtlasError, ErrorKind, Result, check_range};
 use crate::base::out_bytes::OutBytes;
 use crate::base::shrinkable;
 use crate::base::storage::{FileId, FileStorage, Storage};
@@ -666,9 +666,11 @@ impl Storage for SourceStorage {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         // An error code of the system passes unchanged; other errors keep their text.
-        self.source.read_raw(offset, out).map_err(|error| match error.os_error() {
-            0 => io::Error::other(error.message().to_owned()),
-            code => io::Error::from_raw_os_error(code),
+        self.source.read_raw(offset, out).map_err(|error| match (error.kind(), error.os_error()) {
+            // A lack of memory, or a buffer of a device after a fork: `AtlasError::io` keeps the kind.
+            (ErrorKind::State | ErrorKind::OutOfMemory, _) => io::Error::other(error),
+            (_, 0) => io::Error::other(error.message().to_owned()),
+            (_, code) => io::Error::from_raw_os_error(code),
         })
     }
 

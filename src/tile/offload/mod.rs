@@ -263,6 +263,7 @@ impl<'a> Offload<'a> {
         let (copy_time, processor_time) =
             ((hashing - copying).as_secs_f64(), hashing.elapsed().as_secs_f64());
         let was_done = !rest.is_empty() && batches.iter().flatten().all(Running::is_done);
+        let is_typical = batches.iter().flatten().all(Running::is_typical);
         let copied = |index: usize| Ok(tiles[index].1);
         let mut expected =
             self.expected(scheme, taken, with_groups, copied, workspace)?.into_iter().peekable();
@@ -270,7 +271,7 @@ impl<'a> Offload<'a> {
         for batch in batches.into_iter().flatten() {
             of_device.extend(batch.wait()?);
         }
-        if self.is_shared {
+        if self.is_shared && is_typical {
             let (device, processor, time) = (taken, rest.len(), copying.elapsed().as_secs_f64());
             accelerator.learn(Measured { device, processor, copy_time, processor_time, time, was_done });
         }

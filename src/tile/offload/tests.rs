@@ -28,15 +28,25 @@ fn every_nth_tile_of_the_device_is_checked() {
     for lie in 0..2 * CHECKED + 2 {
         let offload = Offload { accelerator: &accelerator, is_shared: true, hashed: AtomicU64::new(0) };
         let workspace = &mut Workspace::default();
-        let mut accept = |index: u64| {
+        let hashed = |index: u64| {
             let mut residues = [0; RESIDUES];
             residues[0] = (7_000 % 96u64).to_le_bytes()[0];
             let mut hashed =
                 Hashed { digest: *blake3::hash(&bytes).as_bytes(), residues, groups: Vec::new() };
             hashed.digest[5] ^= u8::from(index == lie);
-            offload.accept(&scheme, index, hashed, false, || Ok(&bytes[..]), workspace).map(drop)
+            hashed
         };
-        let first = (0..3 * CHECKED).find_map(|index| accept(index).err());
+        // Batches of two tiles.
+        let first = (0..3 * CHECKED).step_by(2).find_map(|batch| {
+            let read = |_: usize| Ok(&bytes[..]);
+            let mut expected =
+                offload.expected(&scheme, 2, false, read, workspace).unwrap().into_iter().peekable();
+            (0..2).find_map(|place| {
+                let expected = expected.next_if(|(checked, _)| *checked == place).map(|(_, hash)| hash);
+                let index = batch + to_u64(place);
+                offload.accept(index, hashed(index), expected).err()
+            })
+        });
         match first {
             Some(error) => {
                 assert!(lie.is_multiple_of(CHECKED));
@@ -52,8 +62,7 @@ fn a_sum_that_is_none_is_noticed_on_any_tile() {
     let Some(accelerator) = accelerator() else { return };
     let offload = Offload { accelerator: &accelerator, is_shared: true, hashed: AtomicU64::new(1) };
     let hashed = Hashed { digest: [0; 32], residues: [96; RESIDUES], groups: Vec::new() };
-    let read = || -> Result<&[u8]> { panic!("the tile is read") };
-    let found = offload.accept(&scheme(), 9, hashed, false, read, &mut Workspace::default());
+    let found = offload.accept(9, hashed, None);
     assert_eq!(found.err().map(|error| (error.kind(), error.index())), Some((ErrorKind::Internal, Some(9))));
     assert_eq!(accelerator.check().unwrap_err().kind(), ErrorKind::State);
 }
