@@ -416,3 +416,28 @@ impl Geometry<'_> {
         start + to_u64(len)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::error::ErrorKind;
+    use crate::tile::options::{ProjectionOptions, ProjectionType};
+
+    #[test]
+    fn a_tile_across_two_pieces_of_memory_counts_a_buffer() {
+        let piece = || Arc::new(Buffer::new(TILE_SIZE).unwrap());
+        let source = Source::from_pieces(vec![(0, piece()), (TILE_BYTES, piece())]);
+        let scheme = Scheme::new(ProjectionType::Linear, &ProjectionOptions::new()).unwrap();
+        let plan = |ends: &[u64], memory: u64| {
+            let (geometry, pace) = (Geometry::Ends(ends), &Pace::FREE);
+            let job = HashJob { scheme: &scheme, source: &source, geometry, first: 0, pace };
+            let operation = Operation::new().with_memory_limit(to_u64(ends.len()) * tile_footprint() + memory);
+            job.plan(&operation).map(drop)
+        };
+        let crossing = [700_000, 1_700_000, 2 * TILE_BYTES];
+        assert_eq!(plan(&crossing, TILE_BYTES / 2).unwrap_err().kind(), ErrorKind::Limit);
+        plan(&crossing, 2 * TILE_BYTES).unwrap();
+        // Tiles that lie in one piece each need none.
+        plan(&[TILE_BYTES, 2 * TILE_BYTES], TILE_BYTES / 2).unwrap();
+    }
+}
