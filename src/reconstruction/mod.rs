@@ -223,18 +223,20 @@ impl AtlasReconstruction {
         operation: &mut Operation<'_>,
     ) -> Result<()> {
         let (proof, (_, payload)) = (shard.proof(), shard.payload());
-        // Plan first: the layout, and the bytes that are new.
+        // Plan first: the memory, the layout, and the bytes that are new.
         proof.check_trust(&self.trust)?;
+        let verifiers = proof.verifiers(payload.len(), operation)?;
+        let added = to_u64(proof.tiles.len()).saturating_mul(ADDED_TILE);
+        operation.reserve(added)?;
         let (parts, payload_offset) = proof.layout(payload.len())?;
         // Changes are serialised, so that no other call fills the gaps meanwhile.
         let gaps = self.gaps(shard);
         let fresh: u64 = gaps.iter().map(|gap| gap.end - gap.start).sum();
         let len = to_u64(payload.len());
 
-        let verifiers = proof.verifiers(parts.len(), payload.len(), operation)?;
         // A shared payload counts too, because it stays after its shard is destroyed.
         let held = if spool.is_some() { 0 } else { fresh };
-        operation.reserve(held.saturating_add(to_u64(parts.len()).saturating_mul(ADDED_TILE)))?;
+        operation.reserve(held.saturating_add(added))?;
         // Writing to the file is counted in the totals besides verifying.
         let steps = |gap: &Range<u64>| (gap.end - gap.start).div_ceil(TILE_BYTES);
         let (written, writes) = if spool.is_some() { (fresh, gaps.iter().map(steps).sum()) } else { (0, 0) };

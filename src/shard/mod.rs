@@ -377,10 +377,10 @@ impl Proof {
         operation: &mut Operation<'_>,
         before: Progress,
     ) -> Result<(u64, Residue)> {
-        // Cheap checks first: trust, then the layout of all lists.
+        // Cheap checks first: trust, memory, then the layout of all lists.
         self.check_trust(options)?;
+        let workers = self.verifiers(payload.len(), operation)?;
         let (parts, payload_offset) = self.layout(payload.len())?;
-        let workers = self.verifiers(parts.len(), payload.len(), operation)?;
         // Continue the progress of reading, with the payload as further work.
         let mut tracker = operation.resume(
             Progress {
@@ -397,17 +397,12 @@ impl Proof {
         Ok((payload_offset, residue))
     }
 
-    /// Returns the workers that verify this number of parts, or fails with LIMIT.
-    pub(crate) fn verifiers<'a>(
-        &self,
-        parts: usize,
-        payload: usize,
-        operation: &Operation<'a>,
-    ) -> Result<Workers<'a>> {
+    /// Returns the workers that verify the shard's tiles, or fails with LIMIT. It counts the lists that
+    /// [`layout`](Self::layout) makes, and is called before it.
+    pub(crate) fn verifiers<'a>(&self, payload: usize, operation: &Operation<'a>) -> Result<Workers<'a>> {
         // A thread is worth waking from 64 KiB of payload on.
-        let worth = payload / pool::TASK_BYTES;
-        let result = to_u64(parts).saturating_mul(VERIFIED_TILE);
-        Ok(operation.workers(to_u64(parts), 0, result)?.at_most(worth))
+        let (tiles, worth) = (to_u64(self.tiles.len()), payload / pool::TASK_BYTES);
+        Ok(operation.workers(tiles, 0, tiles.saturating_mul(VERIFIED_TILE))?.at_most(worth))
     }
 
     /// Verifies the parts of [`layout`](Self::layout) after the trust was checked. Reports every part, but

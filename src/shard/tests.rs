@@ -489,3 +489,27 @@ fn reads_stay_inside_the_region() {
         assert_eq!(shard.read(offset, &mut out).unwrap_err().kind(), ErrorKind::OutOfRange);
     }
 }
+
+#[test]
+fn lists_of_tiles_count_before_they_are_made() {
+    let shard = extract(&project(&data(3 * TILE_SIZE)), region(0, 3 * TILE_SIZE));
+    let honest = shard.proof();
+    // The layout is malformed, which is found only once there is memory for it.
+    let proof = Proof {
+        tiles: vec![honest.tiles[0]; 100_000],
+        chaining_values: honest.chaining_values.clone(),
+        siblings: honest.siblings.clone(),
+        ..*honest
+    };
+    let (payload_offset, _) = shard.payload();
+    let (payload, residue) = (shard.shared_payload(), shard.residue);
+    let many = AtlasShard { proof: Arc::new(proof), payload, payload_offset, residue };
+    let rebuilt = crate::AtlasReconstruction::new(&crate::ReconstructionOptions::new()).unwrap();
+    let kinds = |limit| {
+        let limited = || Operation::new().with_memory_limit(limit);
+        let verified = many.verify(&VerifyOptions::new(), &mut limited()).unwrap_err().kind();
+        (verified, rebuilt.add(&many, &mut limited()).unwrap_err().kind())
+    };
+    assert_eq!(kinds(1_000_000), (ErrorKind::Limit, ErrorKind::Limit));
+    assert_eq!(kinds(100_000_000), (ErrorKind::Format, ErrorKind::Format));
+}

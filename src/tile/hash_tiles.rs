@@ -431,7 +431,8 @@ mod tests {
         let plan = |ends: &[u64], memory: u64| {
             let (geometry, pace) = (Geometry::Ends(ends), &Pace::FREE);
             let job = HashJob { scheme: &scheme, source: &source, geometry, first: 0, pace };
-            let operation = Operation::new().with_memory_limit(to_u64(ends.len()) * tile_footprint() + memory);
+            let operation =
+                Operation::new().with_memory_limit(to_u64(ends.len()) * tile_footprint() + memory);
             job.plan(&operation).map(drop)
         };
         let crossing = [700_000, 1_700_000, 2 * TILE_BYTES];

@@ -96,6 +96,9 @@ impl AtlasReconstruction {
         let data_classes = proof.header.classes;
         // Plan: which tiles become complete with this shard, and which classes wait.
         proof.check_trust(&self.trust)?;
+        let verifiers = proof.verifiers(payload.len(), operation)?;
+        let tiles = to_u64(proof.tiles.len()).saturating_mul(ADDED_TILE);
+        operation.reserve(tiles)?;
         let (parts, payload_offset) = proof.layout(payload.len())?;
         // The lock is held for the plan only, so that getters do not wait for the work.
         let (steps, told) = {
@@ -119,10 +122,8 @@ impl AtlasReconstruction {
             Some(_) => (0, (waits, kept.iter().map(|step| step.fresh.len()).sum())),
         };
         let waiting = to_u64(kept.iter().map(|step| step.fresh.len()).sum::<usize>() * WAITING_CLASS);
-        let tiles = to_u64(parts.len()).saturating_mul(ADDED_TILE);
         let result = result.saturating_add(tiles).saturating_add(waiting);
 
-        let verifiers = proof.verifiers(parts.len(), payload.len(), operation)?;
         // The payloads of a tile use little more memory than its bytes, and the decoded tile uses as much as
         // its bytes.
         let per_worker = if decoded.is_empty() { 0 } else { 3 * TILE_BYTES };
