@@ -1,4 +1,5 @@
-//! Writing a batch: body, commit record, syncs and slot, in the order of docs/container.md, "Commit".
+//! Commit to a container file: appends a batch (commit record, payload, tree records), syncs it, and writes a slot, a
+//! hint to the newest commit. docs/container.md, "Commit", has the order of the writes.
 
 use super::body::{Body, Finished, Laid, Stop};
 use super::file::ContainerFile;
@@ -12,7 +13,7 @@ use crate::hash::digest::Digest;
 use crate::tile::stored::NodeRef;
 use std::sync::atomic::Ordering;
 
-/// Contents of a new generation besides its tree.
+/// Fields of the commit record of a new generation: time, note, size of the base, root, and top node of the tree.
 pub(super) struct NewCommit {
     pub(super) time: i64,
     pub(super) note: Vec<u8>,
@@ -21,16 +22,16 @@ pub(super) struct NewCommit {
     pub(super) top: Option<NodeRef>,
 }
 
-/// A generation that keeps the number and the history that it had in another file.
+/// Number and history digest of a generation that a compaction copies. Both stay the same in the new file.
 pub(super) struct Kept {
     pub(super) generation: u64,
     pub(super) history: Digest,
 }
 
-/// Reason why a batch did not become a generation.
+/// Failure of a commit: its error, and the state of the container file after it.
 pub(super) struct Unwritten {
     pub(super) error: AtlasError,
-    /// True if the contents of the file are unknown now.
+    /// True if the bytes on the disk are unknown, because a sync or the cutting off of the batch failed.
     pub(super) outcome_is_open: bool,
 }
 
@@ -40,7 +41,8 @@ impl From<AtlasError> for Unwritten {
     }
 }
 
-/// Fails with STATE if another program wrote without the lock.
+/// Fails with STATE if the container file does not end with the newest batch of `located`, or a slot names a newer
+/// generation: another program wrote without the writer's lock.
 pub(super) fn check_fence(file: &ContainerFile, located: &Located) -> Result<()> {
     // A writer with the lock leaves a file that ends exactly with the tip, and slots that name no later
     // generation.
@@ -61,8 +63,9 @@ pub(super) fn check_fence(file: &ContainerFile, located: &Located) -> Result<()>
     )))
 }
 
-/// Lays out a body with `lay`: as a small batch, and again as a large batch if it does not fit. The commit
-/// record has `record` bytes.
+/// Builds the body of the next batch: `lay` appends payload and tree records to the given [`Body`]. `lay` first runs in
+/// memory for a small batch, and again for a large batch, which goes to the file at once, if the first exceeds 1 MiB.
+/// `note` is the length of the commit's note in bytes. Returns the body and the result of `lay`.
 pub(super) fn lay_out<'f, T>(
     file: &'f ContainerFile,
     located: &Located,
@@ -84,8 +87,8 @@ pub(super) fn lay_out<'f, T>(
     Err(AtlasError::internal("the body of a large batch was refused as too large"))
 }
 
-/// Cuts off the bytes of a failed attempt after the tip. Returns the attempt's error, or an error that
-/// reports an unknown outcome if the cut or a sync of the attempt failed.
+/// Cuts the container file back to the end of its newest batch after a failed commit, and syncs it. Returns `error`,
+/// with `outcome_is_open` set if the cut or an earlier sync of a batch failed.
 pub(super) fn undo(file: &ContainerFile, located: &Located, error: AtlasError) -> Unwritten {
     let end = located.end(file);
     // The cut must be durable too, or a later opening could find a part of the attempt.
@@ -95,8 +98,9 @@ pub(super) fn undo(file: &ContainerFile, located: &Located, error: AtlasError) -
     Unwritten { error, outcome_is_open: cut.is_err() || file.sync_failed.load(Ordering::Relaxed) }
 }
 
-/// Writes the commit record of a body that is laid out, and makes both durable. Returns the commit and
-/// updates `located`. Also writes the slot, and ignores an error of that write.
+/// Writes the commit record, together with the body of a small batch, and syncs the file, so that the generation is
+/// durable. Then writes a slot for it, ignoring an error of that write, and makes the commit the tip of `located`.
+/// Returns the commit. A batch that fails is cut off.
 pub(super) fn commit(
     file: &ContainerFile,
     located: &mut Located,
@@ -241,7 +245,7 @@ fn record_of(
     Ok((commit, record))
 }
 
-/// Writes a slot. It is durable after the next sync.
+/// Writes `slot`, the hint to the newest commit, to slot 0 or 1 of the file. It is durable after the next sync.
 pub(super) fn write_slot(file: &ContainerFile, number: u8, slot: &Slot) -> std::io::Result<()> {
     let (offset, contents) = (file.slot_offset(number), slot.contents());
     // Only the record is written; the bytes after it in its block have no meaning and are never checked.

@@ -1,9 +1,9 @@
-//! The body of a batch: payload and records, laid out one after the other (docs/container.md, "Batch").
+//! Body of a batch: payload and tree records of a new generation, laid out one after the other behind the commit record
+//! (docs/container.md, "Batch").
 //!
-//! A small batch, of at most 1 MiB, is laid out in memory and written in one piece with its commit record. A
-//! batch of unknown size is first laid out as a small batch. If it becomes too long, the layout ends with
-//! [`Stop::Large`] and is repeated as a large batch: the commit record gets a block of its own, and the body
-//! is written to the file in pieces.
+//! A small batch, of at most 1 MiB, is laid out in memory and written in one piece with its commit record. A batch of
+//! unknown size is first laid out as a small batch. If it becomes too long, the layout ends with [`Stop::Large`] and is
+//! repeated as a large batch: the commit record gets a block of its own, and the body is written to the file in pieces.
 
 use super::file::ContainerFile;
 use super::planted::{Planted, planted, small_batch};
@@ -18,14 +18,14 @@ use crate::hash::tile_tree::{Leaf, TreeHasher, fold};
 use crate::layer2::Residue;
 use crate::tile::stored::{NodeRef, Span, SpanKind, TileEntry, TilePlace};
 
-/// Runs of at least this size begin at a multiple of B, the block size.
+/// Size from which a run (contiguous payload) begins at a multiple of the block size. Others begin at a multiple of 8.
 const ALIGNED_RUN: usize = 64 * 1024;
-/// Interval between the syncs of a large batch's body, as a multiple of the size of a small batch.
+/// Interval between the syncs while a large batch is written, in MiB (the maximum size of a small batch).
 const SYNC_STEP: u64 = 256;
 
-/// Reason why a layout ended early.
+/// Reason why the layout of a batch ended early: too large for a small batch, or an error.
 pub(super) enum Stop {
-    /// The body is longer than a small batch can be.
+    /// The batch exceeds 1 MiB, the maximum of a small batch, and must be laid out again as a large batch.
     Large,
     Failed(AtlasError),
 }
@@ -38,33 +38,33 @@ impl From<AtlasError> for Stop {
 
 pub(super) type Laid<T> = std::result::Result<T, Stop>;
 
-/// A body under construction.
+/// Body of a batch under construction: the bytes that a commit appends to the container file after its commit record.
 pub(super) struct Body<'f> {
     file: &'f ContainerFile,
-    /// Offset of the commit record.
+    /// Offset in the file of the batch's commit record.
     commit: u64,
-    /// Offset of the first byte of the body.
+    /// Offset in the file of the first byte of the body, behind the commit record or the block reserved for it.
     start: u64,
     is_large: bool,
-    /// Bytes that the file does not have yet, from `written` on.
+    /// Last bytes of the body, which are not in the file yet. They begin at offset `written` of the file.
     pending: Vec<u8>,
     written: u64,
     unsynced: u64,
-    /// Features that the body needs.
+    /// Feature bits, which a reader must know, of the records and payload of the body so far.
     pub(super) features: u32,
 }
 
-/// A body that is complete.
+/// Finished body of a batch: the payload and tree records that a commit appends, ready for its commit record.
 pub(super) struct Finished {
     pub(super) end: u64,
     pub(super) digest: Digest,
-    /// The bytes of a small body. `None` for a large body, whose bytes are in the file.
+    /// All bytes of the body of a small batch. `None` for a large batch, whose body is in the file already.
     pub(super) bytes: Option<Vec<u8>>,
     pub(super) features: u32,
 }
 
 impl<'f> Body<'f> {
-    /// Begins a body after a commit record of `record` bytes at offset `commit`.
+    /// Begins the body of a batch whose commit record has `record` bytes and lies at offset `commit` of the file.
     pub(super) fn new(file: &'f ContainerFile, commit: u64, record: u64, is_large: bool) -> Body<'f> {
         // The commit record of a large batch is alone in its block, because a synced block is not written again.
         let start = commit + if is_large && !planted(Planted::SharedBlock) { file.block() } else { record };
@@ -76,7 +76,8 @@ impl<'f> Body<'f> {
         self.written + to_u64(self.pending.len())
     }
 
-    /// Makes room for `len` more bytes at a multiple of `to`, and returns the offset.
+    /// Appends zeros up to a multiple of `to`, and returns the offset in the file at which the caller appends `len`
+    /// bytes. Fails with [`Stop::Large`] if a small batch would exceed 1 MiB.
     fn place(&mut self, to: u64, len: usize) -> Laid<u64> {
         let offset = up(self.position(), to);
         let gap = offset - self.position();
@@ -103,7 +104,7 @@ impl<'f> Body<'f> {
         Ok(())
     }
 
-    /// Writes the pending bytes.
+    /// Writes the pending bytes to the container file, and clears the buffer.
     fn flush(&mut self) -> Result<()> {
         // The buffer comes back after the write, so that its memory is used again.
         let bytes = std::mem::take(&mut self.pending);
@@ -134,7 +135,7 @@ impl<'f> Body<'f> {
         Ok(())
     }
 
-    /// Lays out a run of payload without encoding it, and returns its offset.
+    /// Appends `bytes`, a run of payload, without encoding, and returns their offset in the file.
     pub(super) fn run(&mut self, bytes: &[u8]) -> Laid<u64> {
         // Long runs begin at a multiple of B, short runs at a multiple of 8 ("Batch").
         let to = if bytes.len() >= ALIGNED_RUN { self.file.block() } else { 8 };
@@ -150,7 +151,7 @@ impl<'f> Body<'f> {
         Ok(offset)
     }
 
-    /// Lays out more bytes of the run that was laid out last, right after it.
+    /// Appends more bytes of the run that was appended last, right after it, and returns their offset in the file.
     pub(super) fn continued(&mut self, bytes: &[u8]) -> Laid<u64> {
         // No alignment: the pieces of a run must touch each other to be a single span.
         let offset = self.place(1, bytes.len())?;
@@ -158,7 +159,8 @@ impl<'f> Body<'f> {
         Ok(offset)
     }
 
-    /// Lays out a record, and returns its offset and size.
+    /// Appends a record of this kind with these contents, and returns its offset in the file and its size in bytes. The
+    /// seal covers the first `sealed` bytes of the contents.
     pub(super) fn record(&mut self, kind: RecordKind, contents: &[u8], sealed: usize) -> Laid<(u64, u32)> {
         let size = super::records::RECORD_HEAD + contents.len();
         // The offset must be known before sealing, because the seal covers it.
@@ -171,7 +173,8 @@ impl<'f> Body<'f> {
         Ok((offset, u32::try_from(size).unwrap_or(u32::MAX)))
     }
 
-    /// Ends the body at a multiple of B. A large body is in the file then, but not yet synced.
+    /// Ends the body with zeros up to a multiple of the block size, and computes its digest. The body of a large batch
+    /// is in the file then, but not yet synced.
     pub(super) fn finish(mut self) -> Laid<Finished> {
         // Zeros up to the next multiple of B belong to the body and to its digest.
         let end = self.place(self.file.block(), 0)?;
@@ -192,7 +195,7 @@ impl<'f> Body<'f> {
         Ok(Finished { end, digest, bytes: None, features: self.features })
     }
 
-    /// Lays out an inner node.
+    /// Appends the record of an inner tree node with these children. Returns the entry for the node's parent.
     pub(super) fn inner(&mut self, digests: &Digests, children: &[NodeRef]) -> Laid<NodeRef> {
         let contents = inner_contents(children);
         // The children are laid out already, so that their offsets are final.
@@ -214,7 +217,7 @@ impl<'f> Body<'f> {
     }
 }
 
-/// A tile whose payload is laid out.
+/// Length, residue and witness of a tile whose payload is laid out, and the place of its bytes.
 pub(super) struct PlacedTile {
     pub(super) len: u32,
     pub(super) residue: Residue,
@@ -223,13 +226,14 @@ pub(super) struct PlacedTile {
 }
 
 pub(super) enum Placed {
-    /// The tile has a place in an earlier batch.
+    /// The tile is stored already, at this place.
     Before(TilePlace),
-    /// The spans of the tile in this batch, and its chaining values if they are kept.
+    /// Spans (locations of the tile's bytes) for a new entry, and the chaining values to store, if any.
     Now(Vec<Span>, Vec<Digest>),
 }
 
-/// A leaf under construction: first the payload, then the records of its tiles, then the record of the leaf.
+/// Leaf of the tile tree under construction. Collects tiles whose payload is laid out; then come the records of these
+/// tiles, and the record of the leaf.
 #[derive(Default)]
 pub(super) struct LeafLayout {
     tiles: Vec<PlacedTile>,
@@ -244,7 +248,8 @@ impl LeafLayout {
         self.tiles.push(tile);
     }
 
-    /// Lays out records of tiles and the leaf. Also returns the entries.
+    /// Appends a tile record for each tile that needs several spans or chaining values, and then the record of the
+    /// leaf. Returns the leaf's entry for its parent, and the entries of its tiles.
     pub(super) fn finish(self, body: &mut Body<'_>, digests: &Digests) -> Laid<(NodeRef, Vec<TileEntry>)> {
         // The T records of all tiles come before the leaf, in the order of the tiles.
         let mut entries = Vec::new();

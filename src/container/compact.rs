@@ -1,14 +1,14 @@
-//! Compaction: the kept generations, and only the bytes that they need, in another file.
+//! Compaction: copies the kept generations of a container, and only the bytes that they need, to another file.
 //!
 //! ```text
-//! look     find the runs of the old file that the kept generations refer to
-//! write    generation by generation from the oldest: a node that was written already stays in its place; a
-//!          run moves as a whole with the first generation that needs a part of it
+//! look     find the bytes of the old file to which the kept generations refer
+//! write    copy generation by generation from the oldest, each node and each run of bytes once, with the
+//!          first generation that needs it
 //! ```
 //!
-//! Bytes to which a kept generation refers are *live*. An encoded record that is live as a whole moves as it
-//! is. The live parts of any other encoded record are decoded, and stored as plain runs. The maps of moved
-//! objects hold one entry per node, run and record.
+//! Bytes to which a kept generation refers are *live*, and a *run* is a maximal range of live bytes, which is copied as
+//! a whole. An encoded record that is live as a whole is copied as it is. The live parts of any other encoded record
+//! are decoded, and stored as plain runs. The new place of each node, run and encoded record is kept in memory.
 
 use super::batch::{self, Kept, NewCommit};
 use super::body::{Body, Laid, LeafLayout, Placed, PlacedTile};
@@ -38,11 +38,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 impl Container {
-    /// Writes the generations from `keep_from` on, and only the bytes that they need, to a new file.
+    /// Writes the generations from `keep_from` on, and only the bytes that they need, to the new file `path`.
     ///
-    /// Numbers, times, notes, histories and roots stay. Commits may continue during the call; generations of
-    /// later commits are not in the new file. A `keep_from` before the oldest generation keeps all; one after
-    /// the newest fails with OUT_OF_RANGE. Fails with IO (EEXIST) if a file of that name exists.
+    /// Numbers, times, notes, histories and roots stay. Commits may continue during the call; generations of later
+    /// commits are not in the new file. A `keep_from` before the oldest generation keeps all; one after the newest
+    /// fails with OUT_OF_RANGE. Fails with IO (EEXIST) if a file of that name exists.
     pub fn compact_to(
         &self,
         path: impl AsRef<Path>,
@@ -69,9 +69,9 @@ impl Container {
         made.inspect_err(|_| drop(std::fs::remove_file(path)))
     }
 
-    /// Compacts the container in place: a new file takes the name of the old one. Handles that have the old
-    /// file open for reading keep it; other calls that change the file wait. Snapshots must be taken again
-    /// afterwards.
+    /// Compacts the container in place: a new file takes the name of the old one, with only the generations from
+    /// `keep_from` on and the bytes that they need. Handles that have the old file open for reading keep it; other
+    /// calls that change the file wait. Snapshots must be taken again afterwards.
     pub fn compact(&self, keep_from: u64, operation: &mut Operation<'_>) -> Result<()> {
         let _one = lock(&self.writing);
         let mut log = self.writable()?;
@@ -116,7 +116,8 @@ impl Container {
         sync_folder(&target)
     }
 
-    /// Writes the kept generations to `storage`, which has no bytes yet, and syncs it.
+    /// Writes the generations from `keep_from` on to `storage`, a new and empty file, and syncs it. Returns the new
+    /// container file and its newest commit. `path` is for error texts.
     pub(super) fn write_compacted(
         &self,
         log: &Log,
@@ -208,7 +209,7 @@ fn as_storage(file: &Arc<FileStorage>) -> Arc<dyn Storage> {
     Arc::clone(file) as Arc<dyn Storage>
 }
 
-/// Returns the temporary name of a compaction in place.
+/// Returns the path of the temporary file of a compaction in place: the container's path with `.compact` appended.
 fn beside(path: &Path) -> PathBuf {
     // The suffix is appended to the whole name, so that two containers never share a temporary name.
     let mut name = path.as_os_str().to_owned();
@@ -216,7 +217,8 @@ fn beside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Returns true if `path` leads to the temporary name of `own`, whatever links are on the way.
+/// Returns true if `path` names the temporary file of a compaction in place of the container `own`, also if symbolic
+/// links lead to `own` or to the folder of `path`.
 fn is_beside(own: &Path, path: &Path) -> bool {
     let target = std::fs::canonicalize(own).unwrap_or_else(|_| own.to_owned());
     // An empty path of the folder means the current folder.
@@ -232,7 +234,7 @@ fn is_beside(own: &Path, path: &Path) -> bool {
     [beside(own), beside(&target)].iter().any(|beside| *beside == path || *beside == named)
 }
 
-/// Makes and locks a new file, with the owner and mode of `like`.
+/// Creates the new file `path`, with the owner and mode of `like` if given, and takes the writer's lock on it.
 fn create_locked(path: &Path, like: Option<&std::fs::Metadata>) -> Result<Arc<FileStorage>> {
     let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
     // `create_new` never follows a link and never opens an existing file.
@@ -279,8 +281,8 @@ fn check_links(metadata: &std::fs::Metadata, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the file of an earlier, interrupted compaction. Fails with IO (EEXIST) for any other file of that
-/// name.
+/// Removes the temporary file at `path` that an interrupted compaction of the container `own` left. Fails with IO
+/// (EEXIST) for any other file of that name.
 fn remove_left_over(path: &Path, own: &ContainerFile) -> Result<()> {
     // A symbolic link is never a left-over, wherever it leads.
     let is_file = std::fs::symlink_metadata(path).is_ok_and(|file| file.is_file());
@@ -296,25 +298,28 @@ fn remove_left_over(path: &Path, own: &ContainerFile) -> Result<()> {
     Err(AtlasError::io(format_args!("creating {}", path.display()), exists))
 }
 
-/// Places of parts of the old file in the new file.
+/// Compaction in progress: the live bytes of the old file, and the new place of each object that was copied.
 struct Compaction<'c> {
     container: &'c Container,
     old: &'c Arc<ContainerFile>,
-    /// Live bytes of the old file.
+    /// Ranges of the old file with uncompressed payload that the kept generations use, merged into runs.
     live: Ranges,
-    /// For each encoded record, the number of bytes to which it decodes, and its live parts.
+    /// Encoded records that the kept generations use, by their offset in the old file: the number of bytes to which
+    /// each decodes, and the used ranges of these bytes.
     encoded: BTreeMap<u64, (u64, Ranges)>,
-    /// The new node of each old node.
+    /// Entry in the new file of each copied tree node, by the node's offset in the old file and its digest.
     nodes: HashMap<(u64, Digest), NodeRef>,
-    /// New place of each run, by its old start.
+    /// Offset in the new file of each copied run (contiguous live range), by its offset in the old file.
     runs: BTreeMap<u64, u64>,
-    /// New place of each encoded record, by its old place.
+    /// Offset in the new file of each encoded record that was copied as it is, by its offset in the old file.
     records: HashMap<u64, u64>,
-    /// New places of the live parts of other encoded records, by record and first byte.
+    /// Offset in the new file of each decoded part of an encoded record, by the record's offset in the old file and the
+    /// part's first byte within the decoded record.
     parts: BTreeMap<(u64, u64), u64>,
 }
 
-/// Objects that one batch moved. They are added to [`Compaction`] after the batch is laid out.
+/// Nodes, runs and encoded records that the batch under construction copied. [`Compaction`] gets
+/// them once it is laid out.
 #[derive(Default)]
 struct Moved {
     nodes: HashMap<(u64, Digest), NodeRef>,
@@ -323,10 +328,10 @@ struct Moved {
     parts: BTreeMap<(u64, u64), u64>,
 }
 
-/// Progress within a generation, which may be laid out a second time.
+/// Progress within a generation. Each byte is reported once, although the batch may be laid out twice.
 struct Steps<'s, 't, 'a> {
     tracker: &'s mut Tracker<'t, 'a>,
-    /// Bytes of the tiles that were laid out in this attempt, and bytes that were reported.
+    /// Bytes of the tiles laid out in the current attempt. `reported` counts the bytes reported in all attempts.
     laid: u64,
     reported: u64,
 }
@@ -347,7 +352,7 @@ impl Compaction<'_> {
         Ok(Arc::new(GenerationStore::new(self.old, commit, None, context, cache)?))
     }
 
-    /// Finds the live bytes.
+    /// Finds the bytes of the old file that the generations `kept` use, and stores them in `live` and `encoded`.
     fn look(&mut self, kept: &[Commit], tracker: &mut Tracker<'_, '_>) -> Result<()> {
         let mut seen = HashSet::new();
         let mut live = Ranges::default();
@@ -410,7 +415,8 @@ impl Compaction<'_> {
         }
     }
 
-    /// Lays out a node and everything below it, unless they were laid out before.
+    /// Copies a node of the old tree and everything below it to `body`, unless they were copied before. Returns the
+    /// entry of the node in the new file.
     fn node(
         &self,
         store: &Arc<GenerationStore>,
@@ -464,8 +470,8 @@ impl Compaction<'_> {
         Ok(place)
     }
 
-    /// Returns the place of a span in the new file. Copies its bytes to the new file if they were not copied
-    /// before.
+    /// Copies the bytes of a span of the old file to `body`, unless they were copied before. Returns the span in the
+    /// new file. Spans of the base and of zeros stay as they are.
     fn span(
         &self,
         store: &Arc<GenerationStore>,
@@ -552,14 +558,14 @@ impl Compaction<'_> {
         Ok(Span { kind: SpanKind::Raw, place: place + (start - first), start: 0, len: span.len })
     }
 
-    /// Returns the run of live bytes that contains `place`.
+    /// Returns start and end of the run of live bytes of the old file that contains byte `place`.
     fn run_of(&self, place: u64) -> Result<(u64, u64)> {
         let run = self.live.around(place);
         run.map(|run| (run.start, run.end))
             .ok_or_else(|| AtlasError::internal(format!("byte {place} is in no live run")))
     }
 
-    /// Copies a run of the old file. Runs of more than a tile are laid out in contiguous pieces.
+    /// Copies the bytes `start..end` of the old file to `body`, 1 MiB at a time, and returns their new offset.
     fn move_run(&self, start: u64, end: u64, body: &mut Body<'_>) -> Laid<u64> {
         let mut first = None;
         let mut at = start;
@@ -581,7 +587,7 @@ impl Compaction<'_> {
         first.ok_or_else(|| AtlasError::internal(format!("the run at byte {start} is empty")).into())
     }
 
-    /// Records the objects that a batch moved, which ends at `end`.
+    /// Adds the objects that a batch copied to the compaction's maps. `end` is the batch's end in the new file.
     fn keep(&mut self, moved: Moved, end: u64) {
         // The nodes end at or before `end`, which is their limit from now on.
         let limited = |(key, node)| (key, NodeRef { limit: end, ..node });

@@ -1,8 +1,8 @@
-//! Search for damage: every record, every tile, and the zeros between records.
+//! Search for damage in a container: checks every record, every tile, and the zeros between records.
 //!
-//! Objects shared by several generations are examined once, with the oldest. The outcome is the first fault in
-//! the order header, chain, generations from the oldest, zero bytes between records; every fault is reported
-//! to the callback.
+//! Nodes and tiles shared by several generations are checked once, with the oldest of them. The call fails with the
+//! first fault in the order header, chain of commits, generations from the oldest, zero bytes between records; each
+//! damaged record or range is reported to the callback.
 
 use super::Container;
 use super::encoded;
@@ -88,7 +88,7 @@ impl Container {
     }
 }
 
-/// Order of the faults. The call fails with the first fault in this order.
+/// Part of the container in which a fault lies. The call fails with the fault that comes first in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Order {
     Header,
@@ -100,17 +100,17 @@ enum Order {
 struct Search<'s> {
     container: &'s Container,
     file: &'s Arc<ContainerFile>,
-    /// Number of threads that check the tiles of a leaf.
+    /// Threads that read and check the tiles of one leaf in parallel.
     workers: Workers<'s>,
-    /// The first fault by [`Order`].
+    /// Error with which the call fails: the fault that comes first in [`Order`] of all found so far.
     first: Option<(Order, AtlasError)>,
     records: Vec<Damage>,
     tiles: Vec<Damage>,
-    /// Bytes of the file that belong to a record or a run.
+    /// Ranges of the container file that records and payload use. All other bytes must be zero.
     used: Ranges,
-    /// Visited nodes, by offset, digest and size of the base. True if everything below the node is intact.
+    /// Tree nodes that were checked, by offset, digest and base size. True if the node and all below it are intact.
     nodes: HashMap<(u64, Digest, u64), bool>,
-    /// Tiles that were checked, and true if the tile is intact.
+    /// Tiles that were checked. The value is true if no damage was found.
     checked: HashMap<TileKey, bool>,
     is_incomplete: bool,
     holes: Holes,
@@ -142,7 +142,8 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Returns the commits, newest first, down to the first damaged commit.
+    /// Follows the chain of commit records back from `tip`, and returns the commits, newest first. A damaged record
+    /// ends the chain, and is added to the damage to report.
     fn chain(&mut self, tip: Option<&Commit>) -> Result<Vec<Commit>> {
         let mut chain = Vec::new();
         let mut at = tip.cloned();
@@ -164,7 +165,8 @@ impl Search<'_> {
         Ok(chain)
     }
 
-    /// Adds a damaged record to the findings.
+    /// Adds a damaged record of the container file to the damage to report, and `error` to the candidates for the
+    /// call's error. The range in `error`, if any, replaces `offset` and `length`.
     fn record(&mut self, order: Order, offset: u64, length: u64, generation: u64, error: AtlasError) {
         // The error may know the place better than the caller.
         let (offset, length) = (error.offset().unwrap_or(offset), error.length().unwrap_or(length));
@@ -291,7 +293,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Returns true if the tiles of a generation lead to its root.
+    /// Returns true if the root of a generation, computed from its checked tree, is the root in its commit record.
     fn leads_to_root(&self, store: &Arc<GenerationStore>, commit: &Commit) -> Result<bool> {
         let scheme = &self.container.context.scheme;
         // The nodes were compared with their tops, so that the top alone decides.
@@ -306,8 +308,8 @@ impl Search<'_> {
         Ok(same(&folder.finish(scheme.root_kind()), &commit.root))
     }
 
-    /// Checks a node and everything below it. Returns true if no damage was found. Bytes of a base that is
-    /// not attached do not count.
+    /// Checks a tree node and everything below it, and records all damage. `place` moves from the node's first tile to
+    /// the end of its last. Returns true if no damage was found; bytes that the base lacks do not count.
     fn node(
         &mut self,
         store: &Arc<GenerationStore>,
@@ -361,8 +363,8 @@ impl Search<'_> {
         Ok(whole)
     }
 
-    /// Reads and hashes the tiles of a leaf in parallel, each at most once. `None` for a tile that was checked
-    /// before, or that an earlier tile of the leaf equals.
+    /// Reads and checks the tiles of the leaf at offset `leaf` in parallel, each at most once. Returns a result for
+    /// each tile: `None` if it was checked before, or if it equals an earlier tile of the leaf.
     fn read_tiles(
         &self,
         store: &Arc<GenerationStore>,
@@ -406,7 +408,8 @@ impl Search<'_> {
         Ok(tiles.iter().map(take).collect())
     }
 
-    /// Reads and hashes a tile.
+    /// Reads a tile and compares its bytes with its witness and residue. Fails with WITNESS or CONSERVATION if they
+    /// differ. A tile that lies in holes of the base is not read.
     fn check(
         &self,
         store: &Arc<GenerationStore>,
@@ -443,7 +446,8 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Records the result of checking a tile. Returns true if the tile is intact.
+    /// Records the result `read` of checking a tile: the ranges that it uses, or its damage at `place` of the domain.
+    /// Returns true if the tile is not damaged; bytes that the base lacks do not count.
     fn tile(
         &mut self,
         store: &Arc<GenerationStore>,
@@ -501,7 +505,7 @@ impl Search<'_> {
         Ok(whole)
     }
 
-    /// Records the bytes of the file that belong to a tile.
+    /// Marks the ranges of the container file with a tile's record and payload as used.
     fn note_used(&mut self, tile: &StoredTile, entry: &TileEntry) -> Result<()> {
         let spans = tile.spans()?;
         // Count the records and bytes of the tile as used.
@@ -539,7 +543,8 @@ impl Search<'_> {
         }
     }
 
-    /// Checks that all bytes outside of records and runs are zeros.
+    /// Checks that all bytes outside of header, slots, records and payload are zeros, up to the end of the newest
+    /// batch. Records the first wrong byte of each gap.
     fn zeros(&mut self, tip: Option<&Commit>) -> Result<()> {
         let block = self.file.block();
         self.used.add(0..to_u64(HEADER_SIZE));
@@ -567,8 +572,8 @@ impl Search<'_> {
     }
 }
 
-/// Identity of a tile: its place, its witness, and the size of the base. Generations that share a tile have the
-/// same key.
+/// Key of a checked tile: its place in the file or the base, its witness, and the size of the base. A tile that several
+/// generations share has the same key in all that have a base of the same size.
 type TileKey = (TilePlace, Digest, u64);
 
 fn key_of(store: &GenerationStore, entry: &TileEntry) -> TileKey {
@@ -577,13 +582,13 @@ fn key_of(store: &GenerationStore, entry: &TileEntry) -> TileKey {
     (entry.place, entry.witness, store.base_size)
 }
 
-/// A tile, and the result of reading and checking it.
+/// Tile that was read, and the result of comparing its bytes with its witness and residue.
 struct ReadTile {
     tile: StoredTile,
     found: Result<()>,
 }
 
-/// A place in the domain.
+/// Position in the domain: byte offset, and index of the tile that begins there.
 struct Place {
     offset: u64,
     index: u64,
@@ -600,7 +605,7 @@ fn is_io(error: &AtlasError) -> bool {
     )
 }
 
-/// Adds all leaves below a node to `folder`.
+/// Adds length, residue and witness of each tile below a node to `folder`, which computes the root.
 fn fold(store: &Arc<GenerationStore>, node: &NodeRef, folder: &mut RootFolder<'_>) -> Result<()> {
     match store.parse(node)? {
         ParsedChildren::Nodes(nodes) => nodes.iter().try_for_each(|node| fold(store, node, folder)),

@@ -1,4 +1,4 @@
-//! Encoded records: runs of payload that compress (docs/container.md, "E").
+//! Encoded records: compressed payload in records of a container file (docs/container.md, "E").
 
 use super::body::{Body, Laid};
 use super::file::ContainerFile;
@@ -11,29 +11,29 @@ use crate::base::units::{TILE_SIZE, to_u64};
 use crate::compression::CompressionConfig;
 use crate::compression::record::{BlockDecoder, MAX_RECORD_SIZE, Needs, Record, RecordEncoder};
 
-/// Runs of fewer bytes are not encoded.
+/// Minimum size in bytes of a run of payload to be compressed, and minimum block size of an encoded record.
 const LEAST_RUN: usize = 4_096;
-/// Sizes in bytes: the part of COMPRESSION before the heads of the blocks, and the head of a block.
+/// Sizes in bytes: the fields before the block table of an encoded record, and an entry of that table.
 const FIXED: usize = 16;
 const BLOCK_HEAD: usize = 12;
-/// Bytes of the largest record: 1 MiB in blocks of 4 KiB, each with its head.
+/// Maximum size in bytes of an encoded record: 1 MiB in 256 blocks of 4 KiB, with record header and block table.
 const MOST: u64 = (RECORD_HEAD + FIXED + BLOCK_HEAD * 256 + TILE_SIZE) as u64;
 
-/// Encodes the runs that a handle stores.
+/// Compresses runs of payload into encoded records, with the compression settings of a container handle.
 pub(super) struct Encoder {
     encoder: RecordEncoder,
 }
 
-/// A run that is encoded.
+/// Compressed run of payload: the contents of an encoded record that is not laid out yet.
 pub(super) struct EncodedRun {
     contents: Vec<u8>,
-    /// Number of bytes of the contents that the seal covers.
+    /// Number of bytes of `contents`, from the first on, that the record's seal covers.
     sealed: usize,
     features: u32,
 }
 
 impl Encoder {
-    /// Returns the size of the memory of an encoder and of the run that it makes.
+    /// Returns the bytes of memory that an encoder with this configuration and one compressed run use.
     pub(super) fn footprint(config: &CompressionConfig) -> Result<u64> {
         Ok(to_u64(RecordEncoder::footprint(config)? + TILE_SIZE))
     }
@@ -42,7 +42,7 @@ impl Encoder {
         Ok(Encoder { encoder: RecordEncoder::new(config)? })
     }
 
-    /// Returns the encoded form of a run, if its record is shorter than the run.
+    /// Compresses a run of payload. `None` if it has less than 4 KiB, or its record would not be shorter.
     pub(super) fn encode(&mut self, bytes: &[u8]) -> Result<Option<EncodedRun>> {
         if bytes.len() < LEAST_RUN {
             return Ok(None);
@@ -63,8 +63,9 @@ impl Encoder {
     }
 }
 
-/// Returns the size of the value at the start of `bytes`, and the number of bytes to which it decodes. `None`
-/// if an encoder never writes such a value.
+/// Reads the fixed fields of an encoded record's contents. Returns the size of these fields and the block
+/// table in bytes, and the number of bytes to which the record decodes. `None` if the fields have values
+/// that an encoder never writes.
 fn value_size(bytes: &[u8]) -> Option<(usize, usize)> {
     // Both numbers are not verified yet. They bound the size of the block table that is read next.
     let block_size = usize::try_from(u32_at(bytes, 4)).ok()?;
@@ -75,7 +76,7 @@ fn value_size(bytes: &[u8]) -> Option<(usize, usize)> {
     Some((FIXED + BLOCK_HEAD * size.div_ceil(block_size), size))
 }
 
-/// Returns the features that a record needs.
+/// Returns the feature bits for the algorithm and the filters that an encoded record needs.
 fn features_of(needs: &Needs) -> u32 {
     let bit = |is_needed: bool, bit: u32| if is_needed { bit } else { 0 };
     bit(needs.deflate, features::DEFLATE)
@@ -85,7 +86,7 @@ fn features_of(needs: &Needs) -> u32 {
         | bit(needs.differences, features::DIFFERENCES)
 }
 
-/// Returns the features that every record of an algorithm needs; `None` if there is no such algorithm.
+/// Returns the feature bits that encoded records with this algorithm number need. `None` for an unknown number.
 fn features_of_algorithm(algorithm: u8) -> Option<u32> {
     match algorithm {
         1 => Some(features::DEFLATE),
@@ -97,7 +98,7 @@ fn features_of_algorithm(algorithm: u8) -> Option<u32> {
 }
 
 impl EncodedRun {
-    /// Lays out the record, and returns its offset.
+    /// Appends the encoded record to the body of a batch, and returns its offset in the file.
     pub(super) fn lay_out(&self, body: &mut Body<'_>) -> Laid<u64> {
         // The place consists of the offset alone, because the record states its own size.
         let (offset, _) = body.record(RecordKind::Encoded, &self.contents, self.sealed)?;
@@ -106,8 +107,9 @@ impl EncodedRun {
     }
 }
 
-/// Reads the sealed part of the record at `offset`. Returns the size of the record, the number of bytes to
-/// which it decodes, and the sealed part.
+/// Reads the sealed part (record header, fixed fields, block table) of the encoded record at `offset`, and checks the
+/// seal. Returns the size of the record, the number of bytes to which it decodes, and the sealed part. Fails with
+/// WITNESS if no such record with a valid seal is there.
 fn head(file: &ContainerFile, offset: u64) -> Result<(u64, usize, Vec<u8>)> {
     // Every fault up to the seal is reported as WITNESS, because the record may be anything.
     let absent = || damaged(file, RecordKind::Encoded, offset, to_u64(RECORD_HEAD));
@@ -134,17 +136,17 @@ fn head(file: &ContainerFile, offset: u64) -> Result<(u64, usize, Vec<u8>)> {
     if seal[..16] == bytes[16..32] { Ok((size, decoded, bytes)) } else { Err(absent()) }
 }
 
-/// Returns the number of bytes to which the record at `offset` decodes.
+/// Returns the number of bytes to which the encoded record at `offset` decodes.
 pub(super) fn decoded_size(file: &ContainerFile, offset: u64) -> Result<u64> {
     head(file, offset).map(|(_, decoded, _)| to_u64(decoded))
 }
 
-/// Returns the size of the record at `offset`.
+/// Returns the size in bytes of the encoded record at `offset`.
 pub(super) fn record_size(file: &ContainerFile, offset: u64) -> Result<u64> {
     head(file, offset).map(|(size, _, _)| size)
 }
 
-/// Lays out a copy of the record at `offset`, and returns the new offset.
+/// Appends a copy of the encoded record at `offset` of `file` to `body`, and returns the new offset.
 pub(super) fn copy(file: &ContainerFile, offset: u64, body: &mut Body<'_>) -> Laid<u64> {
     // The seal covers the offset, so that a copy needs a new record around the same contents.
     let (size, _, sealed) = head(file, offset)?;
@@ -156,7 +158,8 @@ pub(super) fn copy(file: &ContainerFile, offset: u64, body: &mut Body<'_>) -> La
     EncodedRun { contents, sealed: sealed.len() - RECORD_HEAD, features }.lay_out(body)
 }
 
-/// Reads and decodes the record at `offset`, which must end at or before `limit`.
+/// Returns the decoded bytes of the encoded record at `offset`, which must end at or before `limit`. Fails with FORMAT
+/// if the record needs a feature bit that is not in `known`, the bits of its generation.
 pub(super) fn read(file: &ContainerFile, known: u32, offset: u64, limit: u64) -> Result<Buffer> {
     // The sealed part comes first: it names the algorithm and bounds the memory.
     let (size, _, sealed) = head(file, offset)?;

@@ -1,4 +1,4 @@
-//! The file of a container: records with a seal, a digest of their own bytes, read by position.
+//! Access to a container file: reads records at given offsets, and checks the seal of each, a digest of its bytes.
 
 use super::open::is_blank;
 use super::planted::small_batch;
@@ -18,26 +18,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A container's bytes, its identity and its seals.
+/// Open container file: its storage, its identity from the header, and the digest functions for its seals.
 pub(super) struct ContainerFile {
     pub(super) storage: Arc<dyn Storage>,
-    /// Path for error texts.
+    /// Path of the container file, or name of its source, for error texts.
     pub(super) path: PathBuf,
     pub(super) ident: Ident,
     pub(super) seals: Seals,
-    /// True if the header is damaged and a commit record stands in for it.
+    /// True if the header was damaged, and the fields of the first commit record stand in for it.
     pub(super) header_damaged: bool,
-    /// True after a sync of a batch failed. The contents of the disk are unknown then.
+    /// True after a sync of a batch to this container file failed. The bytes on the disk are unknown then.
     pub(super) sync_failed: AtomicBool,
 }
 
-/// A record with a valid seal.
+/// Bytes of a record whose seal was checked, and its full seal of 32 bytes.
 pub(super) struct Record {
     pub(super) bytes: Vec<u8>,
     pub(super) seal: Digest,
 }
 
-/// Returns `len` bytes from `offset` on, or `None` if the file ends before.
+/// Reads `len` bytes of a storage from `offset` on. `None` if the storage ends before the last of them.
 fn read_at(storage: &dyn Storage, path: &Path, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
     let mut bytes = try_vec(len)?;
     bytes.resize(len, 0);
@@ -54,13 +54,14 @@ fn read_at(storage: &dyn Storage, path: &Path, offset: u64, len: usize) -> Resul
 }
 
 impl ContainerFile {
-    /// Reads the header again. Returns true if it is damaged.
+    /// Reads the header of the container file again. Returns true if it is damaged.
     pub(super) fn is_header_damaged(&self) -> Result<bool> {
         let header = read_at(&*self.storage, &self.path, 0, HEADER_SIZE)?.unwrap_or_default();
         Ok(header_ident(&self.seals, &header) != Some(self.ident))
     }
 
-    /// Opens a container by its header, or by a commit record if the header is damaged.
+    /// Opens a container file by its header or, if the header is damaged, by the first commit record, which repeats the
+    /// fields of the header. `key` is the key of a keyed container.
     pub(super) fn open(
         storage: Arc<dyn Storage>,
         path: &Path,
@@ -141,7 +142,8 @@ impl ContainerFile {
         .at_range(0, to_u64(HEADER_SIZE)))
     }
 
-    /// Opens another storage. Its identity must equal that of `like` in all but the salt.
+    /// Opens `storage` as another file of the container `like`, such as the result of a compaction. Fails with STATE if
+    /// the two headers differ in more than the salt.
     pub(super) fn open_like(storage: Arc<dyn Storage>, like: &ContainerFile) -> Result<ContainerFile> {
         let seals = like.seals.clone();
         let header = read_at(&*storage, &like.path, 0, HEADER_SIZE)?.unwrap_or_default();
@@ -166,7 +168,7 @@ impl ContainerFile {
         }
     }
 
-    /// Returns the same container, read through another storage.
+    /// Returns the same container file with its bytes read through `storage`, such as reads past the page cache.
     pub(super) fn seen_on(&self, storage: Arc<dyn Storage>) -> ContainerFile {
         let (path, ident, seals) = (self.path.clone(), self.ident, self.seals.clone());
         ContainerFile {
@@ -179,12 +181,12 @@ impl ContainerFile {
         }
     }
 
-    /// Returns B, the block size.
+    /// Returns the block size of the container file in bytes.
     pub(super) fn block(&self) -> u64 {
         self.ident.block()
     }
 
-    /// Returns the offset of the first batch.
+    /// Returns the offset of the first batch: the bytes before it are the header and the two slots.
     pub(super) fn start(&self) -> u64 {
         3 * self.block()
     }
@@ -193,22 +195,22 @@ impl ContainerFile {
         self.storage.len().map_err(|error| self.failed("reading the size of", error))
     }
 
-    /// Syncs a part of a batch.
+    /// Syncs written bytes of a batch to the disk. A failure sets `sync_failed`.
     pub(super) fn sync_data(&self) -> io::Result<()> {
         self.storage.sync_data().inspect_err(|_| self.sync_failed.store(true, Ordering::Relaxed))
     }
 
-    /// Returns the error for a failed system call on the file. `what` names the step.
+    /// Returns the IO error for a failed system call on the container file. `what` names the call in the text.
     pub(super) fn failed(&self, what: &str, error: io::Error) -> AtlasError {
         AtlasError::io(format_args!("{what} {}", self.path.display()), error)
     }
 
-    /// Returns `len` bytes from `offset` on, or `None` if the file ends before.
+    /// Reads `len` bytes of the container file from `offset` on. `None` if the file ends before the last of them.
     pub(super) fn read(&self, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
         read_at(&*self.storage, &self.path, offset, len)
     }
 
-    /// Reads a record of this kind with a valid seal and a size in `sizes`. `None` if anything else is at `offset`.
+    /// Reads the record of this kind at `offset`. `None` unless its seal (a digest) holds and its size is in `sizes`.
     pub(super) fn sealed(
         &self,
         kind: RecordKind,
@@ -242,7 +244,7 @@ impl ContainerFile {
         Ok((seal[..16] == bytes[16..32]).then_some(Record { bytes, seal }))
     }
 
-    /// Returns as many of `len` bytes as exist. `None` if there is none.
+    /// Reads `len` bytes from `offset` on, or fewer if the file ends before. `None` if it ends at `offset` or before.
     pub(super) fn read_up_to(&self, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
         if let Some(bytes) = self.read(offset, len)? {
             return Ok(Some(bytes));
@@ -253,7 +255,7 @@ impl ContainerFile {
         if len == 0 { Ok(None) } else { self.read(offset, len) }
     }
 
-    /// Reads the commit record of this file at `offset`. `None` if there is none with a valid seal.
+    /// Reads the bytes of this file's commit record at `offset`. `None` if there is none with a valid seal.
     fn sealed_commit(&self, offset: u64) -> Result<Option<Record>> {
         let most = u32::try_from(commit_size(MAX_NOTE)).unwrap_or(u32::MAX);
         // A record that was copied from another container has another id or salt, so that its seal is not
@@ -262,8 +264,8 @@ impl ContainerFile {
         Ok(record.filter(|record| ident_at(&record.bytes[32..72]) == self.ident))
     }
 
-    /// Reads the commit at `offset`. `None` if there is no commit record with a valid seal. Fails with FORMAT if a
-    /// field breaks a rule.
+    /// Reads the commit record at `offset`. `None` if there is no commit record of this file with a valid seal. Fails
+    /// with FORMAT if a field breaks a rule.
     pub(super) fn commit_at(&self, offset: u64) -> Result<Option<Commit>> {
         // An offset from a damaged record must not lead to a read outside of the batches.
         if !offset.is_multiple_of(self.block()) || offset < self.start() {
@@ -273,7 +275,7 @@ impl ContainerFile {
         Commit::parse(&self.ident, offset, record.seal, &record.bytes).map(Some)
     }
 
-    /// Returns the slot with this number, 0 or 1. `None` if it was never written, or is torn or damaged.
+    /// Reads slot 0 or 1, a hint to the newest commit. `None` if it was never written, or is torn or damaged.
     pub(super) fn slot(&self, number: u8) -> Result<Option<Slot>> {
         let offset = self.slot_offset(number);
         let record = self.sealed(RecordKind::Slot, offset, SLOT_SIZE..=SLOT_SIZE)?;
@@ -284,8 +286,8 @@ impl ContainerFile {
         self.block() * (1 + u64::from(number))
     }
 
-    /// Returns the digest of the body of a batch, or of its last 1 MiB if the body is longer. `None` if the
-    /// file ends before `end`.
+    /// Returns the digest of the body `start..end` of a batch, or of its last 1 MiB if the body is longer. `None` if
+    /// the file ends before `end`.
     pub(super) fn batch_digest(&self, start: u64, end: u64) -> Result<Option<Digest>> {
         // The digest covers the last 1 MiB at most, so that checking a batch costs one bounded read.
         let first = start.max(end.saturating_sub(small_batch()));
@@ -294,7 +296,7 @@ impl ContainerFile {
     }
 }
 
-/// Returns the identity in 40 bytes: head, id, salt.
+/// Reads the identity of a container from 40 bytes: bytes 8..16 of the header, id, salt.
 fn ident_at(bytes: &[u8]) -> Ident {
     // Bytes that are missing count as zeros, which no digest confirms.
     let part = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
@@ -302,7 +304,7 @@ fn ident_at(bytes: &[u8]) -> Ident {
     Ident { id: part(8), salt: part(24), head }
 }
 
-/// Returns the identity that a header states, if its digest is right.
+/// Returns the identity in the bytes of a header. `None` if the digest at the end of the header does not match.
 fn header_ident(seals: &Seals, header: &[u8]) -> Option<Ident> {
     let (body, digest) = header.split_at_checked(480)?;
     // The digest depends on the id and salt that the header itself states.

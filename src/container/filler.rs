@@ -1,6 +1,7 @@
-//! Nodes filled from the left, tile by tile: the tree of an import and of a merge.
+//! Builds the stored tile tree of an import or a merge from the left: takes tiles in order, and lays out full nodes.
 //!
-//! The top of this tree leads to the root, because all nodes except those on the right edge have 32 children.
+//! All nodes except those on the right edge have 32 children, so that the projection's root follows from the digest of
+//! the top node alone.
 
 use super::body::{Body, Laid, LeafLayout, Placed, PlacedTile};
 use super::records::MAX_CHILDREN;
@@ -14,25 +15,25 @@ use crate::tile::tree::{Children, Node, Tree};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A tree under construction.
+/// Tile tree under construction: takes tiles in order, and lays out its nodes in the body of a batch.
 pub(super) struct Filler<'t, 'f> {
-    /// The newest generation of the file. Its nodes are reused if they have the same children.
+    /// Tree of the newest generation. Its nodes are reused if they have the same children.
     old: &'t Tree,
     pub(super) body: Body<'f>,
     leaf: LeafLayout,
-    /// True if all tiles of the leaf were taken over.
+    /// True if all tiles of the current leaf were taken over from the newest generation.
     leaf_is_old: bool,
-    /// Number of tiles so far.
+    /// Number of tiles added to the tree so far.
     tiles: u64,
-    /// Nodes of each height that wait for their parent. The flag is true for nodes of the newest generation.
+    /// Nodes that have no parent yet, by height. The flag is true for nodes reused from the newest generation.
     levels: Vec<Vec<(NodeRef, bool)>>,
 }
 
-/// A tree that is laid out.
+/// Root, residue and top node of a tree whose nodes are all laid out.
 pub(super) struct Filled {
     pub(super) root: Digest,
     pub(super) residue: Residue,
-    /// `None` if there is no tile.
+    /// Entry of the top node, as the commit record stores it. `None` for a tree without tiles.
     pub(super) top: Option<NodeRef>,
 }
 
@@ -41,7 +42,7 @@ impl<'t, 'f> Filler<'t, 'f> {
         Filler { old, body, leaf: LeafLayout::default(), leaf_is_old: true, tiles: 0, levels: Vec::new() }
     }
 
-    /// Adds a tile whose payload is laid out.
+    /// Adds the next tile, whose payload is laid out already, and lays out each node that becomes full.
     pub(super) fn push(&mut self, digests: &Digests, tile: PlacedTile) -> Laid<()> {
         // An old leaf can be used only if each of its tiles was taken over.
         self.leaf_is_old &= matches!(tile.place, Placed::Before(_));
@@ -50,9 +51,9 @@ impl<'t, 'f> Filler<'t, 'f> {
         if self.leaf.len() == MAX_CHILDREN { self.end_leaf(digests) } else { Ok(()) }
     }
 
-    /// Adds the node of the newest generation that begins at the next tile, with everything below it, if the
-    /// node is full, lies at the same place as in a tree filled from the left, and ends at or before tile
-    /// `end`. Loads nothing below the node. Returns false if there is no such node.
+    /// Reuses a node of the newest generation, with everything below it, for the next tiles. The node must begin at the
+    /// next tile, be full, lie at the same place as in a tree filled from the left, and end at or before tile `end`.
+    /// Loads nothing below it. Returns false if there is no such node.
     pub(super) fn push_old(&mut self, digests: &Digests, end: u64) -> Laid<bool> {
         // Only a full node at its place keeps the shape of a tree that is filled from the left.
         let Some(node) = full_node_at(self.old, self.tiles..end)? else { return Ok(false) };
@@ -63,12 +64,12 @@ impl<'t, 'f> Filler<'t, 'f> {
         Ok(true)
     }
 
-    /// Returns the number of tiles so far.
+    /// Returns the number of tiles added to the tree so far.
     pub(super) fn tiles(&self) -> u64 {
         self.tiles
     }
 
-    /// Ends the leaf, and the nodes above that are full.
+    /// Ends the current leaf, which is laid out or reused from the newest generation, and the full nodes above it.
     fn end_leaf(&mut self, digests: &Digests) -> Laid<()> {
         let leaf = std::mem::take(&mut self.leaf);
         // An empty leaf counts as old until a new tile comes.
@@ -104,7 +105,7 @@ impl<'t, 'f> Filler<'t, 'f> {
         self.levels[level].push(node);
     }
 
-    /// Ends the node whose children are the waiting nodes of `level`.
+    /// Makes the nodes without a parent at height `level` the children of a new or a reused node.
     fn end_node(&mut self, level: usize, digests: &Digests) -> Laid<()> {
         // All waiting nodes of the level become the children.
         let children = std::mem::take(&mut self.levels[level]);
@@ -127,7 +128,7 @@ impl<'t, 'f> Filler<'t, 'f> {
         Ok(())
     }
 
-    /// Ends the tree.
+    /// Lays out the last leaf and the right edge. Returns the body of the batch, and the finished tree.
     pub(super) fn finish(mut self, digests: &Digests, kind: RootKind) -> Laid<(Body<'f>, Filled)> {
         // The last leaf may have fewer than 32 tiles.
         if self.leaf.len() > 0 {
@@ -156,7 +157,7 @@ impl<'t, 'f> Filler<'t, 'f> {
     }
 }
 
-/// Returns the stored node of `tree` that has this height and covers exactly these tiles.
+/// Returns the stored node of `tree` at this height whose tiles are exactly `tiles`. `None` if there is none.
 fn node_over(tree: &Tree, tiles: &Range<u64>, height: u8) -> Result<Option<NodeRef>> {
     let Some(top) = tree.top_node() else { return Ok(None) };
     // The walk goes down from the top; `start` is the index of the node's first tile.
@@ -178,8 +179,8 @@ fn node_over(tree: &Tree, tiles: &Range<u64>, height: u8) -> Result<Option<NodeR
     }
 }
 
-/// Returns the child of a stored node that contains tile `tile`, and the number of tiles before this child. Tiles
-/// are counted from the first one under the node.
+/// Returns the child of a stored node under which tile `tile` lies, and the number of tiles before this child. Tiles
+/// are counted from the first one under the node. `None` if the node is a leaf, or a child is not stored.
 fn child_with(node: &Arc<Node>, tile: u64) -> Result<Option<(Arc<Node>, u64)>> {
     let children = node.children()?;
     // A leaf has tiles instead of nodes.
@@ -196,11 +197,11 @@ fn child_with(node: &Arc<Node>, tile: u64) -> Result<Option<(Arc<Node>, u64)>> {
     Ok(None)
 }
 
-/// Returns the highest stored node of `tree` that begins at the first of `tiles`, ends within them, is full,
-/// and lies at the place of such a node in a tree filled from the left.
+/// Returns the highest stored node of `tree` that begins at the first of `tiles`, ends within them, is full, and lies
+/// at the place of such a node in a tree filled from the left.
 ///
-/// Searches only in a tree that leads to its root, and only below nodes that are full themselves, except on
-/// the right edge. There the number of tiles under a node is verified before the node is loaded.
+/// Returns `None` in a tree whose root does not follow from its top node, and below nodes that are not full, except on
+/// the right edge: the digests prove the number of tiles under an unloaded node only in such a tree.
 fn full_node_at(tree: &Tree, tiles: Range<u64>) -> Result<Option<NodeRef>> {
     let Some(top) = tree.top_node().filter(|_| tree.is_regular()) else { return Ok(None) };
     // The walk goes down from the top, so that the first match is the highest.
@@ -227,7 +228,7 @@ fn full_node_at(tree: &Tree, tiles: Range<u64>) -> Result<Option<NodeRef>> {
     }
 }
 
-/// Returns the number of tiles under a node of this height all of whose nodes have 32 children.
+/// Returns the number of tiles under a full node of this height: 32 for a leaf, and 32 times more per level.
 fn tiles_of_full(height: u8) -> u64 {
     // 2^5 for each level; heights are at most 13.
     1_u64.checked_shl(5 * (u32::from(height) + 1)).unwrap_or(u64::MAX)

@@ -1,13 +1,13 @@
-//! Import of a source: projected and stored in one pass.
+//! Import of a source into a container: hashes its tiles and stores them as a new generation, in one pass.
 //!
 //! ```text
 //! workers    read a tile, sum and hash it, check if the newest generation has it, encode it
-//! this       lays the tiles out in order, a leaf for 32 of them, and nodes above as they fill up
+//! caller     lays the tiles out in order, 32 to a leaf, and the nodes above as they fill up
 //! ```
 //!
-//! An import of regions reads only the tiles that the regions touch. All other tiles are taken from the
-//! newest generation, node by node if possible, so that the cost depends on the changes and on one path from
-//! the top. Tiles in holes of a sparse file are zeros without a read.
+//! An import of regions reads only the tiles that the regions touch. All other tiles are taken from the newest
+//! generation, node by node if possible, so that the cost depends on the changes and on one path from the top of the
+//! tree. Tiles in holes of a sparse source are known to be zeros and are not read.
 
 use super::batch::{self, NewCommit};
 use super::body::{Body, Laid, Placed, PlacedTile, Stop};
@@ -34,10 +34,10 @@ use crate::tile::tree::{Children, Node, Tree};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-/// Tiles that may be hashed before they are laid out.
+/// Maximum number of tiles that workers hash ahead of the next tile to lay out.
 const WINDOW: u64 = 16;
 
-/// A tile that a worker has hashed.
+/// Tile of an import: its length, residue, witness and chaining values, and the payload to store for it.
 struct Imported {
     len: u32,
     residue: Residue,
@@ -47,24 +47,23 @@ struct Imported {
 }
 
 enum Payload {
-    /// The tile is stored already, at this place of the newest generation.
+    /// The newest generation has an equal tile, stored at this place, to which the new generation refers.
     Before(TilePlace),
-    /// The bytes are not stored, because they lie at this offset of the base.
+    /// The source is the base: the bytes stay there, at this offset, and are not stored.
     Base(u64),
     Zeros,
     Bytes(Buffer),
     Encoded(EncodedRun),
-    /// The bytes lie at this offset of the source, which is memory that does not change.
+    /// The bytes to store are at this offset of the source, which is memory that does not change.
     InPlace(u64),
 }
 
 impl Container {
-    /// Projects `source` and makes it the newest generation, in one pass and in memory bounded by the number of
-    /// workers.
+    /// Projects and stores `source` as the newest generation, in one pass, in memory bounded by the number of workers.
     ///
-    /// If the source is the base, or another source of the same file, its bytes stay there and only digests are
-    /// stored. A tile equal to the newest generation's tile of the same index is reused. Returns the
-    /// generation's number. Fails as [`commit`](Self::commit) does, and with the errors of reading.
+    /// If the source is the container's base, or another source of the same file, its bytes stay there and only digests
+    /// are stored. A tile equal to the newest generation's tile of the same index is reused. Returns the generation's
+    /// number. Fails as [`commit`](Self::commit) does, and with the errors of reading.
     pub fn import(
         &self,
         source: &Source,
@@ -173,8 +172,9 @@ impl Container {
     }
 }
 
-/// Returns the tiles that an import of regions reads: the tiles that a region touches, and the tail if the
-/// size differs.
+/// Returns the indices of the tiles that an import of `regions` takes from a source of `size` bytes: the tiles that a
+/// region touches and, if `old` has another size, the tiles from the end of the smaller domain on. Fails with
+/// INVALID_ARGUMENT if a tile of `old` other than the last is shorter than 1 MiB.
 fn touched(old: &Tree, size: u64, regions: &[AtlasBoundaryRegion]) -> Result<Vec<Range<u64>>> {
     // Tiles of the source and of the old tree have the same indices only if both are cut at each MiB.
     if !has_imported_tiles(old)? {
@@ -198,7 +198,7 @@ fn touched(old: &Tree, size: u64, regions: &[AtlasBoundaryRegion]) -> Result<Vec
     Ok(touched.iter().collect())
 }
 
-/// Returns true if all tiles but the last have 1 MiB. Loads the nodes on the right edge.
+/// Returns true if all tiles of a tree but the last have 1 MiB, as after an import. Loads only the right edge.
 fn has_imported_tiles(tree: &Tree) -> Result<bool> {
     // Only the right edge is loaded: the sums of other nodes show that their tiles are full.
     let mut next = tree.top_node().cloned();
@@ -223,32 +223,32 @@ fn has_imported_tiles(tree: &Tree) -> Result<bool> {
     Ok(true)
 }
 
-/// Returns true if all tiles under a stored node have 1 MiB. Their total size shows that, because no tile is
-/// larger.
+/// Returns true if all tiles under a stored node have 1 MiB. Compares only the number of tiles and bytes in the node's
+/// entry, because no tile is larger.
 fn has_full_tiles(node: &Arc<Node>) -> bool {
     node.stored().is_some_and(|(_, place)| place.tiles.checked_mul(TILE_BYTES) == Some(place.bytes))
 }
 
-/// Import in progress.
+/// Import in progress: the source, the tree of the newest generation, and the choice of tiles from each.
 struct Import<'i> {
     container: &'i Container,
     source: &'i Source,
     of_base: bool,
-    /// The newest generation.
+    /// Tree of the newest generation, empty if there is none that can be read.
     old: &'i Tree,
     keeps_chains: bool,
-    /// Tiles that are taken from the source, ascending. The other tiles are taken from the newest generation.
+    /// Indices of the tiles taken from the source, ascending. All others are taken from the newest generation.
     taken: Vec<Range<u64>>,
-    /// Tiles that are read. The other tiles lie in holes.
+    /// Tiles of `taken` that are read, one per step. The other tiles of `taken` lie in holes of the source.
     read: Steps,
-    /// Witness and chaining values of a full tile of zeros.
+    /// Witness and chaining values of 1 MiB of zeros, computed at first use.
     zeros: OnceLock<(Digest, Vec<Digest>)>,
 }
 
-/// Called with the number and the length of each tile that is laid out and was taken from the source; may cancel.
+/// Called with index and length of each tile of the source that is laid out. Its error cancels the import.
 type TileDone<'d> = dyn FnMut(u64, u32) -> Result<()> + 'd;
 
-/// A tile that was hashed ahead, and its bytes, unless they are fixed memory of the source.
+/// Tile hashed ahead by an accelerator: its bytes (`None` if they are fixed memory of the source), and its digests.
 type Known = (Option<Buffer>, TileHash);
 
 #[derive(Default)]
@@ -358,7 +358,7 @@ impl Import<'_> {
         Ok(finished)
     }
 
-    /// Returns the bytes and the number of the tiles that are taken from the source.
+    /// Returns the number of bytes and the number of tiles that are taken from the source.
     fn taken_in_all(&self) -> (u64, u64) {
         // The last tile ends with the source.
         let end = |tile: u64| tile.saturating_mul(TILE_BYTES).min(self.source.size());
@@ -366,7 +366,7 @@ impl Import<'_> {
         (bytes, self.taken.iter().map(|tiles| tiles.end - tiles.start).sum())
     }
 
-    /// Adds the tiles before `index` that need no read, and then tile `index`.
+    /// Adds to the tree all tiles before `index` that need no read, and then `tile`, which has this index.
     fn push(
         &self,
         filler: &mut Filler<'_, '_>,
@@ -390,8 +390,8 @@ impl Import<'_> {
         filler.push(self.digests(), PlacedTile { len, residue, witness, place })
     }
 
-    /// Adds the tiles up to tile `end`, none of which is read: tiles of zeros, or tiles of the newest
-    /// generation.
+    /// Adds to the tree the tiles before tile `end` that need no read: zeros for holes of the source, and tiles of the
+    /// newest generation.
     fn fill_until(&self, filler: &mut Filler<'_, '_>, end: u64, done: &mut TileDone<'_>) -> Laid<()> {
         while filler.tiles() < end {
             let at = filler.tiles();
@@ -411,7 +411,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Returns tile `index`, which lies in a hole.
+    /// Returns tile `index` of the source, which lies in a hole, as zeros without a read.
     fn zeros(&self, index: u64) -> Result<Imported> {
         let (offset, len) = self.place_of(index);
         // The digests of a full tile of zeros are computed once; only the last tile has another length.
@@ -442,13 +442,13 @@ impl Import<'_> {
         Ok(Imported { len, residue: Residue::ZERO, witness, chaining_values, payload })
     }
 
-    /// Returns the offset and length of tile `index` of the source.
+    /// Returns the offset in the source and the length of tile `index`.
     fn place_of(&self, index: u64) -> (u64, usize) {
         let offset = index * TILE_BYTES;
         (offset, to_usize(TILE_BYTES.min(self.source.size() - offset)))
     }
 
-    /// Adds tiles of the newest generation up to tile `end`.
+    /// Adds to the tree the tiles of the newest generation before tile `end`, whole nodes if possible.
     fn keep_until(&self, filler: &mut Filler<'_, '_>, end: u64) -> Laid<()> {
         while filler.tiles() < end {
             // Whole nodes are added first, so that the cost depends on the changes.
@@ -482,7 +482,8 @@ impl Import<'_> {
         self.container.context.scheme.digests()
     }
 
-    /// Reads the tiles of some tasks, and hashes them with an accelerator. A tile that cannot be read has the error.
+    /// Reads the tiles of these tasks from the source, and hashes them together on an accelerator. The result of a tile
+    /// that cannot be read is the error.
     fn hash_ahead(
         &self,
         offload: &Offload<'_>,
@@ -519,7 +520,8 @@ impl Import<'_> {
         try_collect(known)
     }
 
-    /// Reads, sums and hashes tile `index`, as far as that is not `known`.
+    /// Reads, sums and hashes tile `index` of the source, unless `known` has its bytes and digests already. Also
+    /// chooses its payload: stored before, in the base, zeros, compressed or plain.
     fn tile(&self, index: u64, worker: &mut Worker, known: Option<Known>) -> Result<Imported> {
         let (offset, len) = self.place_of(index);
         let (mut buffer, hash) = known.map_or((None, None), |(buffer, hash)| (buffer, Some(hash)));
@@ -570,8 +572,8 @@ impl Import<'_> {
         }))
     }
 
-    /// Returns the place of the tile in the newest generation if the contents are equal, and the bytes do not
-    /// lie at another place of the base.
+    /// Returns the place of tile `index` in the newest generation if length, residue and witness are equal. `None`
+    /// otherwise, or if the stored bytes lie in the base at another place than `offset` of this source.
     fn place_before(
         &self,
         index: u64,
@@ -608,7 +610,8 @@ fn chaining_values(outboard: &Outboard, len: usize) -> Vec<Digest> {
 }
 
 impl Imported {
-    /// Lays out the payload and returns its span, or its place in the newest generation.
+    /// Appends the payload of the tile to the body of the batch, and returns the tile's span. `Err` holds the place of
+    /// a tile that the newest generation has.
     fn span(&self, body: &mut Body<'_>, source: &Source) -> Laid<std::result::Result<Span, TilePlace>> {
         let span = |kind, place| Ok(Span { kind, place, start: 0, len: self.len });
         Ok(match &self.payload {

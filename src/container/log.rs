@@ -1,4 +1,5 @@
-//! The log: the chain of commits, and the search for its end (docs/container.md, "Open").
+//! Log of a container file: the chain of commit records, and the search for its newest commit, the *tip*. A *slot*
+//! names a durable commit, as a hint (docs/container.md, "Open").
 //!
 //! ```text
 //! confirmed := the commit that the best valid slot names, or none
@@ -13,30 +14,30 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::{to_u64, to_usize};
 use crate::hash::digest::same;
 
-/// Number of bytes after the tip, and before the end of the file, that are searched for lost commits.
+/// Bytes after the newest batch, and again before the end of the file, that are searched for later commits.
 const SEARCHED: u64 = 64 << 20;
-/// Bytes that a search reads at a time.
+/// Bytes per read in the search for later commits.
 const SEARCH_STEP: u64 = 1 << 20;
 
-/// End of the log, as one search found it.
+/// Result of the search for the end of the log: the newest commit, both slots, and the number of a lost generation.
 #[derive(Clone, Default)]
 pub(super) struct Located {
-    /// The newest generation. `None` if there is none.
+    /// Commit of the newest generation. `None` if the container has no generation.
     pub(super) tip: Option<Commit>,
     pub(super) slots: [Option<Slot>; 2],
-    /// True if a slot names the tip, or there is no tip.
+    /// True if a slot names the tip, which is therefore durable, or if there is no tip.
     pub(super) is_confirmed: bool,
-    /// Newest generation that is known to have been durable and is missing. 0 means none.
+    /// Number of the newest generation that was durable and that a recovery did not find. 0 means none.
     pub(super) lost: u64,
 }
 
 impl Located {
-    /// Returns the offset at which the next batch begins.
+    /// Returns the offset at which the next batch begins: the end of the newest batch, or of the slots.
     pub(super) fn end(&self, file: &ContainerFile) -> u64 {
         self.tip.as_ref().map_or(file.start(), |tip| tip.end)
     }
 
-    /// Returns the number of the slot to write next. The newest valid slot is never overwritten.
+    /// Returns the number, 0 or 1, of the slot to overwrite: never the valid slot with the greater generation.
     pub(super) fn next_slot(&self) -> u8 {
         match &self.slots {
             // The first slot is overwritten only if the second is better.
@@ -47,7 +48,7 @@ impl Located {
         }
     }
 
-    /// Returns the number of the next generation.
+    /// Returns the number of the next generation, which is greater than the newest and any lost number.
     pub(super) fn next_generation(&self) -> Result<u64> {
         // The number of a lost generation is not used again, because readers may have seen it.
         let last = self.tip.as_ref().map_or(0, |tip| tip.generation).max(self.lost);
@@ -57,18 +58,18 @@ impl Located {
     }
 }
 
-/// Choice of the end of the log.
+/// Commit at which [`locate`] ends its search of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Until {
-    /// The tip. Fails with WITNESS if a commit that was durable is missing.
+    /// The newest commit. Fails with WITNESS if a durable commit is missing.
     Tip,
-    /// The commit that a slot confirms.
+    /// The commit that the newest valid slot names. Later commits are ignored.
     Confirmed,
-    /// The last commit that is found, even if durable commits are missing.
+    /// The newest commit that the chain reaches without a gap, even if durable commits after it are missing.
     Recovered,
 }
 
-/// Finds the end of the log.
+/// Finds the newest commit of a container file, or an earlier commit by the rule `until`.
 pub(super) fn locate(file: &ContainerFile, until: Until) -> Result<Located> {
     let mut before = None;
     loop {
@@ -94,8 +95,8 @@ pub(super) fn locate(file: &ContainerFile, until: Until) -> Result<Located> {
     }
 }
 
-/// Searches once. Returns the end of the log and, if there is one, a later commit, which proves that a
-/// durable commit is missing.
+/// Makes one search of [`locate`]. Returns the end of the log and, only for [`Until::Tip`], a later commit in the file,
+/// if any, which proves that a durable commit between the two is missing.
 fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)> {
     let len = file.len()?;
     // A file without room for header and slots was truncated.
@@ -169,7 +170,8 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
     Ok((located, found))
 }
 
-/// Returns the commit that follows `tip`, or the first commit if there is no tip.
+/// Reads the commit that follows `tip`, or the first commit of the file if there is no tip. `None` unless it names
+/// `tip` as the previous commit, its batch ends within the `len` bytes of the file, and the batch's digest is right.
 fn follows(file: &ContainerFile, tip: Option<&Commit>, len: u64) -> Result<Option<Commit>> {
     let offset = tip.map_or(file.start(), |tip| tip.end);
     if offset >= len {
@@ -194,8 +196,8 @@ fn follows(file: &ContainerFile, tip: Option<&Commit>, len: u64) -> Result<Optio
     Ok(file.batch_digest(start, next.end)?.is_some_and(|found| same(&found, &next.batch)).then_some(next))
 }
 
-/// Returns a commit of this file after the tip whose ordinal proves that a commit between the two was durable and
-/// is missing.
+/// Searches the bytes after the tip for a commit of this file that cannot follow the tip directly, by its ordinal. It
+/// proves that a commit between the two was durable and is missing. `len` is the size of the file.
 fn search(file: &ContainerFile, located: &Located, len: u64) -> Result<Option<Commit>> {
     let (block, end) = (file.block(), located.end(file));
     if planted(Planted::NoSearch) {
@@ -231,7 +233,7 @@ fn search(file: &ContainerFile, located: &Located, len: u64) -> Result<Option<Co
     Ok(None)
 }
 
-/// Returns the commit before `commit`. `None` if `commit` is the oldest.
+/// Returns the previous commit, checked against the full seal in `commit`. `None` if `commit` is the oldest.
 pub(super) fn before(file: &ContainerFile, commit: &Commit) -> Result<Option<Commit>> {
     // Ordinal 0 is the first commit of the file, also if compaction dropped earlier commits.
     if commit.ordinal == 0 {
@@ -254,7 +256,7 @@ pub(super) fn before(file: &ContainerFile, commit: &Commit) -> Result<Option<Com
     Ok(Some(found))
 }
 
-/// Returns the commit that the jump of `commit` names, or `commit` itself if it is the oldest.
+/// Returns the commit to which the jump of `commit` (a link over several commits) leads, or the oldest commit itself.
 pub(super) fn jump(file: &ContainerFile, commit: &Commit) -> Result<Commit> {
     if commit.ordinal == 0 {
         return Ok(commit.clone());
@@ -274,7 +276,8 @@ pub(super) fn jump(file: &ContainerFile, commit: &Commit) -> Result<Commit> {
     Ok(found)
 }
 
-/// Returns the jump of the commit after `previous`.
+/// Returns offset and generation of the jump to store in the commit after `previous`: an earlier commit, chosen so that
+/// any commit is found in O(log n) reads.
 pub(super) fn jump_after(file: &ContainerFile, previous: &Commit) -> Result<(u64, u64)> {
     // The rule of "Jump": two jumps of equal length are joined to a single longer jump.
     let first = jump(file, previous)?;
@@ -284,8 +287,8 @@ pub(super) fn jump_after(file: &ContainerFile, previous: &Commit) -> Result<(u64
     Ok((target.offset, target.generation))
 }
 
-/// Returns the commit of `generation`; 0 means the newest. Fails with OUT_OF_RANGE if it is not kept. The number of
-/// reads is logarithmic in the number of newer commits.
+/// Returns the commit of `generation`, searched from the newest commit `tip` back; 0 means the newest. Fails with
+/// OUT_OF_RANGE if the generation is not kept. The number of reads is logarithmic in the number of newer commits.
 pub(super) fn find(file: &ContainerFile, tip: Option<&Commit>, generation: u64) -> Result<Commit> {
     let absent = || {
         let newest = tip.map_or(0, |tip| tip.generation);
@@ -310,7 +313,7 @@ pub(super) fn find(file: &ContainerFile, tip: Option<&Commit>, generation: u64) 
     if generation == 0 || at.generation == generation { Ok(at) } else { Err(absent()) }
 }
 
-/// Returns the commit of the oldest kept generation, like [`find`].
+/// Returns the commit of the oldest kept generation, the first in the file. Fails with WITNESS if it is damaged.
 pub(super) fn oldest(file: &ContainerFile) -> Result<Commit> {
     file.commit_at(file.start())?.ok_or_else(|| damaged(file, 1, file.start()))
 }

@@ -1,5 +1,5 @@
-//! Merging: the newest generations of consecutive parts, one after the other, as the first generation of a
-//! new file.
+//! Merge of containers: the newest generations of several containers, the parts, become the first generation of a new
+//! file, one after the other.
 //!
 //! ```text
 //! part 0  ── leaves in order ──┐
@@ -7,7 +7,7 @@
 //! …                            ┘
 //! ```
 //!
-//! All nodes are rewritten, because the offsets in them move. Bytes in the base are not read.
+//! All nodes are rewritten, because the offsets in them move. Payload that lies in a part's base is not read.
 
 use super::batch::{self, NewCommit};
 use super::body::{Laid, Placed, PlacedTile, Stop};
@@ -33,15 +33,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 impl Container {
-    /// Writes the newest generations of `parts`, one after the other, as generation 1 of a new container.
+    /// Writes the newest generations of `parts`, one after the other, as generation 1 of a new container at `path`.
     ///
-    /// All parts but the last must consist of full tiles of 1 MiB, or be empty. Bytes in a part's base stay
-    /// there: the base of the merged container is [`Source::concat`] of the parts' bases, and
-    /// `create.handle.base` must be this base or `None`. Other payload is decoded and copied. With the same
-    /// id, block size, time and note the merged outline equals the outline of a single import byte for byte.
-    /// Chaining values are kept if the parts have them. Fails with INVALID_ARGUMENT if type, K, key, policy
-    /// or chaining values of the parts differ, for a part in the middle that is not full, or a base of
-    /// another size; with WITNESS or FORMAT for a part that is damaged. The error's index is the part.
+    /// All parts but the last must consist of full tiles of 1 MiB, or be empty. Bytes in a part's base stay there: the
+    /// base of the merged container is [`Source::concat`] of the parts' bases, and `create.handle.base` must be this
+    /// base or `None`. Other payload is decoded and copied. With the same id, block size, time and note the merged
+    /// outline equals the outline of a single import byte for byte. Chaining values are kept if the parts have them.
+    /// Fails with INVALID_ARGUMENT if type, K, key, policy or chaining values of the parts differ, for a part in the
+    /// middle that is not full, or a base of another size; with WITNESS or FORMAT for a part that is damaged. The index
+    /// of an error is the number of the part.
     pub fn merge(
         parts: &[&Container],
         path: impl AsRef<Path>,
@@ -74,13 +74,13 @@ impl Container {
     }
 }
 
-/// Newest generation of a container, and the place of its base in the merged base.
+/// Container to merge: its newest generation, and the offset of its base in the merged base.
 struct Part<'c> {
     container: &'c Container,
     file: Arc<ContainerFile>,
-    /// `None` if there is no generation: an empty domain.
+    /// Commit of the part's newest generation. `None` if it has no generation and counts as an empty domain.
     tip: Option<Commit>,
-    /// Offset of the base of the part in the merged base.
+    /// Offset at which the part's base begins in the merged base.
     base: u64,
 }
 
@@ -98,7 +98,7 @@ impl Part<'_> {
     }
 }
 
-/// Merge in progress: the checked parts, and their totals.
+/// Merge in progress: the checked parts, and the totals of their bytes, tiles and base sizes.
 struct Merge<'c> {
     parts: Vec<Part<'c>>,
     bytes: u64,
@@ -107,7 +107,7 @@ struct Merge<'c> {
 }
 
 impl<'c> Merge<'c> {
-    /// Checks the parts and the options. Reads no node.
+    /// Checks the containers to merge, and the options for the new container and its commit. Reads no tree node.
     fn new(
         containers: &[&'c Container],
         create: &ContainerCreateOptions,
@@ -145,7 +145,8 @@ impl<'c> Merge<'c> {
         }
     }
 
-    /// Checks the next part, and adds its sizes to the totals.
+    /// Checks a container against the parts before it and the limits of a container, and adds its sizes to the totals.
+    /// Returns it as the next part.
     fn add(&mut self, container: &'c Container, is_last: bool) -> Result<Part<'c>> {
         // The part is the newest generation at this moment; later commits to it do not matter.
         let log = container.usable()?;
@@ -186,7 +187,7 @@ impl<'c> Merge<'c> {
         Ok(part)
     }
 
-    /// Writes the generation. After an error the file is not a container.
+    /// Writes the merged generation to the new file of `log`. After an error, the caller removes the incomplete file.
     fn write(
         &self,
         log: &mut super::Log,
@@ -247,7 +248,7 @@ fn check_options(options: &CommitOptions) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a part of another kind than the first part.
+/// Fails with INVALID_ARGUMENT if type, K, key, policy or chaining values of `part` differ from the first part's.
 fn check_kind(first: &Part<'_>, part: &Part<'_>) -> Result<()> {
     // Type, K and flags are in the headers; the key is compared by the digests that it makes.
     let (a, b) = (&first.file.ident, &part.file.ident);
@@ -286,12 +287,12 @@ fn at_part(stop: Stop, index: usize) -> Stop {
     }
 }
 
-/// Lays parts out one after the other.
+/// Lays out the tiles of the parts, one part after the other, in the tree of the merged generation.
 struct PartWriter<'w, 'f> {
     filler: Filler<'w, 'f>,
-    /// Buffer for the payload of a tile.
+    /// Buffer of 1 MiB for the payload of one tile, allocated at first use.
     scratch: Option<Buffer>,
-    /// Called with the bytes of each tile; may cancel.
+    /// Called with the number of bytes of each tile that is laid out. Its error cancels the merge.
     progress: &'w mut dyn FnMut(u64) -> Result<()>,
 }
 
@@ -347,8 +348,8 @@ impl PartWriter<'_, '_> {
         }
     }
 
-    /// Returns the place of a tile in the merged file. Shifts its places in the base, and copies its payload
-    /// that is not in the base.
+    /// Returns the place in the merged file of the tile `raw` in the part's leaf at offset `leaf`. Shifts places in the
+    /// part's base by `base` bytes, and copies payload in the part's file to the merged file.
     fn place(&mut self, store: &Arc<GenerationStore>, leaf: u64, raw: &RawTile, base: u64) -> Laid<Placed> {
         // The spans of the tile as its part stores them.
         let as_store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
@@ -381,8 +382,8 @@ impl PartWriter<'_, '_> {
         Ok(Placed::Now(spans, old.chaining_values.to_vec()))
     }
 
-    /// Reads the bytes of a tile in the part's file into the scratch buffer, each byte at its place in the
-    /// tile.
+    /// Reads the payload of a tile that lies in the part's file into the scratch buffer, each byte at its offset within
+    /// the tile. Bytes in the base are not read and count as zeros.
     fn load_payload(&mut self, store: &GenerationStore, spans: &TileSpans, len: u32) -> Result<()> {
         // If no span has bytes in the file, nothing is read, and no buffer is needed.
         let is_outside = |span: &Span| matches!(span.kind, SpanKind::Base | SpanKind::Zeros);

@@ -1,16 +1,16 @@
-//! Containers: one file with the generations of a projection. A committed generation survives a crash of the
-//! process or the machine.
+//! Containers: one file with the generations of a projection. A committed generation survives a crash of the process or
+//! the machine.
 //!
 //! ```text
 //! header   slot   slot   batch   batch   …          a batch: a commit record, payload, and the new nodes
 //! ```
 //!
-//! A batch never changes. The commit record that begins it names the top node of a stored tile tree, whose
-//! other nodes lie in this batch or in earlier batches, so that the cost of a commit depends on the changes
-//! and on one path from the top. The chain of commit records is the log ([`log`]); a slot is a hint to its
-//! end. A generation that is read ([`store`]) is a tree without loaded nodes, and each node is checked
-//! against its parent when it is loaded. The payload of a tile lies in the file, or in a *base*, which is a
-//! source of the caller.
+//! Each commit appends a batch, which never changes. The commit record that begins it names the top node of a
+//! stored tile tree, whose other nodes lie in this batch or in earlier batches, so that the cost of a commit
+//! depends on the changes and on one path from the top. The chain of commit records is the log ([`log`]); a slot is
+//! a hint to its newest commit. A generation that is read ([`store`]) begins as a tree without loaded nodes, and
+//! each node is checked against its parent when it is loaded. The payload of a tile lies in the file, or in a
+//! *base*, which is a source of the caller.
 //!
 //! docs/container.md has every byte, the order of writes and syncs, and the consequences of each failure.
 
@@ -64,54 +64,53 @@ use std::sync::{Arc, Mutex};
 use store::GenerationStore;
 use tree_writer::{Chain, TreeWriter};
 
-/// Access of a handle.
+/// Access of a container handle: reading only, or also writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ContainerMode {
-    /// Reading. Any number of readers, at the same time as a writer.
+    /// Reading only. Any number of handles at a time, also beside a handle that writes.
     #[default]
     Read,
-    /// Reading and writing. One handle at a time, in any process.
+    /// Reading and writing. At most one handle per container at a time, in all processes together.
     Write,
 }
 
 /// Options of a new container.
 #[derive(Clone, Default)]
 pub struct ContainerCreateOptions {
-    /// Base-2 logarithm of the block size, 12 to 16; a batch is a multiple of the block size. `None` means
-    /// the block size that the file system reports, at least the page size and at most 64 KiB.
+    /// Base-2 logarithm of the block size in bytes, 12 to 16; every commit extends the file by a multiple of the block
+    /// size. `None` means the block size that the file system reports, at least the page size and at most 64 KiB.
     pub block_log2: Option<u32>,
-    /// Stores the chaining values of the groups of 16 KiB of each tile, 0.2 % of the domain, so that nothing
-    /// more than 16 KiB is read to verify a byte. LINEAR only.
+    /// Stores the inner BLAKE3 digest ("chaining value") of each group of 16 KiB of a tile, 0.2 % of the domain, so
+    /// that at most 16 KiB are read to verify a byte. LINEAR only.
     pub keep_chains: bool,
-    /// Id of the file. The same calls with the same id write the same bytes. `None` means a random id.
+    /// Id of the container. The same calls with the same id write the same bytes. `None` means a random id.
     pub id: Option<[u8; 16]>,
-    /// Options of the handle.
+    /// Options of the handle to the new container.
     pub handle: ContainerOptions,
 }
 
-/// Options of a handle.
+/// Options of one handle to a container, given when it is created or opened.
 #[derive(Clone)]
 pub struct ContainerOptions {
-    /// Source whose bytes are not stored.
+    /// Source of the caller in which bytes of tiles stay. The container refers to them and does not store them.
     pub base: Option<Source>,
-    /// Compression of runs of payload that this handle stores. `None` means that they are stored
-    /// uncompressed.
+    /// Compression of the payload that this handle stores. `None` means that it is stored uncompressed.
     pub compression: Option<CompressionConfig>,
-    /// Bytes of memory for loaded nodes. Default 64 MiB.
+    /// Maximum bytes of memory for cached tree nodes and chaining values, half of it for each. Default 64 MiB.
     pub cache_size: u64,
-    /// Opens the newest complete generation if a newer generation is damaged. In mode `Write`, the newer
-    /// generations are cut off.
+    /// Opens the newest complete generation if a newer generation is damaged, instead of failing with WITNESS. In mode
+    /// `Write`, the newer generations are cut off.
     pub recover: bool,
-    /// Expected history of the newest generation or of an earlier generation. Opening fails with WITNESS if
-    /// no generation has this history, or if only the oldest generation of a compacted container has it and
-    /// neither a root nor a key proves that generation.
+    /// Expected history digest of the newest generation or of an earlier generation. Opening fails with WITNESS if no
+    /// generation has this history, or if only the oldest generation of a compacted container has it and neither a root
+    /// nor a key proves that generation.
     pub expected_history: Option<Digest>,
-    /// Maximum number of bytes of a generation. A larger generation fails with LIMIT. `None` means no
-    /// maximum.
+    /// Maximum domain size, in bytes, of a generation that a call reads. A larger generation fails with LIMIT. `None`
+    /// means no maximum.
     pub max_domain_size: Option<u64>,
 }
 
-/// Default of [`ContainerOptions::cache_size`].
+/// Default of [`ContainerOptions::cache_size`]: 64 MiB.
 pub(crate) const CACHE_SIZE: u64 = 64 << 20;
 
 impl Default for ContainerOptions {
@@ -127,32 +126,32 @@ impl Default for ContainerOptions {
     }
 }
 
-/// Contents of a commit besides the tree.
+/// Options of a commit, an import or a merge: the expected newest generation, and a time and a note to store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommitOptions {
-    /// Required number of the newest generation. Another number fails with CONFLICT. 0 allows every number.
+    /// Number that the newest generation must have; otherwise the call fails with CONFLICT. 0 allows every number.
     pub expected: u64,
-    /// Time of the commit, in nanoseconds since 1970. 0 means no time. Readers do not interpret the time.
+    /// Time to store, in nanoseconds since 1970. 0 means no time. Readers do not interpret it.
     pub time: i64,
-    /// The note of the generation, at most 1,024 bytes.
+    /// Note to store with the generation: any bytes, at most 1,024.
     pub note: Vec<u8>,
 }
 
-/// Properties of a container.
+/// Properties of a container, as [`Container::info`] returns them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ContainerInfo {
-    /// Transformation from tiles to payload.
+    /// Type of the projection, LINEAR or R96: the transformation from the bytes of a tile to its payload.
     pub projection_type: ProjectionType,
-    /// K of R96; 0 for LINEAR.
+    /// K, the number of the 96 classes of an R96 projection that rebuild the data; 0 for LINEAR.
     pub data_classes: u8,
-    /// True if digests are keyed.
+    /// True if the container was created with a key, on which all its digests depend.
     pub keyed: bool,
-    /// Requirement on the sum of all bytes.
+    /// Requirement on the sum of all bytes of a generation.
     pub conservation: ConservationPolicy,
     /// True if this handle may write.
     pub writable: bool,
-    /// True if chaining values are stored.
+    /// True if the container stores the chaining values (inner BLAKE3 digests) of the groups of 16 KiB.
     pub keeps_chains: bool,
     /// Block size in bytes. Every commit extends the file by a multiple of it.
     pub block_size: u64,
@@ -162,17 +161,17 @@ pub struct ContainerInfo {
     pub oldest: u64,
     /// Number of kept generations.
     pub generation_count: u64,
-    /// Newest generation known to have been durable that `recover` did not find. 0 means none.
+    /// Number of the newest generation known to have been durable that `recover` did not find. 0 means none.
     pub lost: u64,
-    /// Bytes of the file up to the end of the newest generation.
+    /// Size in bytes of the container file up to the end of the newest generation.
     pub file_size: u64,
-    /// Size of the base's address space in the newest generation.
+    /// Size in bytes of the base to which the newest generation may refer. 0 means no base.
     pub base_size: u64,
-    /// Id of the file, which compaction keeps.
+    /// Id of the container, which compaction keeps.
     pub id: [u8; 16],
 }
 
-/// Properties of a generation.
+/// Properties of a generation, as [`Container::generation`] returns them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GenerationInfo {
@@ -182,25 +181,25 @@ pub struct GenerationInfo {
     pub previous: u64,
     /// Time of the commit, in nanoseconds since 1970, as the committer set it. 0 means no time.
     pub time: i64,
-    /// Bytes of the domain.
+    /// Size of the domain in bytes.
     pub domain_size: u64,
     /// Number of tiles, each of at most 1 MiB.
     pub tile_count: u64,
-    /// Sum of all bytes mod 96, as the file claims until all leaves are loaded.
+    /// Sum of all bytes of the domain mod 96, as the file states it. Verified only once all leaves are loaded.
     pub residue: Residue,
-    /// Length of the note.
+    /// Length of the note in bytes.
     pub note_size: u64,
     /// Root of the projection.
     pub root: Digest,
-    /// Digest that commits to this generation and all before it.
+    /// Digest that commits to this generation and to all generations before it.
     pub history: Digest,
 }
 
 /// One file with the generations of one projection.
 ///
 /// All methods take `&self` and may run at the same time; methods that change the file wait for one another.
-/// After a fork the child may only drop its handle: other calls fail with STATE. Snapshots can still read
-/// there.
+/// After a fork the child may only drop its handle: other calls but [`info`](Self::info),
+/// [`generation`](Self::generation) and [`note`](Self::note) fail with STATE. Snapshots can still read there.
 ///
 /// ```
 /// use atlas_manifold::{
@@ -227,26 +226,26 @@ pub struct Container {
     cache: Arc<NodeCache>,
     process: Process,
     options: ContainerOptions,
-    /// True if a root or a history is known, so that the file's claims must lead to it.
+    /// True if the container was opened with an expected root or history: its snapshots are verified against the root.
     is_proved: bool,
-    /// Path that leads to the file; `None` for a source.
+    /// Path of the container file. `None` for a container that was opened from a source.
     path: Option<PathBuf>,
     base: Mutex<Option<Source>>,
-    /// Held by calls that change the file.
+    /// Lock held by each call that changes the container file or `log`.
     writing: Mutex<()>,
     log: Mutex<Log>,
 }
 
-/// The file and the end of its log, as this handle knows them.
+/// Container file, and the end of its log of commits, as this handle knows them.
 #[derive(Clone)]
 struct Log {
     file: Arc<ContainerFile>,
     located: Located,
-    /// The locked file of a handle that writes.
+    /// Open file that has the writer's lock. `None` if the handle only reads.
     writer: Option<Arc<FileStorage>>,
-    /// True if the slot that was written last is not durable yet.
+    /// True if the slot (the hint to the newest commit) that was written last is not synced yet.
     slot_is_unsynced: bool,
-    /// True after a failed sync.
+    /// True after a failed commit that left the bytes on the disk unknown, such as after a failed sync.
     is_broken: bool,
 }
 
@@ -266,7 +265,7 @@ impl Container {
         ))
     }
 
-    /// Returns the log. Fails with STATE in a forked child, or if an earlier flush failed.
+    /// Returns a copy of the log. Fails with STATE in a forked child, or after a commit with an unknown outcome.
     fn usable(&self) -> Result<Log> {
         self.check_process()?;
         let log = self.log();
@@ -280,8 +279,8 @@ impl Container {
         Ok(log)
     }
 
-    /// Returns the log for a change. Also fails with STATE if the handle only reads, and with UNSUPPORTED if
-    /// the newest generation has features that this version cannot write.
+    /// Returns a copy of the log for a call that changes the file. Also fails with STATE if the handle only reads, and
+    /// with UNSUPPORTED if the newest generation has features that this version cannot write.
     fn writable(&self) -> Result<Log> {
         let log = self.usable()?;
         let path = log.file.path.display();
@@ -345,7 +344,7 @@ impl Container {
         })
     }
 
-    /// Returns the note of a generation; 0 means the newest.
+    /// Returns the note of a generation; 0 means the newest. Fails with OUT_OF_RANGE if it is not kept.
     pub fn note(&self, generation: u64) -> Result<Vec<u8>> {
         let log = self.log();
         Ok(log::find(&log.file, log.located.tip.as_ref(), generation)?.note)
@@ -379,7 +378,7 @@ impl Container {
         Ok(AtlasProjection::from_stored(state, verify_reads))
     }
 
-    /// Returns the state of a generation, over the base that is attached now.
+    /// Returns the state of a generation, whose tree is loaded on demand, over the base that is attached now.
     fn state(&self, file: &Arc<ContainerFile>, commit: &Commit) -> Result<State> {
         let tree = match &commit.top {
             None => Tree::default(),
@@ -394,7 +393,7 @@ impl Container {
         Ok(State::stored(Arc::clone(&self.context), tree, commit.root))
     }
 
-    /// Returns true if the top node's digest leads to the root of the generation.
+    /// Returns true if a generation's root follows from its top node's digest, so that it proves each loaded node.
     fn leads_to_root(&self, commit: &Commit) -> bool {
         let Some(top) = &commit.top else { return true };
         let scheme = &self.context.scheme;
@@ -403,7 +402,8 @@ impl Container {
         same(&root, &commit.root)
     }
 
-    /// Refuses a generation that this version cannot read, or that is too large.
+    /// Fails for a generation that cannot be read: UNSUPPORTED for unknown features or too many tiles, LIMIT above
+    /// `max_domain_size`, CONSERVATION for a sum other than 0 mod 96 in a STRICT container.
     fn check_commit(&self, file: &ContainerFile, commit: &Commit) -> Result<()> {
         let generation = commit.generation;
         // Features that this version does not know could change the meaning of the tree.
@@ -440,7 +440,8 @@ impl Container {
         Ok(())
     }
 
-    /// Attaches another base for later snapshots. `None` means none. Nothing is read.
+    /// Attaches another base, the source in which bytes of tiles stay, for later calls. `None` detaches it. Nothing is
+    /// read, and existing snapshots keep their base.
     pub fn set_base(&self, base: Option<&Source>) -> Result<()> {
         self.usable()?;
         let before = std::mem::replace(&mut *lock(&self.base), base.cloned());
@@ -523,7 +524,8 @@ impl Container {
         })
     }
 
-    /// Runs a change of the file, one at a time.
+    /// Runs `change`, which adds a generation to the file, while no other change runs. Checks first `options`, and that
+    /// no other program wrote to the file. Keeps the new end of the log and returns the generation's number.
     fn change(
         &self,
         options: &CommitOptions,
@@ -566,7 +568,7 @@ impl Container {
         }
     }
 
-    /// Refuses a projection of another kind.
+    /// Fails with INVALID_ARGUMENT if a projection has another type, K, key or policy than the container.
     fn check_kind(&self, other: &Context) -> Result<()> {
         let (own, other_scheme) = (&self.context.scheme, &other.scheme);
         let refused = |what: &str| {

@@ -1,4 +1,4 @@
-//! Creating and opening (docs/container.md, "Open").
+//! Creating and opening container files (docs/container.md, "Open").
 
 use super::file::ContainerFile;
 use super::log::{self, Located, Until};
@@ -30,12 +30,12 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Divides `cache_size`: half of it for loaded nodes, the other half for the chaining values of tiles.
+/// Returns a handle's caches for tree nodes and for chaining values of tiles, each with half of `cache_size` bytes.
 pub(super) fn caches(cache_size: u64) -> (NodeCache, OutboardCache) {
     (NodeCache::new(cache_size / 2), OutboardCache::within(cache_size / 2))
 }
 
-/// Makes a new file without a generation, locked and durable, of the type, K and flags of `like`.
+/// Creates the container file `path` without a generation, with the type, K and flags of `like`. Returns its log.
 pub(super) fn new_log(
     path: &Path,
     create: &ContainerCreateOptions,
@@ -89,8 +89,8 @@ pub(super) fn new_log(
     })
 }
 
-/// Returns true if a file has only zeros, and no more than the bytes of an empty container: its writer died
-/// before it wrote the header.
+/// Returns true if a file has only zeros, and at most the 192 KiB of an empty container: the process that created it
+/// died before it wrote the header.
 pub(super) fn is_blank(storage: &dyn Storage) -> bool {
     const EMPTY_CONTAINER: u64 = 3 << 16;
     // The largest header and slots are 3 blocks of 64 KiB; a longer file is not read.
@@ -103,7 +103,7 @@ fn is_blank_file(path: &Path) -> bool {
     open_file(path, ContainerMode::Read).is_ok_and(|(file, _)| is_blank(&*file))
 }
 
-/// Returns random bytes from the system.
+/// Returns 16 random bytes from the operating system.
 pub(super) fn random() -> Result<[u8; 16]> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| {
@@ -113,10 +113,10 @@ pub(super) fn random() -> Result<[u8; 16]> {
 }
 
 impl Container {
-    /// Makes a new file without a generation, durable on return. The handle writes.
+    /// Creates a container file without a generation, durable on return, and returns a handle that may write.
     ///
-    /// Fails with IO (EEXIST) if a file of that name exists, INVALID_ARGUMENT for options that do not fit,
-    /// UNSUPPORTED if the file system keeps no lock.
+    /// Fails with IO (EEXIST) if a file of that name exists, INVALID_ARGUMENT for options that do not fit, UNSUPPORTED
+    /// if the file system keeps no lock.
     pub fn create(
         path: impl AsRef<Path>,
         projection_type: ProjectionType,
@@ -147,9 +147,9 @@ impl Container {
 
     /// Opens a container. `verify` has the key, and the root of the newest generation if it is known.
     ///
-    /// Reads three records, whatever the size of the file. Fails with FORMAT if the file is no container,
-    /// WITNESS if the key differs or durable data is missing, STATE if another handle writes (`os_error`
-    /// EAGAIN), UNSUPPORTED for a newer version or a file system that keeps no lock, LIMIT, IO.
+    /// Reads the header, the slots and the newest commit records, whatever the size of the file. Fails with FORMAT if
+    /// the file is no container, WITNESS if the key differs or durable data is missing, STATE if another handle writes
+    /// (`os_error` EAGAIN), UNSUPPORTED for a newer version or a file system that keeps no lock, LIMIT, IO.
     pub fn open(
         path: impl AsRef<Path>,
         mode: ContainerMode,
@@ -196,7 +196,7 @@ impl Container {
         Ok(container)
     }
 
-    /// Opens a container that any source holds, for reading.
+    /// Opens a container whose bytes any source supplies, for reading only.
     pub fn open_source(
         source: &Source,
         verify: &VerifyOptions,
@@ -217,7 +217,7 @@ impl Container {
         Ok(container)
     }
 
-    /// Opens a container on any storage, for tests that simulate a disk.
+    /// Opens a container whose bytes lie in any storage, for tests that simulate a disk.
     #[cfg(test)]
     pub(crate) fn on_storage(
         storage: Arc<dyn Storage>,
@@ -261,7 +261,8 @@ impl Container {
         }
     }
 
-    /// Compares the newest generation with the caller's expectations.
+    /// Checks a container that was just opened: the compression settings, the maximum domain size (LIMIT), and the
+    /// caller's expected root and history (WITNESS).
     fn check_expected(
         &self,
         verify: &VerifyOptions,
@@ -318,11 +319,12 @@ impl Container {
         Ok(())
     }
 
-    /// Recomputes the histories from the newest generation back to `known`, whose history the caller knows. This
+    /// Recomputes the history digests from the newest generation back to `known`, whose history the caller knows. This
     /// proves the root of `known`, and that the newest generation grew from it.
     ///
-    /// The history of the oldest generation of a compacted file depends on commits that were dropped.
-    /// `is_known` is true if a root or a key proves that generation.
+    /// The history of the oldest generation of a compacted file depends on commits that were dropped, and cannot be
+    /// recomputed. If the walk reaches it, the call fails with WITNESS unless `is_known` is set, because a root or a
+    /// key proves that generation.
     fn check_histories(
         &self,
         file: &ContainerFile,
@@ -361,11 +363,10 @@ impl Container {
         Ok(())
     }
 
-    /// Looks for newer generations, in the file that has the path now. Returns the number of the newest
-    /// generation.
+    /// Looks for newer generations, in the file that the path names now. Returns the number of the newest generation.
     ///
-    /// Fails with STATE if that file lacks the generation that was the newest for this handle: open the
-    /// container again. A handle that writes knows all generations.
+    /// Fails with STATE if that file lacks the generation that was the newest for this handle: open the container
+    /// again. A handle that writes knows all generations.
     pub fn refresh(&self, operation: &mut Operation<'_>) -> Result<u64> {
         operation.executor.check()?;
         // A refresh changes the log of the handle, like a commit.
@@ -419,10 +420,11 @@ impl Container {
         Ok(generation)
     }
 
-    /// Returns true if the handle knows a newer generation than `located`, and the file still has it.
+    /// Returns true if the handle knows a newer generation than `located`, the result of a new search of the file, and
+    /// the file still has it.
     ///
-    /// This happens if no slot confirms the generation yet and the bytes on the disk cannot be read this
-    /// time. The generation was on the disk before, and durable bytes are never overwritten.
+    /// This happens if no slot confirms the generation yet and the bytes on the disk cannot be read this time. The
+    /// generation was on the disk before, and durable bytes are never overwritten.
     fn is_ahead(&self, log: &Log, located: &Located) -> Result<bool> {
         let Some(known) = &log.located.tip else { return Ok(false) };
         if located.tip.as_ref().is_some_and(|tip| tip.generation >= known.generation) {
@@ -433,7 +435,7 @@ impl Container {
     }
 }
 
-/// Returns the digests and caches of a container that was opened.
+/// Returns the projection context and the node cache for an opened container. All caches use `cache_size` bytes.
 fn context_of(
     file: &ContainerFile,
     key: Option<&[u8; 32]>,
@@ -460,8 +462,8 @@ fn block_code(log2: u32) -> Result<u8> {
     }
 }
 
-/// Returns the base-2 logarithm of the block size for a file: the larger of the system's page and the file
-/// system's block, at most 64 KiB.
+/// Returns the code of the block size for a new file, 0 for 4 KiB to 4 for 64 KiB: the larger of the system's page and
+/// the file system's block, at most 64 KiB.
 fn block_for(file: &File) -> std::io::Result<u8> {
     let (mut block, metadata) = (4_096_u64, file.metadata()?);
     #[cfg(unix)]
@@ -475,7 +477,7 @@ fn block_for(file: &File) -> std::io::Result<u8> {
     Ok(u8::try_from(block.ilog2().clamp(12, 16) - 12).unwrap_or(0))
 }
 
-/// Writes the header and empty slots, durable on return.
+/// Writes a header and two empty slots to `storage`, durable on return. Returns the new container file.
 pub(super) fn write_empty(
     storage: Arc<dyn Storage>,
     path: &Path,
@@ -499,7 +501,8 @@ pub(super) fn write_empty(
     })
 }
 
-/// Locks a file that is open for writing.
+/// Takes the writer's lock on a file that is open for writing. Fails with STATE if another handle has the lock,
+/// UNSUPPORTED if the file system keeps no lock.
 pub(super) fn lock_writer(file: File, path: &Path) -> Result<Arc<FileStorage>> {
     let failed = |error| AtlasError::io(format_args!("locking {}", path.display()), error);
     match file_lock::lock(&file, path).map_err(failed)? {
@@ -518,7 +521,7 @@ pub(super) fn lock_writer(file: File, path: &Path) -> Result<Arc<FileStorage>> {
     }
 }
 
-/// Opens the file at `path`. For writing, also takes its lock.
+/// Opens the container file at `path`. In mode `Write` also locks it, and returns the locked file a second time.
 fn open_file(path: &Path, mode: ContainerMode) -> Result<(Arc<FileStorage>, Option<Arc<FileStorage>>)> {
     let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
     loop {
@@ -547,8 +550,8 @@ fn open_file(path: &Path, mode: ContainerMode) -> Result<(Arc<FileStorage>, Opti
     }
 }
 
-/// Finds the end of the log for a reader. Bytes that a dead writer may have left only in the page cache do
-/// not count.
+/// Finds the newest commit of a file for a handle that reads. Ignores commits that a crashed writer may have left in
+/// the page cache and not on the disk.
 fn locate_to_read(file: &ContainerFile, recover: bool) -> Result<Located> {
     let until = if recover { Until::Recovered } else { Until::Tip };
     // A generation that a slot names was durable before the slot was written.
@@ -567,20 +570,20 @@ fn locate_to_read(file: &ContainerFile, recover: bool) -> Result<Located> {
     }
 }
 
-/// A way to read the bytes on the disk.
+/// Way to read the bytes of a file that are on the disk, without bytes that only the page cache has.
 enum Seen {
-    /// Through the file itself, because the page cache has nothing that differs from the disk.
+    /// Reads of the file itself return the bytes on the disk.
     Cached,
-    /// Through this file past the page cache, because the cache may differ from the disk.
+    /// Reads through this object go past the page cache, which may differ from the disk.
     Past(ContainerFile),
     Nothing,
 }
 
-/// Makes sure that reads return the bytes on the disk.
+/// Finds a way to read the bytes of a container file that are on the disk.
 ///
-/// Pages are dropped from the page cache, and then checked to be absent. Another process that reads the file
-/// may load them again in between. The disk is then read past the cache; if that is not possible, dropping is
-/// tried `attempts` times, with pauses of 1 ms, 2 ms, 4 ms and so on.
+/// Pages are dropped from the page cache, and then checked to be absent. Another process that reads the file may load
+/// them again in between. The disk is then read past the cache; if that is not possible, dropping is tried `attempts`
+/// more times, with pauses of 1 ms, 2 ms, 4 ms and so on.
 fn seen_on_medium(file: &ContainerFile, attempts: u32) -> std::io::Result<Seen> {
     if file.storage.drop_cache()? {
         return Ok(Seen::Cached);
@@ -598,7 +601,7 @@ fn seen_on_medium(file: &ContainerFile, attempts: u32) -> std::io::Result<Seen> 
     Ok(Seen::Nothing)
 }
 
-/// Finds the end of the log for the writer, confirms it, and cuts off the bytes after it.
+/// Finds the newest commit for a handle that writes, confirms it with a slot, and cuts off the bytes after its batch.
 fn locate_to_write(file: &ContainerFile, recover: bool) -> Result<Located> {
     // A damaged header cannot be repaired in place.
     if file.header_damaged {

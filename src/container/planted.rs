@@ -1,23 +1,23 @@
-//! Defects that the simulation of crashes must find. They exist only in tests.
+//! Defects of committing and opening that the simulation of crashes must find. They exist only in tests.
 
-/// A step that is left out or done wrong.
+/// Step of a commit or of opening a container that is left out or done wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Planted {
-    /// The digest of a batch is not compared when it is followed.
+    /// Opening accepts a commit record without comparing the digest of its batch.
     NoBatchDigest,
-    /// No sync between the body of a large batch and its commit record.
+    /// A large batch is not synced between writing its body and writing its commit record.
     NoSyncBeforeCommit,
-    /// The commit record of a large batch shares its block with the body.
+    /// The commit record of a large batch shares its block with the beginning of the body.
     SharedBlock,
-    /// The slot is written before the sync.
+    /// The slot, which names the new commit as durable, is written before the sync of the commit.
     SlotBeforeSync,
-    /// Nothing is cut off when a writer opens.
+    /// Opening for writing does not cut off the bytes of an unfinished commit.
     NothingCut,
-    /// Pages in the page cache are treated as if they were on the disk.
+    /// Opening treats pages in the page cache as if they were on the disk.
     CacheTrusted,
-    /// The search for commits after the tip is left out.
+    /// Opening does not search the bytes after the newest commit for later commits, which prove a loss.
     NoSearch,
-    /// The result of a search is not confirmed by a second search.
+    /// Opening reports a loss after one search, without a second search to confirm it.
     NoSecondLook,
 }
 
@@ -27,7 +27,7 @@ thread_local! {
     static SMALL: std::cell::Cell<u64> = const { std::cell::Cell::new(super::records::SMALL_BATCH) };
 }
 
-/// Returns true if this thread's test planted the defect.
+/// Returns true if the test that runs on this thread planted `defect`.
 #[cfg(test)]
 pub(super) fn planted(defect: Planted) -> bool {
     DEFECT.get() == Some(defect)
@@ -38,7 +38,7 @@ pub(super) const fn planted(_: Planted) -> bool {
     false
 }
 
-/// Returns the bytes of the largest small batch.
+/// Returns the maximum size of a small batch in bytes, which a test may lower.
 #[cfg(test)]
 pub(super) fn small_batch() -> u64 {
     SMALL.get()
@@ -49,7 +49,7 @@ pub(super) const fn small_batch() -> u64 {
     super::records::SMALL_BATCH
 }
 
-/// Runs `test` with a defect, and with batches that are large from `small` bytes on.
+/// Runs `test` with `defect` planted, and with a maximum of `small` bytes for a small batch.
 #[cfg(test)]
 pub(super) fn with<R>(defect: Option<Planted>, small: u64, test: impl FnOnce() -> R) -> R {
     // The former values are restored afterwards, so that calls may be nested.

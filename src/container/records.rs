@@ -1,7 +1,7 @@
-//! The records of a container and their fields (docs/container.md, "Bytes").
+//! Records of a container file: their fields, and the conversion to and from bytes (docs/container.md, "Bytes").
 //!
-//! A record is written by [`frame`] around its contents. Reading has two steps: [`super::file`] finds a
-//! record with a valid seal, and the functions here check its contents. Every broken rule fails with FORMAT.
+//! A record is written by [`frame`] around its contents. Reading has two steps: [`super::file`] finds a record with a
+//! valid seal, and the functions here check its contents. Every broken rule fails with FORMAT.
 
 use super::planted::{Planted, planted, small_batch};
 use super::seal::{Ident, Seals, Tag};
@@ -14,30 +14,30 @@ use crate::tile::stored::{
 };
 
 pub(super) const MAGIC: [u8; 8] = [0x89, b'A', b'T', b'L', b'A', b'S', 0x0a, 0x1a];
-/// Bytes of the header before its padding.
+/// Size in bytes of the file header, without the zeros that fill its block.
 pub(super) const HEADER_SIZE: usize = 512;
-/// Bytes of every record before its contents.
+/// Size in bytes of the head of every record: kind, size, offset and seal.
 pub(super) const RECORD_HEAD: usize = 32;
 pub(super) const SLOT_SIZE: u32 = 128;
-/// Bytes of a commit record without its note.
+/// Size in bytes of a commit record without a note.
 pub(super) const COMMIT_SIZE: u32 = 368;
 pub(super) const MAX_NOTE: usize = 1_024;
 pub(super) const MAX_HEIGHT: u8 = 13;
 pub(super) const MAX_CHILDREN: usize = 32;
 pub(super) const MAX_SPANS: usize = 256;
-/// Maximum number of tiles. A generation with more fails with UNSUPPORTED.
+/// Maximum number of tiles of a generation. Storing more fails with LIMIT, reading more with UNSUPPORTED.
 pub(super) const MAX_TILES: u64 = 1 << 44;
-/// Maximum size of a small batch.
+/// Maximum size in bytes of a small batch, which is written in one piece with its commit record.
 pub(super) const SMALL_BATCH: u64 = 1 << 20;
-/// Maximum number of bytes to which the encoded records of one tile decode.
+/// Maximum number of bytes to which the encoded (compressed) records of one tile decode together.
 pub(super) const MAX_DECODED: u64 = 8 << 20;
 
-/// Sizes in bytes: a T record before its spans, a span, and the largest T record.
+/// Sizes in bytes: a tile record before its spans, a span, and the largest tile record (256 spans, 64 chaining values).
 const TILE_HEAD: usize = 40;
 const SPAN_SIZE: usize = 16;
 pub(super) const MAX_TILE_RECORD: u32 = 40 + 16 * 256 + 32 * 64;
 
-/// The kind of a record: the last letter of its first four bytes.
+/// Kind of a record: the fourth byte of the record, a letter after "ATL".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RecordKind {
     Slot,
@@ -71,13 +71,13 @@ impl RecordKind {
         }
     }
 
-    /// Returns the kind of a node of this height.
+    /// Returns the kind of record of a tree node: a leaf at height 0, an inner node above.
     pub(super) fn of_node(height: u8) -> RecordKind {
         if height == 0 { RecordKind::Leaf } else { RecordKind::Inner }
     }
 }
 
-/// Features that a reader must know.
+/// Feature bits of a commit record. A reader refuses a generation with a bit that it does not know.
 pub(super) mod features {
     pub(in crate::container) const DEFLATE: u32 = 1;
     pub(in crate::container) const PLANES: u32 = 1 << 1;
@@ -85,7 +85,7 @@ pub(super) mod features {
     pub(in crate::container) const LZ4: u32 = 1 << 3;
     pub(in crate::container) const BASE: u32 = 1 << 4;
     pub(in crate::container) const CHAINS: u32 = 1 << 5;
-    /// Differences in planes, or strides of 3, 6 and 12.
+    /// A compressed block stores a plane as differences of its bytes, or has a filter with stride 3, 6 or 12.
     pub(in crate::container) const DIFFERENCES: u32 = 1 << 7;
     pub(in crate::container) const KNOWN: u32 = DEFLATE | PLANES | ZSTD | LZ4 | BASE | CHAINS | DIFFERENCES;
 }
@@ -100,8 +100,8 @@ pub(super) fn malformed(offset: u64, size: usize, what: impl std::fmt::Display) 
     AtlasError::format(format!("{what}, in the record at byte {offset}")).at_range(offset, to_u64(size))
 }
 
-/// Appends a record of these contents, which are a multiple of 8 bytes, and returns its full seal. `sealed` is
-/// the number of content bytes that the seal covers.
+/// Appends a record to `out`: the head with kind, size, `offset` in the file and seal, and then `contents`, a multiple
+/// of 8 bytes. Returns the full seal, which covers the head and the first `sealed` bytes of the contents.
 pub(super) fn frame(
     seals: &Seals,
     ident: &Ident,
@@ -127,7 +127,7 @@ pub(super) fn frame(
     full
 }
 
-/// Returns a number at a place of a record, whose length was checked.
+/// Returns the little-endian number at byte `at` of a record, or 0 if it does not fit there.
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
@@ -140,7 +140,7 @@ pub(super) fn digest_at(bytes: &[u8], at: usize) -> Digest {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
 }
 
-/// Returns the bytes of a header, without the zeros that fill its block.
+/// Returns the 512 bytes of a header with this identity and its digest, without the zeros that fill its block.
 pub(super) fn header(seals: &Seals, ident: &Ident) -> [u8; HEADER_SIZE] {
     let mut bytes = [0; HEADER_SIZE];
     bytes[..8].copy_from_slice(&MAGIC);
@@ -153,13 +153,13 @@ pub(super) fn header(seals: &Seals, ident: &Ident) -> [u8; HEADER_SIZE] {
     bytes
 }
 
-/// A hint that names a durable commit.
+/// Contents of a slot, a hint near the beginning of the file that names a durable commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) generation: u64,
-    /// Offset of the commit record.
+    /// Offset in the file of the commit record that the slot names.
     pub(super) commit: u64,
-    /// Full seal of the commit record.
+    /// Full seal of the commit record that the slot names.
     pub(super) seal: Digest,
 }
 
@@ -186,15 +186,15 @@ impl Slot {
     }
 }
 
-/// Commit record of one generation.
+/// Commit record, which describes one generation, with its offset in the file and its full seal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Commit {
     pub(super) offset: u64,
-    /// Full seal.
+    /// Full seal of the record, 32 bytes. The record itself has the first 16 of them.
     pub(super) seal: Digest,
     pub(super) generation: u64,
     pub(super) ordinal: u64,
-    /// Offset at which the batch ends.
+    /// Offset in the file at which the batch of this commit ends.
     pub(super) end: u64,
     pub(super) batch: Digest,
     pub(super) features: u32,
@@ -210,19 +210,18 @@ pub(super) struct Commit {
     pub(super) tiles: u64,
     pub(super) root: Digest,
     pub(super) history: Digest,
-    /// The top node; `None` if there is no tile.
+    /// Entry of the top node of the tile tree. `None` for a generation without tiles.
     pub(super) top: Option<NodeRef>,
     pub(super) note: Vec<u8>,
 }
 
-/// Returns the bytes of a commit record with a note of this length.
+/// Returns the size in bytes of a commit record whose note has `note` bytes.
 pub(super) fn commit_size(note: usize) -> u64 {
     up(u64::from(COMMIT_SIZE) + to_u64(note), 8)
 }
 
-/// Returns the offset at which the body of the batch `offset..end` begins: after its commit record of
-/// `record` bytes if the batch is small, else after the block of `block` bytes that the commit
-/// record has to itself.
+/// Returns the offset at which the body of the batch `offset..end` begins: after the commit record of `record` bytes if
+/// the batch is small, else after the block of `block` bytes that the commit record has to itself.
 pub(super) fn body_start(offset: u64, end: u64, record: u64, block: u64) -> u64 {
     let is_large = end.saturating_sub(offset) > small_batch() && !planted(Planted::SharedBlock);
     offset.saturating_add(if is_large { block } else { record })
@@ -277,7 +276,7 @@ impl Commit {
         bytes
     }
 
-    /// Reads a commit record of this file, whose seal is `seal` and was checked.
+    /// Reads the commit record at `offset`, whose full seal is `seal`. Fails with FORMAT if a field breaks a rule.
     pub(super) fn parse(ident: &Ident, offset: u64, seal: Digest, record: &[u8]) -> Result<Commit> {
         let wrong = |what: String| Err(malformed(offset, record.len(), what));
         // The note has a length of its own, and zeros fill the record.
@@ -324,7 +323,7 @@ impl Commit {
         Ok(commit)
     }
 
-    /// Checks the form of a commit record besides its seal, as far as the record alone determines it.
+    /// Fails with FORMAT if fields of a commit record break a rule that can be checked without other records.
     fn check_form(&self, ident: &Ident, record: &[u8]) -> Result<()> {
         let (block, offset) = (ident.block(), self.offset);
         let wrong = |what: String| Err(malformed(offset, record.len(), what));
@@ -396,7 +395,8 @@ impl Commit {
     }
 }
 
-/// Returns the history after a commit.
+/// Returns the history digest of a generation: it covers the history `previous` of the generation before, if any, and
+/// generation, size, root, time and note of `commit`.
 pub(super) fn history_of(seals: &Seals, ident: &Ident, previous: Option<&Digest>, commit: &Commit) -> Digest {
     let note = u32::try_from(commit.note.len()).unwrap_or(u32::MAX);
     seals.history(
@@ -414,7 +414,7 @@ pub(super) fn history_of(seals: &Seals, ident: &Ident, previous: Option<&Digest>
     )
 }
 
-/// Appends a CHILD.
+/// Appends the entry of a tree node (CHILD, 64 bytes), as its parent or a commit record stores it.
 pub(super) fn put_child(node: &NodeRef, out: &mut Vec<u8>) {
     out.extend_from_slice(&node.offset.to_le_bytes());
     out.extend_from_slice(&node.size.to_le_bytes());
@@ -424,8 +424,8 @@ pub(super) fn put_child(node: &NodeRef, out: &mut Vec<u8>) {
     out.extend_from_slice(&node.top);
 }
 
-/// Reads a CHILD of 64 bytes. The record of the child must end at or before `limit`, the offset of the record that
-/// names it. [`check_child`] checks the form later.
+/// Reads the entry of a tree node (CHILD, 64 bytes). The node's record must end at or before `limit`, which
+/// [`check_child`] checks later, together with the other fields.
 fn child_at(bytes: &[u8], limit: u64) -> Result<NodeRef> {
     let [residue, height, z0, z1] = u32_at(bytes, 12).to_le_bytes();
     // If an entry has an impossible value, its height is set to an invalid height, and a later check refuses
@@ -444,7 +444,7 @@ fn child_at(bytes: &[u8], limit: u64) -> Result<NodeRef> {
     })
 }
 
-/// Refuses a CHILD with fields that no node has.
+/// Fails with FORMAT if the entry of a tree node has a height, a size or an offset that no node has.
 pub(super) fn check_child(ident: &Ident, node: &NodeRef) -> Result<()> {
     let wrong = |what: String| Err(malformed(node.offset, 0, what));
     if node.height > MAX_HEIGHT {
@@ -475,7 +475,7 @@ pub(super) fn check_child(ident: &Ident, node: &NodeRef) -> Result<()> {
     Ok(())
 }
 
-/// Returns the contents of an inner node.
+/// Returns the contents of an inner node's record: the number of children and their entries.
 pub(super) fn inner_contents(children: &[NodeRef]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(8 + NODE_CHILD as usize * children.len());
     bytes.extend_from_slice(&u32::try_from(children.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -484,7 +484,7 @@ pub(super) fn inner_contents(children: &[NodeRef]) -> Vec<u8> {
     bytes
 }
 
-/// Returns the contents of a leaf.
+/// Returns the contents of a leaf's record: the number of tiles and their entries.
 pub(super) fn leaf_contents(tiles: &[TileEntry]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(8 + TILE_CHILD as usize * tiles.len());
     bytes.extend_from_slice(&u32::try_from(tiles.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -493,11 +493,11 @@ pub(super) fn leaf_contents(tiles: &[TileEntry]) -> Vec<u8> {
     bytes
 }
 
-/// An entry of a leaf for one tile. Only its sums were checked.
+/// Entry of a tile, as read from a leaf. The place of its bytes is not checked yet; the other fields are valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RawTile {
     pub(super) entry: TileEntry,
-    /// Bytes 4..8, which are zero unless the tile is encoded.
+    /// Bytes 4..8 of the entry: the offset of an encoded tile within its decoded record. 0 in other valid entries.
     pub(super) first: u32,
 }
 
@@ -535,13 +535,14 @@ pub(super) fn put_tile(tile: &TileEntry, out: &mut Vec<u8>) {
     out.extend_from_slice(&tile.witness);
 }
 
-/// The children of a node record with a valid seal.
+/// Children of a tree node, read from its record.
 pub(super) enum ParsedChildren {
     Nodes(Vec<NodeRef>),
     Tiles(Vec<RawTile>),
 }
 
-/// Reads a node record against the CHILD that names it. Its top is not compared.
+/// Reads the record of a tree node, whose seal was checked, and compares its number of children and its sums with the
+/// entry `node` that names it. The digest in the entry is not compared.
 pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren> {
     let wrong = |what: String| Err(malformed(node.offset, record.len(), what));
     // The number of children is known twice: from the CHILD's size and from the record.
@@ -621,7 +622,7 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
     Ok(parsed)
 }
 
-/// Returns the contents of a T record.
+/// Returns the contents of a tile record (T): the tile's length, its spans, and its chaining values, if any.
 pub(super) fn tile_contents(len: u32, spans: &[Span], chaining_values: &[Digest]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(8 + SPAN_SIZE * spans.len() + 32 * chaining_values.len());
     bytes.extend_from_slice(&u32::try_from(spans.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -638,7 +639,8 @@ pub(super) fn tile_contents(len: u32, spans: &[Span], chaining_values: &[Digest]
     bytes
 }
 
-/// Reads a T record with a valid seal. Chaining values are required if `chained` is set, and forbidden otherwise.
+/// Reads the tile record (T) at `offset`, whose seal was checked, for a tile of `len` bytes. Chaining values are
+/// required if `chained` is set, and forbidden otherwise. Fails with FORMAT if a field breaks a rule.
 pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) -> Result<TileSpans> {
     let wrong = |what: String| Err(malformed(offset, record.len(), what));
     // The head: number of spans, tile length, and the flag for chaining values.

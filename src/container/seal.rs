@@ -1,4 +1,4 @@
-//! Seals: the digests that records carry, and the identity of the file to which they belong.
+//! Seals of a container file: digests that protect its records, and the identity of the file, which they cover.
 
 use crate::base::error::{AtlasError, Result};
 use crate::hash::digest::Digest;
@@ -12,7 +12,7 @@ const SEAL_KEY_CONTEXT: &str = "atlas_manifold 1 container key";
 const HISTORY_CONTEXT: &str = "atlas_manifold 1 history";
 const HISTORY_KEY_CONTEXT: &str = "atlas_manifold 1 history key";
 
-/// Contents that a digest covers. Separates the digests of different contents.
+/// First byte of the input of each header, record and batch digest, so that digests of different contents differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Tag {
@@ -21,7 +21,7 @@ pub(super) enum Tag {
     Batch = 2,
 }
 
-/// The two digests of a container: of its records, and of its history.
+/// Digest functions of a container, plain or keyed: one for its records, one for its history.
 #[derive(Clone)]
 pub(super) struct Seals {
     mode: Mode,
@@ -53,7 +53,7 @@ impl Seals {
         matches!(self.mode, Mode::Keyed { .. })
     }
 
-    /// Returns a hasher for a digest with this tag in the file `ident`.
+    /// Returns a hasher that has hashed `tag` and the salt and id of the container file `ident`.
     pub(super) fn hasher(&self, tag: Tag, ident: &Ident) -> Hasher {
         let mut hasher = match &self.mode {
             Mode::Plain { seal, .. } => Hasher::new_from_context_key(seal),
@@ -64,7 +64,7 @@ impl Seals {
         hasher
     }
 
-    /// Returns the digest of `parts`, one after the other.
+    /// Returns the digest of `tag`, salt and id of the container file `ident`, and `parts`, one after the other.
     pub(super) fn digest(&self, tag: Tag, ident: &Ident, parts: &[&[u8]]) -> Digest {
         let mut hasher = self.hasher(tag, ident);
         for part in parts {
@@ -73,7 +73,7 @@ impl Seals {
         *hasher.finalize().as_bytes()
     }
 
-    /// Returns the digest of a history. It does not cover the salt, so that a compaction does not change it.
+    /// Returns the history digest of `parts` and the file's id. A new salt, as after a compaction, does not change it.
     pub(super) fn history(&self, ident: &Ident, parts: &[&[u8]]) -> Digest {
         let mut hasher = match &self.mode {
             Mode::Plain { history, .. } => Hasher::new_from_context_key(history),
@@ -95,12 +95,12 @@ pub(super) const CHAINS: u8 = 4;
 const VERSION: u16 = 1;
 const KIND: u16 = 3;
 
-/// Fields of the header of a container.
+/// Identity of a container file: the fields of its header. The digests in the file cover its id and salt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ident {
     pub(super) id: [u8; 16],
     pub(super) salt: [u8; 16],
-    /// Bytes 8..16 of the header: version, kind, block, type, K, flags.
+    /// Bytes 8..16 of the header: format version, kind of file, code of the block size, projection type, K, flags.
     pub(super) head: [u8; 8],
 }
 
@@ -118,14 +118,14 @@ impl Ident {
         Ident { id, salt, head: [v0, v1, k0, k1, block_log2, kind.code(), data_classes, flags] }
     }
 
-    /// Returns an identity with the same type, K and flags for another file.
+    /// Returns the identity of another file: the same type, K and flags, and this id, salt and code of the block size.
     pub(super) fn of_file(&self, id: [u8; 16], salt: [u8; 16], block_log2: u8) -> Ident {
         let mut head = self.head;
         head[4] = block_log2;
         Ident { id, salt, head }
     }
 
-    /// Returns the salt of a file whose id its creator gave.
+    /// Returns the salt of a file whose creator chose the id: a digest of the id, so that equal calls make equal files.
     pub(super) fn derived_salt(id: &[u8; 16]) -> [u8; 16] {
         // With a given id the whole file is a function of its contents.
         let digest = blake3::hash(id);
@@ -134,7 +134,7 @@ impl Ident {
         salt
     }
 
-    /// Returns B, the block size.
+    /// Returns the block size of the file in bytes.
     pub(super) fn block(&self) -> u64 {
         // The bound keeps an unchecked header from overflowing the shift.
         4_096 << self.head[4].min(4)
@@ -145,7 +145,7 @@ impl Ident {
         ProjectionType::from_code(self.head[5]).unwrap_or_default()
     }
 
-    /// Returns K, or 0 for LINEAR.
+    /// Returns K, the number of data classes of R96, or 0 for LINEAR.
     pub(super) fn data_classes(&self) -> u8 {
         self.head[6]
     }
@@ -154,12 +154,13 @@ impl Ident {
         self.head[7] & flag != 0
     }
 
-    /// Returns true if version and kind are known.
+    /// Returns true if this library can read the format version and the kind of file in the header.
     pub(super) fn is_known(&self) -> bool {
         self.head[..4] == Ident::new([0; 16], [0; 16], 0, ProjectionType::Linear, 0, 0).head[..4]
     }
 
-    /// Refuses values that a header cannot have.
+    /// Fails with UNSUPPORTED for a version or kind that this library does not know, and with FORMAT for fields that no
+    /// header has. `keyed` is true if a key was used to check the header's digest.
     pub(super) fn check(&self, keyed: bool) -> Result<()> {
         // If the digest matches, a wrong value was written by a faulty program: FORMAT is reported, not
         // damage.

@@ -1,4 +1,4 @@
-//! The store of one generation for a tile tree: loads and checks nodes, tiles and bytes on demand.
+//! Reads a generation of a container file for a tile tree: loads and checks nodes and tiles on demand.
 
 use super::encoded;
 use super::file::ContainerFile;
@@ -26,15 +26,15 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-/// A generation of a container, over the base that is attached now.
+/// Generation of a container file, and the base that was attached when this store was made.
 pub(super) struct GenerationStore {
     pub(super) file: Arc<ContainerFile>,
     pub(super) id: Arc<CommitId>,
     pub(super) features: u32,
-    /// Size of the base's address space.
+    /// Size in bytes of the base to which this generation may refer.
     pub(super) base_size: u64,
     pub(super) base: Option<Source>,
-    /// The file, for runs that are stored in it without encoding.
+    /// The container file as a source, for payload that is stored without encoding.
     pub(super) payload: Source,
     pub(super) context: Arc<Context>,
     pub(super) cache: Arc<NodeCache>,
@@ -60,12 +60,13 @@ impl GenerationStore {
         })
     }
 
-    /// Returns true if a tile of `len` bytes has stored chaining values.
+    /// Returns true if the container must have chaining values for a tile of `len` bytes.
     fn is_chained(&self, len: u32) -> bool {
         self.file.ident.has(CHAINS) && to_usize(u64::from(len)) > GROUP_SIZE
     }
 
-    /// Refuses a span that a record at offset `record` cannot name.
+    /// Fails with FORMAT if the record at offset `record` may not name the place of `span`, or if the generation lacks
+    /// the feature bit that the span needs.
     pub(super) fn check_span(&self, span: &Span, record: u64) -> Result<()> {
         let wrong = |what: String| Err(malformed(record, 0, what));
         let (start, place) = (self.file.start(), span.place);
@@ -121,7 +122,7 @@ impl GenerationStore {
         Ok(())
     }
 
-    /// Returns the source that has a span of the base, and the offset there. `None` if no base is attached,
+    /// Returns the attached base, and the offset `place` in it of a span of `len` bytes. `None` if no base is attached,
     /// or it is too short.
     fn base_place(&self, place: u64, len: u32) -> Option<(Source, u64)> {
         // If the base is not attached or too short, reading the bytes fails with INCOMPLETE.
@@ -130,7 +131,7 @@ impl GenerationStore {
         (end <= base.size()).then(|| (base.clone(), place))
     }
 
-    /// Returns a tile of the leaf at `leaf`. A fault in its place is reported when the tile is read.
+    /// Returns the tile of the entry `raw` in the leaf at offset `leaf`. If its place is faulty, only reads fail.
     fn tile(self: &Arc<Self>, leaf: u64, raw: &RawTile) -> Result<Arc<Tile>> {
         let entry = &raw.entry;
         // A tile that lies in one place is read from there directly, without the store.
@@ -148,7 +149,7 @@ impl GenerationStore {
         Ok(Arc::new(Tile::whole_of(Extent::stored(stored, place)?)))
     }
 
-    /// Returns the only span of a tile without a record of its own.
+    /// Returns the span in the leaf's entry of a tile without a tile record. Fails with FORMAT if it is not valid.
     fn one_span(&self, leaf: u64, raw: &RawTile) -> Result<Span> {
         let entry = &raw.entry;
         let TilePlace::Span(kind, place, start) = entry.place else {
@@ -166,7 +167,7 @@ impl GenerationStore {
         Ok(span)
     }
 
-    /// Loads a node's children. Used by the tree and by the search for damage.
+    /// Loads the record of a tree node, checks it against the digest in its parent, and returns its children.
     pub(super) fn parse(&self, node: &NodeRef) -> Result<ParsedChildren> {
         // Check the claims of the parent that need no read.
         records::check_child(&self.file.ident, node)?;
@@ -199,13 +200,14 @@ impl GenerationStore {
         Ok(parsed)
     }
 
-    /// Returns the decoded bytes of an encoded record.
+    /// Returns the decoded bytes of the encoded record at offset `place`, which must end at or before offset `record`,
+    /// the offset of the record that names it.
     pub(super) fn decoded(&self, place: u64, record: u64) -> Result<Buffer> {
         encoded::read(&self.file, self.features, place, record)
     }
 }
 
-/// Returns the error for a record that is missing or whose seal is not valid.
+/// Returns the WITNESS error for a record of this kind that is missing or whose seal is not valid.
 pub(super) fn damaged(file: &ContainerFile, kind: RecordKind, offset: u64, size: u64) -> AtlasError {
     let (name, path) = (kind.name(), file.path.display());
     AtlasError::witness(format!("{path}: the {name} at byte {offset} is damaged")).at_range(offset, size)

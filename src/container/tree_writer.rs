@@ -1,5 +1,5 @@
-//! Writing a tree as records: stored parts keep their places, and all other parts are laid out in the body of
-//! a batch.
+//! Writes a tile tree to the body of a batch: nodes, tiles and bytes that the container has already keep their places,
+//! and all others are laid out.
 
 use super::body::{Body, Laid, LeafLayout, Placed, PlacedTile};
 use super::encoded::Encoder;
@@ -26,11 +26,11 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The chain of a file's commits, with a cache of the commits that were looked up.
+/// Lookup of commits in the log of a container file, with a cache. Decides if bytes that a commit stored are in it.
 pub(super) struct Chain<'f> {
     file: &'f ContainerFile,
     tip: Option<&'f Commit>,
-    /// Size of the base of each commit that was looked up. `None` means that it is not in the chain.
+    /// Base size of each commit that was looked up. `None` means that the commit is not in the log of this file.
     known: RefCell<HashMap<(u64, u64, Digest), Option<u64>>>,
 }
 
@@ -39,7 +39,7 @@ impl<'f> Chain<'f> {
         Chain { file, tip, known: RefCell::default() }
     }
 
-    /// Returns the size of the base of a commit. `None` if the commit is not in the chain.
+    /// Returns the base size that the commit `id` states. `None` if the commit is not in the log of this file.
     pub(super) fn base_size(&self, id: &CommitId) -> Option<u64> {
         // A tree names few commits many times, so that each commit is searched once.
         let key = (id.generation, id.offset, id.seal);
@@ -56,7 +56,8 @@ impl<'f> Chain<'f> {
     }
 }
 
-/// Places to remember once the batch is durable.
+/// Nodes, tiles and runs that the batch under construction stores, with their places in the file. The tree remembers
+/// them once the batch is durable.
 #[derive(Default)]
 pub(super) struct Places {
     nodes: Vec<(Arc<Node>, NodeRef)>,
@@ -65,7 +66,8 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Remembers the places of all parts that were written with the commit `id`, whose batch ends at `end`.
+    /// Stores in each node, tile and extent its place in the file, so that later commits refer to it. The commit `id`,
+    /// whose batch ends at `end`, wrote them.
     pub(super) fn remember(self, id: &Arc<CommitId>, end: u64) {
         // The places are remembered only now, because a place in a failed batch would lead to bytes that were
         // cut off.
@@ -81,30 +83,30 @@ impl Places {
     }
 }
 
-/// A part of a tile that is to be written.
+/// Part of a tile's bytes, stored already or to be written.
 enum Part {
-    /// Bytes that are in the file or in the base already.
+    /// Bytes that the container file or the base has already, at this span.
     There(Span),
-    /// A run of bytes of one extent.
+    /// Bytes to be written: a byte range of an extent (bytes of a source or of an edit).
     Run(Arc<Extent>, Range<usize>),
-    /// The whole tile, assembled from its pieces.
+    /// All bytes of the tile, to be written as a single run.
     Whole,
 }
 
-/// Lays out trees.
+/// Lays out the new parts of a tile tree in the body of a batch.
 pub(super) struct TreeWriter<'w, 'f> {
     pub(super) chain: &'w Chain<'f>,
     pub(super) context: &'w Context,
-    /// The base that is attached.
+    /// Base that is attached. The commit refers to bytes in it and does not store them.
     pub(super) base: Option<&'w Source>,
     pub(super) encoder: Option<&'w mut Encoder>,
     pub(super) body: Body<'f>,
     pub(super) places: Places,
-    /// Size of the largest base among the generations from which parts were taken over.
+    /// Largest base size of all commits from which this batch takes over nodes, tiles or bytes.
     pub(super) base_size: u64,
     pub(super) keeps_chains: bool,
     scratch: Option<Buffer>,
-    /// Called with the bytes of each tile that was written; may cancel.
+    /// Called with the number of bytes of each tile that is laid out. Its error cancels the commit.
     pub(super) progress: &'w mut dyn FnMut(u64) -> Result<()>,
 }
 
@@ -122,7 +124,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         TreeWriter { chain, context, base, encoder, body, places, base_size, keeps_chains, scratch, progress }
     }
 
-    /// Returns true if a commit is in the chain, so that its batch is in the file.
+    /// Returns true if the commit `id` is in the file's log. If so, raises `base_size` to that commit's base size.
     fn has(&mut self, id: &CommitId) -> bool {
         let Some(base_size) = self.chain.base_size(id) else { return false };
         // Parts that are taken over may refer to any place of that generation's base ("C", byte 208).
@@ -130,7 +132,8 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         true
     }
 
-    /// Lays out the new parts of a tree whose tiles are all hashed. `None` for no tiles.
+    /// Lays out the nodes and tiles of a tree that the file does not have yet. All tiles must have their witness.
+    /// Returns the entry of the top node, or `None` for a tree without tiles.
     pub(super) fn tree(&mut self, tree: &Tree) -> Laid<Option<NodeRef>> {
         let mut reader = CheckedReader::new(self.context);
         tree.top_node().map(|top| self.node(top, &mut reader)).transpose()
@@ -180,7 +183,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         Ok(node)
     }
 
-    /// Returns the place of a tile if the file has it already.
+    /// Returns the stored place of a tile if the container file has the whole tile, else `None`.
     fn place_before(&mut self, tile: &Tile) -> Option<TilePlace> {
         // A tile that was loaded and not edited is stored as a whole.
         if let Some(stored) = tile.whole().and_then(|extent| extent.stored_tile())
@@ -193,7 +196,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         self.has(&written.commit).then_some(written.entry.place)
     }
 
-    /// Lays out the parts of a tile's payload that are not stored yet.
+    /// Lays out the bytes of a tile that are not stored yet. Returns the tile with its place, for a leaf.
     fn tile(&mut self, tile: &Arc<Tile>, reader: &mut CheckedReader<'_>) -> Laid<PlacedTile> {
         let witness = *tile.witness().ok_or_else(|| AtlasError::internal("a tile has no witness"))?;
         // A tile has at most 1 MiB.
@@ -215,7 +218,8 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         Ok(placed(Placed::Now(spans, chaining_values)))
     }
 
-    /// Returns the stored parts of a tile, and the parts to be written.
+    /// Divides a tile into parts that are stored already and parts to be written. Returns the whole tile as one part to
+    /// be written if its parts are too many or too small, or need too much decoding.
     fn parts(&mut self, tile: &Arc<Tile>) -> Result<Vec<Part>> {
         let mut parts = Vec::new();
         for piece in tile.pieces() {
@@ -285,7 +289,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         Ok(())
     }
 
-    /// Returns the number of bytes to which the encoded records of a tile of several parts decode.
+    /// Returns the number of bytes to which the encoded records of a tile's stored parts decode. 0 for a single part.
     fn decoded(&self, parts: &[Part]) -> Result<u64> {
         let mut places: Vec<u64> = Vec::new();
         for part in parts {
@@ -306,7 +310,8 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         Ok(total)
     }
 
-    /// Lays out the runs of a tile, and returns its spans.
+    /// Lays out the parts of a tile that are to be written, and returns the spans of the whole tile. A tile of zeros
+    /// without stored parts needs no payload.
     fn payload(
         &mut self,
         tile: &Arc<Tile>,
@@ -353,7 +358,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         Ok(spans)
     }
 
-    /// Lays out one run, encoded if the encoded form is shorter.
+    /// Appends a run of payload to the body, compressed if that is shorter, and returns its span.
     fn run(&mut self, bytes: &[u8]) -> Laid<Span> {
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         if let Some(encoder) = self.encoder.as_deref_mut()
@@ -408,7 +413,7 @@ fn push_span(parts: &mut Vec<Part>, span: Span) {
     }
 }
 
-/// Fills `out` with the checked bytes of a tile.
+/// Reads all pieces of a tile into `out`, and verifies the bytes against their witnesses.
 fn assemble(tile: &Tile, out: &mut [u8], reader: &mut CheckedReader<'_>) -> Result<()> {
     let mut rest = out;
     for piece in tile.pieces() {
