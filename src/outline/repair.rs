@@ -115,14 +115,14 @@ struct Repair<'r> {
     data: Option<DataMap>,
 }
 
-/// Result of a repair task: the number of bytes that it compared, and the damaged ranges that it found.
+/// Result of a repair task: the number of bytes that it covers, and the damaged ranges in them.
 #[derive(Default)]
 struct Found {
     bytes: u64,
     offers: Vec<Offer>,
 }
 
-/// A damaged range, and the bytes that can repair it.
+/// A damaged range of the file, and the bytes that can repair it if there are any.
 struct Offer {
     damage: Damage,
     /// Verified bytes to write over the range, or the error with which reading or verifying them failed.

@@ -15,7 +15,7 @@ pub(super) struct Selection {
     pub(super) bytes: u64,
 }
 
-/// Run of consecutive selected tiles, one task each.
+/// Run of consecutive selected tiles. Each tile is examined by one task.
 struct Run {
     /// Number of the task that examines the first tile of the run.
     task: u64,
@@ -23,7 +23,7 @@ struct Run {
     bytes: Range<u64>,
 }
 
-/// Tile, or range of the domain without a loadable tile, that a task examines.
+/// Result of looking up the tile of a task: the tile, or the reason that there is none.
 pub(super) enum Selected {
     Tile(TileAt),
     /// All tiles of a tree node that cannot be loaded, and the selected part of their bytes. Only the task of
@@ -74,7 +74,7 @@ impl Selection {
         Selection { runs, tasks, bytes }
     }
 
-    /// Returns the tile that the task number `task` examines.
+    /// Looks up the tile of the task number `task`. Returns the tile, or that its tree node cannot be loaded.
     pub(super) fn look(&self, tree: &Tree, task: u64) -> Result<Selected> {
         // The run of a task is the last that begins at or before it.
         let run = self.runs.partition_point(|run| run.task <= task).checked_sub(1);

@@ -38,9 +38,9 @@ pub(super) struct Worker<'s> {
 /// Result of the comparison of one tile.
 pub(super) enum Looked {
     Tile(TileAt, Verdict),
-    /// No comparison, because the expected bytes are not known.
+    /// The tile was not compared, because its expected bytes are unknown.
     Lost(Lost),
-    /// No comparison, because the result of an earlier task covers this tile.
+    /// The tile was not compared, because the result of an earlier task covers it.
     Told,
 }
 
@@ -110,7 +110,8 @@ impl<'s> Survey<'s> {
         Ok(Looked::Tile(at, verdict))
     }
 
-    /// Returns the report of a damaged range of the domain, not marked as repairable.
+    /// Returns the report of a damaged range of the domain in the tile number `index`, not marked as
+    /// repairable.
     pub(super) fn damage(&self, index: u64, range: Range<u64>, kind: DamageKind, os_error: i32) -> Damage {
         Damage {
             part: DamagePart::Data,

@@ -7,7 +7,7 @@ use crate::exec::operation::Operation;
 use crate::exec::progress::{Progress, Tracker};
 use crate::exec::workers::Workers;
 
-/// Number of tasks that a thread may be ahead of the progress report.
+/// Number of tasks that a worker may be ahead of the last progress report.
 const AHEAD: u64 = 2;
 
 pub(super) struct Call<'t, 'a> {

@@ -34,7 +34,8 @@ const WORK_MEMORY: u64 = 256 * 1024 * 1024;
 const CACHED: u64 = 1024 * 1024;
 /// Maximum number of bytes that a task of an encoding reads.
 const TASK: u64 = TILE_BYTES;
-/// Target for the number of parts of the rows in a run, per thread, so that no thread is idle.
+/// Target for the number of parts, which are ranges of rows, that are encoded at a time per thread, so that no
+/// thread is idle.
 const PARTS_A_THREAD: u64 = 2;
 
 /// Results of a task of an encoding.
@@ -62,7 +63,7 @@ pub(super) trait Columns: Sync {
     fn store(&self, units: Range<u64>, bytes: &mut [u8], made: &mut Made) -> Result<()>;
 }
 
-/// Encoding of the parity units of some rows.
+/// Encoding of the parity units of some rows from the data units of some columns.
 pub(super) struct Encoding<'a, C> {
     pub(super) code: &'a Code,
     pub(super) geometry: &'a Geometry,
@@ -75,12 +76,12 @@ pub(super) struct Encoding<'a, C> {
     pub(super) io: &'a C,
 }
 
-/// Division of an encoding into parts of rows, runs of parts, and tasks.
+/// Division of an encoding into parts (ranges of rows), runs (parts that are encoded at a time), and tasks.
 pub(super) struct Plan<'a> {
-    /// Range of rows of each part.
+    /// Ranges of rows that are encoded together, each by an encoder of its own.
     parts: Vec<Range<u64>>,
     runs: u64,
-    /// Number of parts in the longest run. Each has an encoder in a slot of its own.
+    /// Number of slots for encoders, which is the largest number of parts that are encoded at a time.
     slots: u64,
     /// Number of columns per task. The next two fields are the first column of the first task, and the number
     /// of tasks per part.

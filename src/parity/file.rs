@@ -355,7 +355,7 @@ impl<'f> UnitReader<'f> {
         Ok(UnitReader { file, data, entries: Entries::new()?, buffer })
     }
 
-    /// Returns the number of bytes of memory of a reader.
+    /// Returns the number of bytes of memory of a reader of units.
     pub(super) fn footprint(geometry: &Geometry) -> u64 {
         to_u64(Buffer::aligned_footprint(batch_len(geometry))) + 2 * BLOCK
     }

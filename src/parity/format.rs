@@ -29,7 +29,7 @@ const _: () = assert!((SEALED_BLOCK - HEAD) as u64 == SHORT as u64 * DIGESTS_A_B
 
 /// The first 16 bytes of a BLAKE3 digest.
 pub(super) type Short = [u8; SHORT];
-/// Block of a parity file: a head, 247 digests of units, and a seal.
+/// Block of a parity file: a head with a seal, 247 digests of units, and a seal of the whole block.
 pub(super) type Block = [u8; PAGE_SIZE];
 
 /// Returns the first 16 bytes of a BLAKE3 digest, as a parity file stores it.
@@ -179,12 +179,12 @@ impl Head {
 pub(super) enum Refusal {
     /// The block has another version or kind than this library reads, or an unknown flag.
     Unsupported { version: u16, kind: u16, flags: u32 },
-    /// The block is keyed and the key is missing or wrong, or a key was given and the block is not keyed.
+    /// The key may be missing, wrong or superfluous: the block states that it is keyed, or a key was given.
     Key,
 }
 
-/// Returns the reason that the first or last block of a file is no valid head. `None` if the block has no magic
-/// number or shows no reason.
+/// Returns the reason to refuse a parity file without a valid head, from its first or last block. `None` if the
+/// block has no magic number or shows no reason.
 pub(super) fn refusal(block: &Block, seals: &Seals) -> Option<Refusal> {
     if !block.starts_with(&MAGIC) {
         return None;

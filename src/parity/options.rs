@@ -126,7 +126,7 @@ pub struct ParityInfo {
     pub id: [u8; 16],
 }
 
-/// Verdict of a check.
+/// Verdict of a check on the protected bytes or on the parity file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ParityVerdict {
     /// The call ended without a verdict.
@@ -154,7 +154,7 @@ pub struct ParityReport {
     pub bad_units: u64,
     /// Data units whose digests are lost.
     pub unknown_units: u64,
-    /// Parity units that are bad or unknown.
+    /// Parity units that are bad, or whose digests are lost.
     pub bad_parity_units: u64,
     /// Invalid blocks of digests in both copies.
     pub bad_blocks: u64,

@@ -43,9 +43,9 @@ struct Changes {
     named: Bits,
     /// Data units with appended bytes, including the last old unit if it was not full.
     grown: Range<u64>,
-    /// Rows with a named unit.
+    /// Rows with a data unit in `named`. These rows are encoded again.
     touched: Bits,
-    /// Rows with a grown unit and no named unit.
+    /// Rows with a data unit in `grown` and none in `named`.
     growing: Bits,
 }
 

@@ -64,7 +64,7 @@ impl Limits {
 /// Number of records of a serialised shard before its payload: ROOT, DOMAIN, REGION, TILES, PARTS and TREE.
 pub(crate) const PROOF_RECORDS: usize = 6;
 
-/// Returns the number of bytes of the value of each record from ROOT to TREE.
+/// Returns the number of bytes of the value of each record, from ROOT to TREE, in which `proof` is serialised.
 pub(crate) fn proof_lengths(proof: &Proof) -> [usize; PROOF_RECORDS] {
     [
         32,
@@ -120,7 +120,7 @@ impl AtlasShard {
         [root, domain, region, tiles, parts, tree, self.payload.len()]
     }
 
-    /// Returns the number of bytes of [`serialize`](Self::serialize).
+    /// Returns the number of bytes that [`serialize`](Self::serialize) returns.
     pub fn serialized_size(&self) -> usize {
         // All parts are in memory, and their sum is little more than their size there.
         encoded_size(&self.lengths()).unwrap_or(usize::MAX)

@@ -251,7 +251,7 @@ impl Proof {
 
     /// Checks that tiles, region, proof and payload, which may all be hostile, are consistent with one another.
     /// Returns the part of the shard in each tile, and the offset of the payload in the domain. Fails with
-    /// FORMAT.
+    /// FORMAT or WITNESS.
     pub(crate) fn layout(&self, payload_len: usize) -> Result<(Vec<TilePart>, u64)> {
         // The region lies in the domain, and its tiles are tiles of the domain.
         let malformed = |what: String| Err(AtlasError::format(what));
@@ -400,8 +400,8 @@ impl Proof {
         Ok((payload_offset, residue))
     }
 
-    /// Returns the workers that verify a payload of `payload` bytes in `parts` parts. Fails with LIMIT if there
-    /// is not enough memory for the results.
+    /// Returns the workers that verify a payload of `payload` bytes in `parts` parts. Fails with LIMIT if
+    /// the memory limit is too small for the results.
     pub(crate) fn verifiers<'a>(
         &self,
         parts: usize,
@@ -490,7 +490,7 @@ impl Proof {
     }
 
     /// Fails with WITNESS if the shard has another root than expected, if it is keyed and no key is given, or
-    /// the reverse.
+    /// if a key is given and it is not keyed.
     pub(crate) fn check_trust(&self, options: &VerifyOptions) -> Result<()> {
         if let Some(expected) = &options.expected_root
             && !same(expected, &self.root)

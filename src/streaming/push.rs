@@ -58,7 +58,7 @@ struct Hashed {
     witness: Digest,
 }
 
-/// Returns the number of bytes of bookkeeping for one tile that is gathered or hashed. The lists of tiles have
+/// Returns the number of bytes of bookkeeping for one tile that was gathered or hashed. The lists of tiles have
 /// room for half as much again.
 fn footprint() -> u64 {
     tile_footprint() + 2 * to_u64(size_of::<Hashed>() + size_of::<Buffer>())

@@ -8,7 +8,7 @@ use crate::base::error::Result;
 use crate::parity::available;
 use std::ops::Range;
 
-/// Type without values in place of the engine. Its constructor fails with UNSUPPORTED.
+/// Type without values in place of the Reed–Solomon engine. Its constructor fails with UNSUPPORTED.
 pub(in crate::parity) enum Engine {}
 
 impl Engine {
@@ -39,7 +39,7 @@ impl Engine {
     }
 }
 
-/// Type without values in place of the decoder. Its constructor fails with UNSUPPORTED.
+/// Type without values in place of the Reed–Solomon decoder. Its constructor fails with UNSUPPORTED.
 pub(super) enum LongDecoder {}
 
 impl LongDecoder {

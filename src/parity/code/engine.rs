@@ -1,7 +1,7 @@
 //! The transforms and the arithmetic of GF(2^16), from the crate reed-solomon-simd.
 //!
-//! The crate uses the polynomial and the basis of docs/parity.md, so that its numbers are the elements
-//! defined there, and its engine computes the bytes of the formula.
+//! The crate uses the polynomial and the basis of docs/parity.md, so that its numbers are the field elements
+//! defined there, and its engine computes the parity that the formula there defines.
 
 #![forbid(unsafe_code)]
 
@@ -81,7 +81,8 @@ impl Engine {
 /// the length of a code word, and not on the number of lost units.
 pub(super) struct LongDecoder {
     decoder: HighRateDecoder<DefaultEngine>,
-    /// Zeros in place of the bytes of a data column that is not lost, because these contribute nothing.
+    /// Zeros in place of the data columns that are not lost, because the sums to be solved no longer have their
+    /// share.
     zeros: Buffer,
     columns: usize,
 }

@@ -61,14 +61,14 @@ pub(super) struct Code {
     parity: usize,
     /// p, M rounded up to a power of two.
     points: usize,
-    /// Logarithm of Z_j / Z_0 (docs/parity.md, "Code") for each group of p columns, which have the same Z_j:
-    /// the numbers below p are a subspace, and the product of [x xor l] over them depends on the coset of x
-    /// alone.
+    /// Logarithm of the factor Z_j / Z_0 (docs/parity.md, "Code") for each group of p columns, which have the
+    /// same Z_j: the numbers below p are a subspace, and the product of [x xor l] over them depends on the
+    /// coset of x alone.
     factors: Vec<u16>,
 }
 
 impl Code {
-    /// Returns the code for a geometry that protects at least a byte.
+    /// Returns the code for a geometry with at least one protected byte.
     pub(super) fn new(geometry: &Geometry) -> Result<Code> {
         let engine = Engine::new()?;
         let (columns, parity) = (to_usize(geometry.columns), to_usize(geometry.parity));

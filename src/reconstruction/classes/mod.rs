@@ -1,4 +1,4 @@
-//! Classes that wait until their tile has K of them.
+//! Classes of R96 that wait until their tile has K of them and can be decoded.
 //!
 //! ```text
 //! add:    plan:    for each tile of the shard: complete already? the classes are surplus
@@ -35,7 +35,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Returns the payloads of the classes that wait for the tile number `tile`.
+    /// Returns the waiting payloads of the tile number `tile`.
     fn of(&self, tile: u64) -> &[Payload] {
         self.tiles.get(&tile).map_or(&[], |payloads| payloads)
     }
@@ -61,14 +61,14 @@ struct Step<'s> {
     offset: u64,
     residue: Residue,
     part: &'s TilePart,
-    /// All classes of the tile that are available with this shard. `fresh` has those that were not waiting
-    /// before.
+    /// All classes of the tile that are available with this shard. `fresh` has those that only this shard
+    /// brought.
     classes: ClassSet,
     fresh: ClassSet,
 }
 
 impl Step<'_> {
-    /// Returns the number of bytes of the payloads of all fresh classes.
+    /// Returns the number of payload bytes of the classes that the shard adds to the tile.
     fn fresh_len(&self) -> usize {
         self.fresh.iter().filter_map(|class| self.part.class_range(class)).map(|range| range.len()).sum()
     }
@@ -289,9 +289,9 @@ fn decode(
     Ok(out)
 }
 
-/// Stores the fresh classes of some tiles until these tiles are complete, in the file of waiting classes if
-/// there is a spool file and else in memory. Returns the stored payloads with their tile numbers, and the new
-/// end of the file.
+/// Stores the classes that a shard adds to tiles that stay incomplete: in the file of waiting classes if there
+/// is a spool file, else in memory. Returns the stored payloads with their tile numbers, and the new end of the
+/// file.
 fn keep(
     steps: &[Step<'_>],
     shard: &AtlasShard,

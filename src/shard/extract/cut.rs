@@ -39,7 +39,7 @@ pub(super) enum Outcome {
     Whole(usize, AtlasShard),
 }
 
-/// Shard of several tiles, or without bytes, whose parts are being collected.
+/// Shard under construction: the parts that were collected so far, or the finished shard.
 #[derive(Default)]
 pub(super) struct Assembly {
     /// The shard itself, if it lies in one tile and a worker has finished it; the other fields are then unused.
@@ -138,7 +138,8 @@ impl Batch<'_> {
     }
 
     /// Reads and checks the tile `at`, and cuts out the pages for each request of `wants`. Adds the results to
-    /// `all`. `outboards` limits the number of outboards (inner digests of tiles) that are kept.
+    /// `all`. `outboards` limits how many outboards (chaining values of a tile's groups) are kept for later
+    /// calls.
     pub(super) fn cut_pages(
         &self,
         at: &TileAt,
@@ -308,7 +309,7 @@ impl TreeProofs<'_> {
 enum Cutter<'c> {
     /// The whole tile, copied and hashed in one pass.
     Whole { scratch: &'c mut Scratch },
-    /// Single groups, each checked against the outboard.
+    /// Single groups of 16 KiB, each checked against the stored chaining values of the tile.
     Groups { outboard: &'c Outboard, scratch: &'c mut Scratch },
     /// Parts of a copy of the tile that was hashed as a whole before.
     Checked { outboard: Arc<Outboard>, edges: Vec<(usize, GroupPages)>, bytes: &'c [u8] },
