@@ -1,4 +1,4 @@
-//! The difference of two projections, from their trees alone.
+//! The difference of two projections, found by comparing the digests in their trees.
 
 use crate::base::buffer::try_grow;
 use crate::base::error::{AtlasError, Result};
@@ -92,11 +92,13 @@ fn hash_edits(state: &State, operation: &mut Operation<'_>) -> Result<()> {
     rehash::witnesses(&state.context, &state.tree.unhashed()?, operation, 0, false)
 }
 
-/// Maximum number of pairs of nodes to load ahead. More nodes would not stay in a cache.
+/// Maximum number of node pairs on a tree level that is loaded ahead of the comparison of two trees. More nodes
+/// would not stay in the cache of loaded nodes.
 const MOST_PAIRS: usize = 512;
 
-/// Loads, on all threads and level by level, the nodes that the comparison will need: nodes at the same place
-/// of both trees that differ. An error is ignored here, because the comparison meets it again.
+/// Loads, on all threads and level by level, the stored tree nodes that the comparison of `own` and `other`
+/// will need: nodes that differ and begin at the same offset in both trees. An error is ignored here, because
+/// the comparison meets it again.
 fn load_ahead(own: &Tree, other: &Tree, digests: &Digests, operation: &Operation<'_>) {
     // Begin at both tops.
     let mut pairs: Vec<NodePair> = Vec::new();
@@ -129,10 +131,11 @@ fn load_ahead(own: &Tree, other: &Tree, digests: &Digests, operation: &Operation
     }
 }
 
-/// A node of each of two trees, both beginning at the same offset.
+/// Two nodes, one of each compared tree, that begin at the same offset of the domain.
 type NodePair = (Arc<Node>, Arc<Node>);
 
-/// Returns pairs of children of two nodes that differ and begin at the same offset.
+/// Returns the pairs of children of `own` and `other` that differ and begin at the same offset. Returns none if
+/// the two nodes are equal or have different heights.
 fn pairs_below(own: &Arc<Node>, other: &Arc<Node>, digests: &Digests) -> Result<Vec<NodePair>> {
     let mut pairs = Vec::new();
     // The children of nodes of unequal heights are not at the same places.
@@ -153,16 +156,16 @@ fn pairs_below(own: &Arc<Node>, other: &Arc<Node>, digests: &Digests) -> Result<
     Ok(pairs)
 }
 
-/// List of ranges under construction.
+/// Builder of the list of ranges in which two trees may differ. Ranges that touch are merged.
 #[derive(Default)]
 struct RangeList {
     ranges: Vec<AtlasBoundaryRegion>,
-    /// Offset of the part that is compared.
+    /// Offset in the domain of the tile or subtree that is being compared.
     at: u64,
 }
 
 impl RangeList {
-    /// Adds bytes, counted from the start of the part.
+    /// Appends `range`, counted from the offset `at`, to the list of differing ranges.
     fn push(&mut self, range: Range<u64>) -> Result<()> {
         let (start, length) = (self.at + range.start, range.end - range.start);
         match self.ranges.last_mut() {
@@ -176,7 +179,8 @@ impl RangeList {
         Ok(())
     }
 
-    /// Adds the differences of two tiles that begin at the same place.
+    /// Appends the groups of 16 KiB in which two tiles that begin at the same offset differ. Appends the whole
+    /// tile `own` if one of the two has no stored chaining values.
     fn push_tile(&mut self, own: &Tile, other: &Tile) -> Result<()> {
         let (len, other_len) = (own.len(), other.len());
         // Without chaining values on both sides the whole tile is listed.

@@ -79,27 +79,29 @@ impl AtlasProjection {
     }
 }
 
-/// Findings of one task.
+/// Result of a search task: the damage in one tile, or in the bytes of a tree node that cannot be loaded.
 #[derive(Default)]
 struct Found {
     bytes: u64,
-    /// End of the bytes in the domain.
+    /// Offset in the domain after the last byte that the task searched.
     end: u64,
     damage: Vec<Damage>,
     counts: Counts,
 }
 
-/// Number of tiles that are damaged or were not checked.
+/// Counts of tiles with damaged bytes and of tiles that were not checked.
 #[derive(Default, Clone, Copy)]
 struct Counts {
-    /// Number of tiles whose bytes differ. The other damaged tiles have only a wrong sum.
+    /// Number of tiles with damaged bytes. All tiles of a tree node that cannot be loaded count as one. Damaged
+    /// tiles that do not count here have only a wrong sum.
     wrong: u64,
-    /// Number of tiles that were not checked, because no base is attached.
+    /// Number of tiles with bytes that were not checked, because these lie in a base that is not attached.
     unchecked: u64,
 }
 
 impl<'s> Survey<'s> {
-    /// Returns the tile of a task, unless it lies in a hole or cannot be loaded.
+    /// Returns the tile that a task searches. `None` if the tile lies in a hole of a sparse file or its tree
+    /// node cannot be loaded.
     fn tile(&self, task: u64) -> Option<TileAt> {
         match self.selection.look(&self.state.tree, task) {
             Ok(Selected::Tile(at)) => Some(at).filter(|at| !is_hole(&self.holes, &at.tile)),
@@ -157,12 +159,12 @@ impl<'s> Survey<'s> {
     }
 }
 
-/// Findings of all tasks so far.
+/// State of a search for damage: the callback, and the damage that all tasks have found so far.
 struct Search<'d, 'f> {
     damage: &'d mut DamageFn<'f>,
-    /// Last damaged range. It is not reported yet, because the next range may extend it.
+    /// Damaged range found last. It is not reported yet, because the next damaged range may extend it.
     last: Option<Damage>,
-    /// Offset of the record that was reported last.
+    /// Offset in the container of the damaged record that was reported last.
     record: Option<u64>,
     first: Option<Damage>,
     ranges: u64,
@@ -205,7 +207,8 @@ impl Search<'_, '_> {
         Err(AtlasError::cancelled("the damage callback cancelled"))
     }
 
-    /// Reports the last range, also after an early end, because progress has counted its tiles already.
+    /// Ends the search, whose outcome is `done`, and reports the damaged range that still waits in `last`. This
+    /// happens also after an early end, because progress has counted its tiles already.
     fn end(&mut self, done: Result<()>) -> Result<()> {
         let last = self.last.take().map_or(Ok(()), |last| self.report(&last));
         done.and(last)

@@ -1,4 +1,4 @@
-//! Detection of projections whose bytes lie in a file that is about to be written.
+//! Check before a repair that the file to be written does not hold the bytes from which the projection reads.
 
 use crate::base::damage::kind_of;
 use crate::base::error::{AtlasError, Result};
@@ -14,17 +14,18 @@ use crate::tile::tree::{Children, Node, Tree};
 use std::path::Path;
 use std::sync::Arc;
 
-/// A file that is about to be written. Each byte of the domain goes to its own offset.
+/// A file that is about to be repaired. A repair writes each byte of the domain to the same offset of the file.
 struct Target<'t, 'o, 'a> {
     file: FileId,
     path: &'t Path,
-    /// The store that was checked last, and true if its base has parts in the file.
+    /// Address of the container store that was checked last, and true if its base has parts in the target file.
     store: Option<(*const (), bool)>,
     tracker: Tracker<'o, 'a>,
 }
 
-/// Refuses a target that holds bytes of the projection at another offset than their own, because writing to the
-/// file would overwrite them. Loads no nodes, unless the base lies in the file.
+/// Fails with INVALID_ARGUMENT if the file to be repaired is the container of the projection, or holds bytes of
+/// the projection at other offsets than those of the domain, because a repair would overwrite them. Loads
+/// stored nodes only if a base has parts in the file.
 pub(super) fn refuse_own_bytes(
     tree: &Tree,
     file: FileId,
@@ -89,8 +90,8 @@ impl Target<'_, '_, '_> {
         Ok(())
     }
 
-    /// Fails if the target is the container itself. Returns true if the base of the container has parts in the
-    /// target.
+    /// Returns true if the base of the container `store` has parts in the target file. Fails with
+    /// INVALID_ARGUMENT if the target file is the container itself.
     fn is_concerned(&mut self, store: &dyn Store) -> Result<bool> {
         // Neighbouring nodes have the same store, and the search through its base can be long.
         let address = std::ptr::from_ref(store).cast::<()>();
@@ -114,7 +115,8 @@ impl Target<'_, '_, '_> {
         Ok(is_concerned)
     }
 
-    /// Checks the bytes of a stored tile that lie in a piece at offset `start` of the domain.
+    /// Fails with INVALID_ARGUMENT if `piece`, which begins at offset `start` of the domain, has bytes of a
+    /// base that lie in the target file at another offset than in the domain.
     fn stored(&self, stored: &StoredTile, piece: &Piece, start: u64) -> Result<()> {
         // Without a base only bytes of the container can be read, and the container is not the target.
         let Some(base) = stored.store.base() else { return Ok(()) };
@@ -136,7 +138,8 @@ impl Target<'_, '_, '_> {
         Ok(())
     }
 
-    /// Checks `len` bytes at `place` of `source`, which are the domain's bytes at `offset`.
+    /// Fails with INVALID_ARGUMENT if any of the `len` bytes at `place` of `source`, which are the domain's
+    /// bytes from `offset` on, lie in the target file at another offset than in the domain.
     fn bytes(&self, source: &Source, place: u64, len: u64, offset: u64) -> Result<()> {
         let mut at = offset;
         for run in source.runs(place, len) {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! workers    read a tile of the file and compare it; read the damaged ranges through the projection, and verify them
-//! this       asks the owner, range by range, and writes
+//! caller     passes each damaged range to the damage callback, and writes if it returns true
 //! ```
 //!
 //! Written bytes were verified in memory that no other program can write to, and the bytes that they replace were
@@ -57,7 +57,7 @@ impl AtlasProjection {
     }
 }
 
-/// Repairs the bytes of `storage`, which errors call `path`.
+/// Repairs the file `storage` like [`AtlasProjection::repair_file`]. Errors call the file `path`.
 pub(super) fn repair(
     projection: &AtlasProjection,
     path: &Path,
@@ -111,30 +111,30 @@ struct Repair<'r> {
     survey: Survey<'r>,
     storage: &'r dyn Storage,
     path: &'r Path,
-    /// Ranges of the file that may have other bytes than zeros. `None` means everywhere.
+    /// Parts of the damaged file outside of its holes. `None` means that the file has no known holes.
     data: Option<DataMap>,
 }
 
-/// Findings of one task.
+/// Result of a repair task: the number of bytes that it covers, and the damaged ranges in them.
 #[derive(Default)]
 struct Found {
     bytes: u64,
     offers: Vec<Offer>,
 }
 
-/// A damaged range, with the bytes that can repair it.
+/// A damaged range of the file, and the bytes that can repair it if there are any.
 struct Offer {
     damage: Damage,
-    /// Verified bytes.
+    /// Verified bytes to write over the range, or the error with which reading or verifying them failed.
     good: Result<Buffer>,
 }
 
-/// Outcome of the ranges.
+/// Counts and errors of the damaged ranges handled so far, which decide the result of the repair.
 #[derive(Default)]
 struct Outcome {
     repaired: u64,
     refused: u64,
-    /// The first failure of each kind.
+    /// First error of kind IO. The next two fields have the first error INCOMPLETE and the first other error.
     io: Option<AtlasError>,
     incomplete: Option<AtlasError>,
     witness: Option<AtlasError>,
@@ -171,7 +171,8 @@ impl<'r> Repair<'r> {
         })
     }
 
-    /// Handles bytes whose contents are unknown.
+    /// Returns offers without bytes for bytes whose expected contents are unknown: the damaged record first, if
+    /// there is one, then the bytes in ranges of at most a tile.
     fn lost(&self, lost: &Lost) -> Result<Found> {
         let mut found = Found { bytes: lost.range.end - lost.range.start, ..Found::default() };
         let mut push = |damage| {
@@ -193,8 +194,8 @@ impl<'r> Repair<'r> {
         Ok(found)
     }
 
-    /// Reads a damaged range through the projection, and adds an offer for each part of it: with the bytes
-    /// if they verify, else with the error.
+    /// Reads the damaged range `fault` of a tile through the projection. Adds an offer for each part of the
+    /// range to `offers`: with the bytes if they verify, else with the error.
     fn offer(
         &self,
         at: &TileAt,
@@ -218,7 +219,8 @@ impl<'r> Repair<'r> {
         Ok(())
     }
 
-    /// Calls `damage`, and writes the range if it returns true.
+    /// Passes the damaged range of `offer` to the callback `damage`. If there are verified bytes for it and the
+    /// callback returns true, writes them to the file. Counts the result in `outcome`.
     fn settle(&self, offer: &Offer, damage: &mut DamageFn<'_>, outcome: &mut Outcome) {
         // The owner is asked about every range, also if there are no good bytes for it.
         let wanted = damage(&offer.damage);
@@ -279,11 +281,11 @@ impl Outcome {
     }
 }
 
-/// A part of a tile, with its verified bytes or the reason that there are none.
+/// Part of a tile, with its verified bytes or the error of reading or verifying them.
 type Fetched = (Range<usize>, Result<Buffer>);
 
-/// Reads a part of a tile through the projection: whole groups if the chaining values of the tile are stored,
-/// else the whole tile.
+/// Reads `range` of a tile through the projection and verifies it: by groups of 16 KiB if the chaining values
+/// of the tile are stored, else as a whole tile. Returns the parts of the range, ascending.
 fn fetch(
     at: &TileAt,
     range: Range<usize>,
@@ -353,8 +355,8 @@ fn fetch(
     Ok(fetched)
 }
 
-/// Returns `error` if it means that bytes are damaged or missing. Fails with any other error, which ends the
-/// call.
+/// Returns `error` as a value if it means that bytes are damaged or missing. Fails with any other error, which
+/// ends the call.
 fn said_of_bytes(error: AtlasError) -> Result<AtlasError> {
     if crate::base::damage::kind_of(&error).is_some() { Ok(error) } else { Err(error) }
 }

@@ -1,4 +1,4 @@
-//! The tiles that regions touch.
+//! Selection of the tiles that a list of regions touches, one task per tile.
 
 use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, Result, check_range};
@@ -7,34 +7,35 @@ use crate::shard::AtlasBoundaryRegion;
 use crate::tile::tree::{Seen, TileAt, Tree, Unloaded};
 use std::ops::Range;
 
-/// Selected tiles, each with the number of its task, from 0.
+/// Selected tiles of a tree, each examined by one task. Tasks are numbered from 0 in the order of the tiles.
 pub(super) struct Selection {
-    /// Ascending, with gaps between them.
+    /// Runs of consecutive selected tiles, ascending, with other tiles between them.
     runs: Vec<Run>,
     pub(super) tasks: u64,
     pub(super) bytes: u64,
 }
 
-/// Run of consecutive selected tiles, one task each.
+/// Run of consecutive selected tiles. Each tile is examined by one task.
 struct Run {
-    /// Number of the first task.
+    /// Number of the task that examines the first tile of the run.
     task: u64,
     tiles: Range<u64>,
     bytes: Range<u64>,
 }
 
-/// Tile or lost range that a task examines.
+/// Result of looking up the tile of a task: the tile, or the reason that there is none.
 pub(super) enum Selected {
     Tile(TileAt),
-    /// Tiles whose node cannot be loaded, with the selected part of their bytes. Returned only for the first
-    /// of their tasks.
+    /// All tiles of a tree node that cannot be loaded, and the selected part of their bytes. Only the task of
+    /// the first selected one of these tiles gets this value.
     Unknown(Unloaded),
-    /// A tile whose node cannot be loaded. The result of an earlier task covers it.
+    /// A later tile of a tree node that cannot be loaded. The result of an earlier task covers it.
     Told,
 }
 
 impl Selection {
-    /// Selects the tiles that `regions` touch. `None` means all tiles.
+    /// Selects the tiles of `tree` that `regions` touch. `None` means all tiles. Fails with OUT_OF_RANGE for a
+    /// region outside the domain.
     pub(super) fn new(tree: &Tree, regions: Option<&[AtlasBoundaryRegion]>) -> Result<Selection> {
         // Without regions no tile edges have to be found.
         let Some(regions) = regions else {
@@ -73,7 +74,7 @@ impl Selection {
         Selection { runs, tasks, bytes }
     }
 
-    /// Finds the tile of a task.
+    /// Looks up the tile of the task number `task`. Returns the tile, or that its tree node cannot be loaded.
     pub(super) fn look(&self, tree: &Tree, task: u64) -> Result<Selected> {
         // The run of a task is the last that begins at or before it.
         let run = self.runs.partition_point(|run| run.task <= task).checked_sub(1);
@@ -95,7 +96,7 @@ impl Selection {
     }
 }
 
-/// Returns the tiles that hold a range, which is not empty and within the domain.
+/// Returns the run of tiles that hold the bytes of `range`, which is not empty and within the domain.
 fn touched(tree: &Tree, range: Range<u64>) -> Result<Run> {
     let edge = |offset: u64| {
         let seen = tree.look_at_byte(ByteOffset(offset))?;

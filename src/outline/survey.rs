@@ -1,4 +1,4 @@
-//! Comparison of tiles, one after the other, with bytes from any source.
+//! Comparison of a projection's tiles, one per task, with bytes from any source.
 
 use super::select::{Selected, Selection};
 use crate::base::damage::{Damage, DamageKind, DamagePart, kind_of};
@@ -15,41 +15,42 @@ use crate::tile::tree::TileAt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Number of tiles that a thread may be ahead of the last report.
+/// Number of tiles that a worker may be ahead of the last progress report.
 pub(super) const AHEAD: u64 = 2;
 
-/// The tiles of a state that are to be compared.
+/// Selected tiles of a projection state, which a search or a repair compares with bytes.
 pub(super) struct Survey<'s> {
     pub(super) state: &'s State,
     pub(super) selection: Selection,
-    /// Generation of the container that has the whole tree. 0 means none.
+    /// Generation of the container that stores the whole tree of the state. 0 if no container stores all of it.
     pub(super) generation: u64,
-    /// True if tiles have to be hashed before they can be compared.
+    /// True if tiles of the state were edited and have to be hashed before they can be compared.
     is_edited: bool,
     pub(super) holes: Holes,
 }
 
-/// Buffers of one thread.
+/// Buffers of one worker thread for comparing and hashing tiles.
 pub(super) struct Worker<'s> {
     inspector: Inspector<'s>,
     reader: CheckedReader<'s>,
 }
 
-/// Result of comparing a tile.
+/// Result of the comparison of one tile.
 pub(super) enum Looked {
     Tile(TileAt, Verdict),
-    /// No comparison, because the expected bytes are not known.
+    /// The tile was not compared, because its expected bytes are unknown.
     Lost(Lost),
-    /// No comparison, because the result of an earlier task covers this tile.
+    /// The tile was not compared, because the result of an earlier task covers it.
     Told,
 }
 
-/// Bytes whose expected contents are unknown.
+/// Bytes of the domain whose expected contents are unknown, and the error that is the reason.
 pub(super) struct Lost {
     pub(super) index: u64,
     pub(super) range: Range<u64>,
     pub(super) error: AtlasError,
-    /// The damaged record of the container that held the expected contents.
+    /// Byte range of the damaged record in the container that describes the expected contents. `None` if no
+    /// record is damaged.
     pub(super) record: Option<Range<u64>>,
     /// True if the expected contents are unknown because no base is attached.
     pub(super) is_unattached: bool,
@@ -64,7 +65,7 @@ impl<'s> Survey<'s> {
         Ok(Survey { state, selection, generation, is_edited, holes: Holes::default() })
     }
 
-    /// Returns the size of the memory of a worker, besides the bytes that it compares.
+    /// Returns the number of bytes of memory that a worker needs, besides the tile that it compares.
     pub(super) fn per_worker(&self) -> u64 {
         let scheme = &self.state.context.scheme;
         // Edited tiles are hashed by a reader with buffers of its own.
@@ -78,7 +79,8 @@ impl<'s> Survey<'s> {
         Worker { inspector: Inspector::new(&context.scheme), reader: CheckedReader::new(context) }
     }
 
-    /// Compares the tile of a task. `compare` passes the bytes to an inspector.
+    /// Compares the tile of a task. The closure `compare` gets the tile and an inspector, and passes bytes to
+    /// it.
     pub(super) fn look(
         &self,
         worker: &mut Worker<'s>,
@@ -108,7 +110,8 @@ impl<'s> Survey<'s> {
         Ok(Looked::Tile(at, verdict))
     }
 
-    /// Returns a damaged range of the domain.
+    /// Returns the report of a damaged range of the domain in the tile number `index`, not marked as
+    /// repairable.
     pub(super) fn damage(&self, index: u64, range: Range<u64>, kind: DamageKind, os_error: i32) -> Damage {
         Damage {
             part: DamagePart::Data,
@@ -122,14 +125,16 @@ impl<'s> Survey<'s> {
         }
     }
 
-    /// Returns the kind of damage of lost bytes.
+    /// Returns the kind of damage for bytes with unknown contents: the kind of their error if no record is
+    /// damaged, else `Unknown`.
     pub(super) fn kind_of_lost(lost: &Lost) -> DamageKind {
         // If a record is damaged, it is unknown if the bytes are right.
         let kind = kind_of(&lost.error).filter(|_| lost.record.is_none());
         kind.unwrap_or(DamageKind::Unknown)
     }
 
-    /// Returns the damage of the record that held the expected contents. `None` if no record is damaged.
+    /// Returns the report of the damaged record in the container that makes `lost` unknown. `None` if no record
+    /// is damaged.
     pub(super) fn record(&self, lost: &Lost) -> Option<Damage> {
         let record = lost.record.clone()?;
         let kind = kind_of(&lost.error).unwrap_or(DamageKind::Differs);
@@ -138,7 +143,8 @@ impl<'s> Survey<'s> {
     }
 }
 
-/// Returns the loss of a tile: one of its records is damaged, or bytes that an edit kept are missing.
+/// Returns all bytes of a tile as lost, with `error` as the reason: one of the tile's records is damaged, or
+/// bytes that an edit kept are missing.
 pub(super) fn lost(at: &TileAt, error: AtlasError) -> Lost {
     let record = unloaded_spans(&at.tile).map(|(record, _)| record);
     // Bytes of a base that is not attached are not lost.
@@ -146,12 +152,13 @@ pub(super) fn lost(at: &TileAt, error: AtlasError) -> Lost {
     Lost { index: at.index.0, range: at.offset.0..at.end().0, error, record, is_unattached }
 }
 
-/// Returns the stored tiles of which a tile is made.
+/// Returns the tiles stored in containers from which the pieces of `tile` come.
 pub(super) fn stored_tiles(tile: &Tile) -> impl Iterator<Item = &Arc<StoredTile>> {
     tile.pieces().iter().filter_map(|piece| piece.extent().stored_tile())
 }
 
-/// Returns the first record of a tile that cannot be loaded, with the error.
+/// Returns the byte range in the container of the first record of a tile that cannot be loaded, with the error.
+/// `None` if all records can be loaded.
 pub(super) fn unloaded_spans(tile: &Tile) -> Option<(Range<u64>, AtlasError)> {
     stored_tiles(tile).find_map(|stored| {
         let error = stored.spans().err()?;
@@ -166,14 +173,14 @@ pub(super) fn unloaded_spans(tile: &Tile) -> Option<(Range<u64>, AtlasError)> {
     })
 }
 
-/// Returns true if bytes of a tile lie in a base and no base is attached.
+/// Returns true if bytes of a tile are stored in a container to which no base is attached.
 pub(super) fn lacks_base(tile: &Tile) -> bool {
     stored_tiles(tile).any(|stored| stored.store.base().is_none())
 }
 
 impl Survey<'_> {
-    /// Compares a tile with its own bytes. Bytes in a hole of a sparse file are not read if the tile's
-    /// witness is the witness of zeros.
+    /// Compares the bytes that the projection reads for a tile with the tile's witness. Bytes in a hole of a
+    /// sparse file are not read if the witness is the witness of zeros.
     pub(super) fn compare(&self, inspector: &mut Inspector<'_>, at: &TileAt) -> Result<Verdict> {
         // A hole is right if the tile consists of zeros. Otherwise it is compared like all bytes.
         if is_hole(&self.holes, &at.tile) && inspector.is_of_zeros(&at.tile)? {
@@ -183,7 +190,8 @@ impl Survey<'_> {
     }
 }
 
-/// Compares a tile with the bytes that `read` returns.
+/// Compares bytes with the witness of a tile: those of `in_place` if they are in memory, else those that `read`
+/// returns.
 pub(super) fn compare_with(
     inspector: &mut Inspector<'_>,
     at: &TileAt,

@@ -1,15 +1,15 @@
-//! Encoding of many rows, column piece by column piece, in bounded memory.
+//! Encoding of the parity of many rows, a part of a column at a time, in bounded memory.
 //!
 //! The rows are divided into *parts*, and as many parts as the memory can hold form a *run*. A run goes
 //! through the columns; each task is one part of one column or of a few columns. Each part has an encoder,
-//! which is kept in a slot. Between two tasks of a part lie the tasks of all other parts of the run. The
-//! window of the pool is not wider than that, so that the earlier tasks of a part are always done, and no
-//! task waits.
+//! which is kept in a slot. Between two tasks of a part lie the tasks of all other parts of the run. At
+//! most as many tasks as the run has parts are in flight, so that the earlier tasks of a part are always done,
+//! and no task waits.
 //!
 //! A run therefore reads the source in the order of the file. If the work memory holds all rows, there is one
-//! run, and the source is read sequentially. Bytes that are in memory already are read in small parts
-//! instead, which stay in the processor's cache: measured on Zen 3, pieces of 64 KiB of 16 columns are
-//! encoded at 3.0 GB/s, pieces of 1 MiB at 1.6 GB/s.
+//! run, and the source is read sequentially. If the source is in memory, it is read in small parts instead,
+//! which stay in the processor's cache: measured on Zen 3, pieces of 64 KiB of 16 columns are encoded at
+//! 3.0 GB/s, pieces of 1 MiB at 1.6 GB/s.
 
 #![forbid(unsafe_code)]
 
@@ -27,28 +27,30 @@ use crate::hash::scattered::Part;
 use std::ops::Range;
 use std::sync::Mutex;
 
-/// Size of the work memory if the operation has no memory limit, and its maximum otherwise.
+/// Maximum number of bytes of memory of all encoders of a call. A memory limit of the operation can lower it.
 const WORK_MEMORY: u64 = 256 * 1024 * 1024;
-/// Bytes of p columns that are encoded at a time if the source is in memory.
+/// Target for the number of bytes, of p columns together, that are encoded at a time if the source is in
+/// memory.
 const CACHED: u64 = 1024 * 1024;
-/// Maximum number of bytes that a task reads.
+/// Maximum number of bytes that a task of an encoding reads.
 const TASK: u64 = TILE_BYTES;
-/// Number of parts of a run per thread, so that no thread is idle.
+/// Target for the number of parts, which are ranges of rows, that are encoded at a time per thread, so that no
+/// thread is idle.
 const PARTS_A_THREAD: u64 = 2;
 
-/// Results of a task.
+/// Results of a task of an encoding.
 #[derive(Default)]
 pub(super) struct Made {
-    /// Digests of units.
+    /// Digests of the units that the task read or wrote, each with the unit's number.
     pub(super) digests: Vec<(u64, Short)>,
-    /// Nodes of the root's tiles, if the root is requested.
+    /// Nodes of the trees of LINEAR tiles, from which the root is computed. Empty if no root is requested.
     pub(super) parts: Vec<Part>,
 }
 
-/// Reads and writes of an encoding.
+/// Access of an encoding to the data units and to the new parity file.
 pub(super) trait Columns: Sync {
-    /// Loads the bytes of consecutive data units of one column, in place or into `buffer`, which has the
-    /// same length. `None` for zeros.
+    /// Loads consecutive data units of one column. Returns their bytes, in place or in `buffer`, which has the
+    /// length of these units, or `None` if all bytes are zeros. Adds results to `made`.
     fn load<'b>(
         &'b self,
         units: Range<u64>,
@@ -56,31 +58,33 @@ pub(super) trait Columns: Sync {
         made: &mut Made,
     ) -> Result<Option<&'b [u8]>>;
 
-    /// Stores parity units of consecutive rows, which are neighbours in the parity file.
+    /// Stores `bytes`, the parity units `units` of one parity column and of consecutive rows, in the new parity
+    /// file. Adds their digests to `made`.
     fn store(&self, units: Range<u64>, bytes: &mut [u8], made: &mut Made) -> Result<()>;
 }
 
-/// An encoding of some rows.
+/// Encoding of the parity units of some rows from the data units of some columns.
 pub(super) struct Encoding<'a, C> {
     pub(super) code: &'a Code,
     pub(super) geometry: &'a Geometry,
     /// Rows to encode, ascending.
     pub(super) rows: &'a [Range<u64>],
-    /// Columns that are read. All other columns count as zeros.
+    /// Data columns that are read. All other columns count as zeros.
     pub(super) columns: Range<u64>,
     /// True if the bytes of the source are in memory.
     pub(super) near: bool,
     pub(super) io: &'a C,
 }
 
-/// Division of an encoding into parts, runs and tasks.
+/// Division of an encoding into parts (ranges of rows), runs (parts that are encoded at a time), and tasks.
 pub(super) struct Plan<'a> {
-    /// Rows of each part.
+    /// Ranges of rows that are encoded together, each by an encoder of its own.
     parts: Vec<Range<u64>>,
     runs: u64,
-    /// Number of parts in the longest run, and in the shortest run.
+    /// Number of slots for encoders, which is the largest number of parts that are encoded at a time.
     slots: u64,
-    /// Number of columns per task, and the first column of the first task.
+    /// Number of columns per task. The next two fields are the first column of the first task, and the number
+    /// of tasks per part.
     group: u64,
     first: u64,
     groups: u64,
@@ -89,7 +93,7 @@ pub(super) struct Plan<'a> {
 }
 
 impl<C: Columns> Encoding<'_, C> {
-    /// Returns the number of bytes that the encoding reads.
+    /// Returns the number of bytes of data units that the encoding reads.
     pub(super) fn bytes(&self) -> u64 {
         let Geometry { rows, unit, .. } = *self.geometry;
         let units = self.geometry.units();
@@ -105,7 +109,7 @@ impl<C: Columns> Encoding<'_, C> {
         unit * (whole * (last - self.columns.start) + of_column(last).sum::<u64>())
     }
 
-    /// Divides the work so that it fits the memory besides `fixed` bytes.
+    /// Divides the encoding so that it fits the memory limit of `call`, of which other data uses `fixed` bytes.
     pub(super) fn plan<'a>(&self, fixed: u64, call: &Call<'_, 'a>) -> Result<Plan<'a>> {
         let Geometry { unit, .. } = *self.geometry;
         let points = to_u64(self.code.points());
@@ -146,7 +150,8 @@ impl<C: Columns> Encoding<'_, C> {
         Ok(Plan { parts, runs, slots, group, first, groups, workers, rows_a_part })
     }
 
-    /// Runs the encoding. `sink` gets the digests. Progress counts the bytes read.
+    /// Runs the encoding as planned. `sink` gets the results of each task, in the order of the tasks. Progress
+    /// counts the bytes read.
     pub(super) fn run(
         &self,
         plan: &Plan<'_>,
@@ -235,11 +240,11 @@ impl<C: Columns> Encoding<'_, C> {
     }
 }
 
-/// Position of a task in the plan.
+/// Rows and group of columns of a task, and the slot of its encoder.
 struct Place<'p> {
     rows: &'p Range<u64>,
     slot: u64,
-    /// Index of the group of columns.
+    /// Index of the task's group of columns among the groups of a part.
     group: u64,
 }
 
@@ -261,7 +266,7 @@ impl Plan<'_> {
     }
 }
 
-/// Divides rows into parts of at most `most` rows.
+/// Divides each range of `rows` into parts of nearly equal length, at most `most` rows each.
 fn cut(rows: &[Range<u64>], most: u64) -> Result<Vec<Range<u64>>> {
     let count = rows.iter().map(|rows| (rows.end - rows.start).div_ceil(most)).sum::<u64>();
     let mut parts = try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;

@@ -1,4 +1,4 @@
-//! A new parity file.
+//! Creation of a parity file.
 
 #![forbid(unsafe_code)]
 
@@ -21,7 +21,8 @@ use crate::source::{DataMap, Source};
 use std::ops::Range;
 use std::path::Path;
 
-/// Writes the parity file of `source`. `make` creates a temporary file for a name.
+/// Writes the parity file of `source` to `path`. `make` creates the temporary file that gets this name at the
+/// end.
 pub(super) fn create(
     source: &Source,
     path: &Path,
@@ -91,7 +92,7 @@ pub(super) fn create(
     file.persist_new().map_err(|failed| failed.1)
 }
 
-/// Returns the root of a fresh LINEAR projection.
+/// Returns the root of a new LINEAR projection of `source` with the key `key`.
 pub(super) fn linear_root(
     source: &Source,
     key: Option<&[u8; 32]>,
@@ -105,17 +106,17 @@ pub(super) fn linear_root(
     AtlasProjection::create(ProjectionType::Linear, source, &options, operation)?.root(operation)
 }
 
-/// The data of a new parity file, read and digested while it is encoded.
+/// Source of a new parity file. Its units are read and digested while they are encoded.
 struct Fresh<'a> {
     source: &'a Source,
-    /// The ranges outside of holes, if the source has holes.
+    /// Ranges of the source outside of its holes. `None` if no hole is known.
     data: Option<DataMap>,
     geometry: &'a Geometry,
     digests: &'a Digests,
     file: &'a AtomicFile,
     /// Digest of a unit of zeros.
     zeros: Short,
-    /// True if the root is requested.
+    /// True if the LINEAR root of the source is requested, which is computed from the bytes as they are read.
     rooted: bool,
 }
 
@@ -162,7 +163,7 @@ impl Columns for Fresh<'_> {
     }
 }
 
-/// Writes parity units and adds their digests to `made`.
+/// Writes the bytes of the parity units `units` to `file` and adds their digests to `made`. Zeros stay holes.
 pub(super) fn store(
     digests: &Digests,
     zeros: &Short,
@@ -180,7 +181,8 @@ pub(super) fn store(
     Ok(())
 }
 
-/// Adds the digests of units to `made`. Returns false if all units are zeros.
+/// Adds the digests of `units`, which have the contents `bytes`, to `made`. Returns false if all of them are
+/// zeros.
 fn digest_units(
     digests: &Digests,
     zeros: &Short,

@@ -1,4 +1,4 @@
-//! An existing parity file: its head, its blocks, and the state of units.
+//! Reading of an existing parity file: its head, its blocks of digests, and the state of each unit.
 
 #![forbid(unsafe_code)]
 
@@ -13,12 +13,13 @@ use crate::hash::digest::{Digest, Digests};
 use crate::source::Source;
 use std::ops::Range;
 
-/// Number of bytes per read in the search for a head.
+/// Number of bytes per read in the search of a whole parity file for a valid head.
 const SEARCHED: usize = 1024 * 1024;
-/// Number of bytes of small units per read.
+/// Number of bytes that are read at a time if units are smaller than this.
 pub(super) const BATCH: usize = 128 * 1024;
 
-/// Returns true if an error means that a medium cannot return the bytes. Any other error ends the call.
+/// Returns true if an error means that the storage medium cannot return the bytes. Any other error ends the
+/// call.
 fn is_unreadable(error: &AtlasError) -> bool {
     #[cfg(unix)]
     const CODES: &[i32] = &[
@@ -30,28 +31,30 @@ fn is_unreadable(error: &AtlasError) -> bool {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         libc::EUCLEAN,
     ];
-    /// `ERROR_CRC`, `ERROR_SECTOR_NOT_FOUND`, `ERROR_READ_FAULT`.
+    /// The Windows errors `ERROR_CRC`, `ERROR_SECTOR_NOT_FOUND`, `ERROR_READ_FAULT`.
     #[cfg(not(unix))]
     const CODES: &[i32] = &[23, 27, 30];
     error.kind() == ErrorKind::Io && CODES.contains(&error.os_error())
 }
 
-/// A file that is read as if it had its full length, even if it was cut.
+/// Protected file or parity file, read as if it had its full length, even if it was cut.
 #[derive(Clone)]
 pub(super) struct Padded {
     pub(super) source: Source,
-    /// Number of present bytes. Bytes after the full length do not count.
+    /// Number of bytes that are present in the file. In a protected file, bytes after the protected length do
+    /// not count.
     size: u64,
     /// Number of bytes that the file has lost at its beginning.
     shift: u64,
 }
 
-/// Outcome of a read.
+/// Outcome of reading bytes of a file that may be cut or damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
-    /// The bytes, with zeros after the end of the file.
+    /// The bytes were read. Bytes after the end of the file are zeros.
     Bytes,
-    /// All requested bytes lie after the end of the file and are zeros. Nothing was read.
+    /// All requested bytes lie after the end of the file and count as zeros. Nothing was read, and the buffer
+    /// is unchanged.
     Behind,
     /// Some requested bytes lie before the first byte of a file that has lost its beginning.
     Before,
@@ -60,19 +63,19 @@ pub(super) enum Found {
 }
 
 impl Padded {
-    /// Returns the protected bytes of a source, which may have more.
+    /// Returns the protected bytes of `source` as a file of full length. Bytes after them are hidden.
     pub(super) fn data(source: &Source, geometry: &Geometry) -> Padded {
         // Bytes after n are hidden, so that the last unit ends with zeros as at creation.
         Padded { source: source.clone(), size: source.size().min(geometry.size), shift: 0 }
     }
 
-    /// Returns how many of `len` bytes from `offset` on are present.
+    /// Returns the number of the `len` bytes from `offset` on that lie before the end of the file.
     fn present(&self, offset: u64, len: usize) -> usize {
         let end = self.shift + self.size;
         to_usize(end.saturating_sub(offset).min(to_u64(len)))
     }
 
-    /// Reads all of `out`.
+    /// Reads bytes into all of `out`, from `offset` of the complete file on.
     pub(super) fn read(&self, offset: u64, out: &mut [u8]) -> Result<Found> {
         // Offsets refer to the complete file. If its beginning is lost, they are shifted.
         let Some(start) = offset.checked_sub(self.shift) else { return Ok(Found::Before) };
@@ -93,7 +96,7 @@ impl Padded {
     }
 }
 
-/// The state of a unit.
+/// State of a data unit or a parity unit, as a check finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Good,
@@ -116,8 +119,8 @@ pub(super) struct ParityFile {
 }
 
 impl ParityFile {
-    /// Opens a parity file by its first valid head, searched at the beginning, at the end, and then block
-    /// by block.
+    /// Opens the parity file `source` by its first valid head, searched at the beginning, at the end, and then
+    /// block by block.
     pub(super) fn open(
         source: Source,
         key: Option<&[u8; 32]>,
@@ -172,25 +175,27 @@ impl ParityFile {
         &self.head.geometry
     }
 
-    /// Returns the present number of bytes of the file.
+    /// Returns the number of bytes that the parity file has now, which may be cut or too long.
     pub(super) fn present(&self) -> u64 {
         self.bytes.size
     }
 
-    /// Returns true if a unit or block lies after the end of its file, or before its beginning.
+    /// Returns true if `offset`, of a parity unit or a block, lies after the end of the parity file or in a
+    /// lost beginning.
     pub(super) fn is_missing(&self, offset: u64) -> bool {
         offset < self.bytes.shift || offset >= self.bytes.shift + self.bytes.size
     }
 
-    /// Reads a block. True if it is valid.
+    /// Reads block `number` of one of the two copies into `block`. Returns the outcome, and true if the block
+    /// is valid.
     pub(super) fn read_block(&self, copy: Copies, number: u64, block: &mut Block) -> Result<(Found, bool)> {
         let found = self.bytes.read(self.geometry().block_offset(copy, number), block)?;
         Ok((found, found == Found::Bytes && self.head.accepts(block, number, &self.seals)))
     }
 }
 
-/// Returns the head of a block at `at`, and the number of bytes lost before it, if its place is consistent
-/// with the size.
+/// Returns the head in `block`, which was read at the offset `at`, and the number of bytes that the parity file
+/// lost at its beginning. `None` if the head is not valid, or cannot lie there in a file of `size` bytes.
 fn candidate(block: &Block, at: u64, size: u64, seals: &Seals) -> Option<(Head, u64)> {
     let (head, number) = Head::decode(block, seals)?;
     let geometry = &head.geometry;
@@ -204,7 +209,8 @@ fn candidate(block: &Block, at: u64, size: u64, seals: &Seals) -> Option<(Head, 
     (at == size - BLOCK && number == geometry.blocks() - 1).then_some((head, lost))
 }
 
-/// Looks for a head among the blocks of `buffer`, which begins at `at`.
+/// Reads the bytes of the parity file from the offset `at` on into `buffer`. Returns the first valid head in
+/// their blocks, like [`candidate`].
 fn search(
     file: &Padded,
     at: u64,
@@ -227,7 +233,7 @@ fn search(
     Ok(None)
 }
 
-/// Returns the error for a file without a valid head.
+/// Returns the error for a parity file without a valid head: UNSUPPORTED, WITNESS or FORMAT.
 fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
     let name = file.source.name();
     let mut first = None;
@@ -263,13 +269,14 @@ fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
     )))
 }
 
-/// Reader of the digests of units. Keeps both copies of the block that it read last.
+/// Reader of the digests of units in a parity file. Keeps the block that it read last, and both of its copies
+/// if the first is not valid.
 pub(super) struct Entries {
     number: Option<u64>,
     blocks: Box<[Block; 2]>,
-    /// Index of the valid copy: 0 for the head, 1 for the tail. `None` means that no copy is valid.
+    /// Index of a valid copy in `blocks`: 0 for the head, 1 for the tail. `None` means that no copy is valid.
     counts: Option<usize>,
-    /// True for each copy that could be read.
+    /// True for each copy of the block whose bytes are in `blocks`, valid or not.
     read: [bool; 2],
 }
 
@@ -304,13 +311,14 @@ impl Entries {
         Ok(())
     }
 
-    /// Returns the digest of a unit, from a valid block.
+    /// Returns the stored digest of the unit `index`. `None` if neither copy of its block is valid.
     pub(super) fn digest(&mut self, file: &ParityFile, index: u64) -> Result<Option<Short>> {
         self.load(file, index / DIGESTS_A_BLOCK)?;
         Ok(self.counts.map(|place| entry(&self.blocks[place], index)))
     }
 
-    /// Returns the state of a unit that was read and has the digest `found`.
+    /// Compares `found`, the digest of the bytes that were read for the unit `index`, with the stored digest.
+    /// Returns the state of the unit.
     pub(super) fn judge(&mut self, file: &ParityFile, index: u64, found: &Short) -> Result<State> {
         if let Some(wanted) = self.digest(file, index)? {
             return Ok(if same_short(&wanted, found) { State::Good } else { State::Differs });
@@ -322,7 +330,7 @@ impl Entries {
     }
 }
 
-/// Reads units one after the other, and determines the state of each.
+/// Reads data units and parity units one after the other, and determines the state of each.
 pub(super) struct UnitReader<'f> {
     file: &'f ParityFile,
     data: &'f Padded,
@@ -336,8 +344,8 @@ pub(super) struct Unit<'b> {
     pub(super) state: State,
     pub(super) found: Found,
     pub(super) digest: Short,
-    /// All bytes of the unit, with zeros after its end; unspecified if the unit could not be read. `None`
-    /// means zeros that were not read.
+    /// All bytes of the unit, with zeros after the end of its file; unspecified if the unit could not be read.
+    /// `None` means that all bytes are zeros and were not read.
     pub(super) bytes: Option<&'b mut [u8]>,
 }
 
@@ -347,7 +355,7 @@ impl<'f> UnitReader<'f> {
         Ok(UnitReader { file, data, entries: Entries::new()?, buffer })
     }
 
-    /// Returns the size of the memory of a reader.
+    /// Returns the number of bytes of memory of a reader of units.
     pub(super) fn footprint(geometry: &Geometry) -> u64 {
         to_u64(Buffer::aligned_footprint(batch_len(geometry))) + 2 * BLOCK
     }
@@ -356,7 +364,7 @@ impl<'f> UnitReader<'f> {
         &mut self.entries
     }
 
-    /// Calls `each` for each of `units`, which are all of data or all of parity.
+    /// Reads each of `units`, which are all of data or all of parity, and passes it to `each` with its state.
     pub(super) fn visit(
         &mut self,
         units: Range<u64>,
@@ -373,9 +381,9 @@ impl<'f> UnitReader<'f> {
         Ok(())
     }
 
-    /// Returns the digest and the bytes of a unit that the check found good. `None` instead of bytes if the unit lies
-    /// wholly after the end of the file and therefore consists of zeros. Fails with WITNESS if the unit is no
-    /// longer good.
+    /// Reads the unit `index`, which was good at the check, and returns its digest and its bytes. `None`
+    /// instead of bytes if the unit lies wholly after the end of its file and therefore consists of zeros.
+    /// Fails with WITNESS if the unit is no longer good.
     pub(super) fn good(&mut self, index: u64) -> Result<(Short, Option<&mut [u8]>)> {
         let (mut digest, mut read) = (Short::default(), false);
         self.batch(index..index + 1, &mut |unit| {
@@ -437,14 +445,14 @@ impl<'f> UnitReader<'f> {
     }
 }
 
-/// Returns the number of bytes per read, in whole units.
+/// Returns the number of bytes of whole units that are read at a time.
 fn batch_len(geometry: &Geometry) -> usize {
     let unit = geometry.unit_len();
     // Small units are read many at a time, units of 128 KiB and more singly.
     (BATCH / unit).max(1) * unit
 }
 
-/// Returns the error for a unit that was good at the check and no longer is.
+/// Returns the WITNESS error for a unit that was good at the check and no longer is.
 pub(super) fn changed(file: &ParityFile, index: u64) -> AtlasError {
     let geometry = file.geometry();
     let (offset, length) = (geometry.unit_offset(index), geometry.unit);
@@ -455,7 +463,8 @@ pub(super) fn changed(file: &ParityFile, index: u64) -> AtlasError {
     AtlasError::witness(text).at_index(index).at_range(offset, length)
 }
 
-/// Fails with WITNESS if the known root differs from the stored root.
+/// Fails with WITNESS if `known`, the root that the caller expects, differs from the root stored in the parity
+/// file. Passes if one of them is absent.
 pub(super) fn check_root(head: &Head, known: Option<&Digest>) -> Result<()> {
     // If no root is stored, nothing is compared here, and a repair compares its result with the known root.
     let (Some(known), true) = (known, head.root != Digest::default()) else { return Ok(()) };

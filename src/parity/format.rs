@@ -1,4 +1,4 @@
-//! The bytes of heads and blocks, and their seals (docs/parity.md, "File").
+//! Encoding of a parity file's blocks: their heads, digests and seals (docs/parity.md, "File").
 
 #![forbid(unsafe_code)]
 
@@ -11,28 +11,28 @@ use blake3::Hasher;
 use blake3::hazmat::{ContextKey, HasherExt};
 
 const VERSION: u16 = 1;
-/// Kind of a parity file among the files of the library.
+/// Number that marks a parity file among the kinds of files of the library.
 const KIND: u16 = 4;
 const FLAG_KEYED: u32 = 1;
-/// Number of bytes of a head before its seal.
+/// Number of bytes of a block's head that the seal of the head covers.
 const SEALED_HEAD: usize = 112;
-/// Bytes before the digests: the head and its seal.
+/// Number of bytes of a block before its digests: the head and the head's seal.
 const HEAD: usize = 128;
-/// Number of bytes of a block before its seal.
+/// Number of bytes of a block that the seal of the block, its last 16 bytes, covers.
 const SEALED_BLOCK: usize = PAGE_SIZE - SHORT;
-/// Number of bytes of digests and seals, which are the first bytes of BLAKE3 digests.
+/// Number of bytes of the digests and seals in a parity file, which are the first bytes of BLAKE3 digests.
 const SHORT: usize = 16;
-/// Place of the block's number in a head, the only field that differs from block to block.
+/// Byte range of the block's number in a head, the only field that differs from block to block.
 const BLOCK_NUMBER: std::ops::Range<usize> = 72..80;
 
 const _: () = assert!((SEALED_BLOCK - HEAD) as u64 == SHORT as u64 * DIGESTS_A_BLOCK);
 
-/// The first 16 bytes of a digest.
+/// The first 16 bytes of a BLAKE3 digest.
 pub(super) type Short = [u8; SHORT];
-/// A block of digests.
+/// Block of a parity file: a head with a seal, 247 digests of units, and a seal of the whole block.
 pub(super) type Block = [u8; PAGE_SIZE];
 
-/// Returns the first bytes of a digest, as they are stored.
+/// Returns the first 16 bytes of a BLAKE3 digest, as a parity file stores it.
 pub(super) fn short(digest: &Digest) -> Short {
     std::array::from_fn(|at| digest[at])
 }
@@ -49,7 +49,7 @@ const CONTEXT_KEY: ContextKey = [
 ];
 const KEY_CONTEXT: &str = "atlas_manifold 1 parity key";
 
-/// C, the digest that seals heads and blocks.
+/// Maker of the seals of heads and blocks: the digest C of docs/parity.md, with the key of a keyed parity file.
 pub(super) struct Seals {
     key: Option<Key>,
 }
@@ -68,19 +68,19 @@ impl Seals {
         short(digest.as_bytes())
     }
 
-    /// Returns true if the first `sealed` bytes have the seal that follows them.
+    /// Returns true if the first `sealed` bytes of `block` have the seal that follows them.
     fn hold(&self, block: &Block, sealed: usize) -> bool {
         // The seal lies right after the bytes that it covers.
         same_short(&self.seal(&block[..sealed]), &take(block, sealed))
     }
 }
 
-/// Returns `N` bytes at `at`.
+/// Returns the `N` bytes at the offset `at` of a block.
 fn take<const N: usize>(bytes: &Block, at: usize) -> [u8; N] {
     std::array::from_fn(|index| bytes[at + index])
 }
 
-/// Fields that all heads of a parity file share.
+/// Fields of the head that are the same in all blocks of a parity file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) geometry: Geometry,
@@ -91,7 +91,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Returns the head of block `number`, without its seal.
+    /// Returns the encoded head of the block `number`, without the head's seal.
     fn encode(&self, number: u64) -> [u8; SEALED_HEAD] {
         let Geometry { size, unit, columns, parity, rows } = self.geometry;
         let mut bytes = [0; SEALED_HEAD];
@@ -122,8 +122,8 @@ impl Head {
         bytes
     }
 
-    /// Returns the head of a block and its number, if the seal is valid, the fields are consistent, and the
-    /// file is keyed exactly if `seals` are.
+    /// Returns the head of a block and the block's number. `None` if the seal of the head is not valid, its
+    /// fields are not consistent, or only one of the file and `seals` is keyed.
     pub(super) fn decode(block: &Block, seals: &Seals) -> Option<(Head, u64)> {
         // Most blocks of a search have no head; the magic rules them out without a digest.
         if !block.starts_with(&MAGIC) || !seals.hold(block, SEALED_HEAD) {
@@ -148,14 +148,15 @@ impl Head {
         (head.encode(number)[..] == block[..SEALED_HEAD]).then_some((head, number))
     }
 
-    /// Returns true if `block` is the intact block of this file with the number `number`.
+    /// Returns true if `block` is valid: it has the head of this parity file with the block number `number`,
+    /// and the seal of the block is right.
     pub(super) fn accepts(&self, block: &Block, number: u64, seals: &Seals) -> bool {
         // The head must equal the head of the opened file, because a block of an older version has another
         // id.
         block[..SEALED_HEAD] == self.encode(number)[..] && seals.hold(block, SEALED_BLOCK)
     }
 
-    /// Returns the block `number` with these digests.
+    /// Returns the encoded block `number` with this head, these digests of its units, and both seals.
     pub(super) fn block(&self, number: u64, digests: &[Short], seals: &Seals) -> Block {
         let mut block = [0; PAGE_SIZE];
         block[..SEALED_HEAD].copy_from_slice(&self.encode(number));
@@ -173,17 +174,17 @@ impl Head {
     }
 }
 
-/// Reason to refuse a block without a valid head.
+/// Reason to refuse a parity file that has no valid head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Another version or kind, or an unknown flag.
+    /// The block has another version or kind than this library reads, or an unknown flag.
     Unsupported { version: u16, kind: u16, flags: u32 },
-    /// The block is keyed and no key was given, or the reverse.
+    /// The key may be missing, wrong or superfluous: the block states that it is keyed, or a key was given.
     Key,
 }
 
-/// Examines the first or last block of a file without a valid head. `None` if the block has no magic number
-/// or shows no reason.
+/// Returns the reason to refuse a parity file without a valid head, from its first or last block. `None` if the
+/// block has no magic number or shows no reason.
 pub(super) fn refusal(block: &Block, seals: &Seals) -> Option<Refusal> {
     if !block.starts_with(&MAGIC) {
         return None;
@@ -198,7 +199,7 @@ pub(super) fn refusal(block: &Block, seals: &Seals) -> Option<Refusal> {
     (seals.key.is_some() || flags & FLAG_KEYED != 0).then_some(Refusal::Key)
 }
 
-/// Returns the digest of unit `index` in its block.
+/// Returns the digest of the unit `index` from the block that has it.
 pub(super) fn entry(block: &Block, index: u64) -> Short {
     take(block, HEAD + SHORT * to_usize(index % DIGESTS_A_BLOCK))
 }

@@ -6,29 +6,29 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::{PAGE_BYTES, to_usize};
 use std::ops::Range;
 
-/// Number of bytes of a block of digests.
+/// Number of bytes of a block of digests in a parity file.
 pub(super) const BLOCK: u64 = PAGE_BYTES;
-/// Digests in a block.
+/// Number of digests of units in a block of a parity file.
 pub(super) const DIGESTS_A_BLOCK: u64 = 247;
-/// The longest unit.
+/// Maximum number of bytes of a unit.
 const MAX_UNIT: u32 = 1024 * 1024;
 /// Maximum number of protected bytes.
 const MAX_SIZE: u64 = 1 << 62;
-/// Size from which on the default unit is 64 KiB instead of 4 KiB.
+/// Number of protected bytes from which on the default unit has 64 KiB instead of 4 KiB.
 const LARGE: u64 = 256 * 1024 * 1024;
 const SMALL_UNIT: u32 = 4 * 1024;
 const LARGE_UNIT: u32 = 64 * 1024;
-/// Maximum number of columns with the default number of rows.
+/// Maximum number of data columns with the default number of rows.
 const DEFAULT_COLUMNS: u64 = 256;
-/// Number of elements of the field.
+/// Number of elements of GF(2^16), which limits the numbers of columns.
 const FIELD_SIZE: u64 = 65_536;
 
-/// Shape of a parity file. All places follow from `size`, `unit`, `rows` and `parity`.
+/// Shape of a parity file. All counts and offsets follow from `size`, `unit`, `rows` and `parity`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Geometry {
     /// n, the number of protected bytes.
     pub(super) size: u64,
-    /// U, the bytes of a unit.
+    /// U, the number of bytes of a unit.
     pub(super) unit: u64,
     /// K, the number of data columns.
     pub(super) columns: u64,
@@ -38,18 +38,19 @@ pub(super) struct Geometry {
     pub(super) rows: u64,
 }
 
-/// Numbers that the caller requests. 0 means that the library derives the number from the size of the source.
+/// Numbers of a geometry that the caller requests. The library chooses `unit`, `parity` or `rows` if it is 0.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub(super) unit: u32,
     pub(super) parity: u32,
-    /// Share of parity in 1/10,000 of the data columns.
+    /// Share of parity in 1/10,000 of the data columns. Determines `parity` if that is 0.
     pub(super) redundancy: u32,
     pub(super) rows: u64,
 }
 
 impl Geometry {
-    /// Returns the geometry of `size` bytes, with defaults for the numbers not requested.
+    /// Returns the geometry for `size` protected bytes, with defaults for the numbers not requested. Fails with
+    /// INVALID_ARGUMENT if a number is outside its limits.
     pub(super) fn choose(size: u64, wanted: &Wanted) -> Result<Geometry> {
         let refused = |text: String| Err(AtlasError::invalid_argument(text));
         // All products of these numbers stay within 64 bits below this size.
@@ -100,7 +101,8 @@ impl Geometry {
         Ok(geometry)
     }
 
-    /// Returns the geometry with the same units and rows for another size. `None` if they do not fit it.
+    /// Returns the geometry for another number of protected bytes, with the same unit size, rows and parity
+    /// units per row. `None` if these do not fit the new size.
     pub(super) fn resized(&self, size: u64) -> Option<Geometry> {
         // An empty file has no rows to which bytes could be added.
         if size == 0 || self.rows == 0 {
@@ -136,7 +138,7 @@ impl Geometry {
         self.size.div_ceil(self.unit)
     }
 
-    /// Returns the number of parity units.
+    /// Returns the number of parity units of all rows.
     pub(super) fn parity_units(&self) -> u64 {
         self.parity * self.rows
     }
@@ -147,18 +149,18 @@ impl Geometry {
         self.units() + self.parity_units()
     }
 
-    /// Returns D, the number of blocks in a copy.
+    /// Returns D, the number of blocks in each of the two copies of the digests.
     pub(super) fn blocks(&self) -> u64 {
         // An empty file has a block too, because the head is in it.
         self.all_units().div_ceil(DIGESTS_A_BLOCK).max(1)
     }
 
-    /// Returns S, the number of bytes of the parity file.
+    /// Returns S, the number of bytes of the complete parity file.
     pub(super) fn file_size(&self) -> u64 {
         2 * BLOCK * self.blocks() + self.parity_units() * self.unit
     }
 
-    /// Returns the offset of a block in the parity file.
+    /// Returns the offset of the block `block` of one of the two copies in the parity file.
     pub(super) fn block_offset(&self, copy: Copies, block: u64) -> u64 {
         let start = match copy {
             Copies::Head => 0,
@@ -176,18 +178,19 @@ impl Geometry {
         }
     }
 
-    /// Returns the bytes of data unit `index` that are protected.
+    /// Returns the number of protected bytes in the data unit `index`. Only the last unit may have fewer than
+    /// U.
     pub(super) fn data_len(&self, index: u64) -> u64 {
         self.unit.min(self.size - index * self.unit)
     }
 
-    /// Returns the row of a unit.
+    /// Returns the row of the data unit or parity unit `index`.
     pub(super) fn row(&self, index: u64) -> u64 {
         // Parity units are numbered column by column as well.
         index.checked_sub(self.units()).unwrap_or(index) % self.rows.max(1)
     }
 
-    /// Returns the data units of a row with their columns. Places after the last unit are left out.
+    /// Returns column and unit number of each data unit of a row. The last column may have no unit in this row.
     pub(super) fn data_of_row(&self, row: u64) -> impl Iterator<Item = (u64, u64)> + use<> {
         let (units, rows) = (self.units(), self.rows);
         (0..self.columns)
@@ -196,13 +199,14 @@ impl Geometry {
             .filter(move |(_, unit)| *unit < units)
     }
 
-    /// Returns the parity units of a row.
+    /// Returns the unit numbers of the parity units of a row.
     pub(super) fn parity_of_row(&self, row: u64) -> impl Iterator<Item = u64> + use<> {
         let (units, rows) = (self.units(), self.rows);
         (0..self.parity).map(move |parity| units + parity * rows + row)
     }
 
-    /// Returns the length of the longest run of lost bytes that can be rebuilt wherever it begins.
+    /// Returns the length of the longest run of lost bytes in the protected file that can be rebuilt wherever
+    /// it begins.
     pub(super) fn burst(&self) -> u64 {
         // With as many parity units as data units, the parity units alone rebuild everything.
         if self.parity == self.columns {
@@ -212,19 +216,19 @@ impl Geometry {
         ((self.parity_units() - 1) * self.unit + 1).min(self.size)
     }
 
-    /// Returns the units of a block.
+    /// Returns the numbers of the units whose digests the block `block` has.
     pub(super) fn units_of_block(&self, block: u64) -> Range<u64> {
         let start = block * DIGESTS_A_BLOCK;
         start..(start + DIGESTS_A_BLOCK).min(self.all_units())
     }
 
-    /// Returns U as a size in memory.
+    /// Returns U, the number of bytes of a unit, as a `usize`.
     pub(super) fn unit_len(&self) -> usize {
         to_usize(self.unit)
     }
 }
 
-/// The two copies of the digests.
+/// The two copies of the blocks of digests: at the beginning and at the end of the parity file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Copies {
     Head,
@@ -239,7 +243,8 @@ fn is_unit(unit: u32) -> bool {
     (SMALL_UNIT..=MAX_UNIT).contains(&unit) && unit.is_multiple_of(SMALL_UNIT)
 }
 
-/// Returns M for a redundancy: at least 2 if there are enough columns.
+/// Returns M, the number of parity units of a row, for a redundancy in 1/10,000 of `columns`: at least 2, and
+/// at most `columns`. Fails with INVALID_ARGUMENT above 10,000.
 fn default_parity(columns: u64, redundancy: u32) -> Result<u64> {
     if redundancy > 10_000 {
         return Err(AtlasError::invalid_argument(format!(

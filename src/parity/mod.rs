@@ -56,7 +56,7 @@ use std::path::Path;
 use survey::Survey;
 use update::Update;
 
-/// Fails with UNSUPPORTED if the Cargo feature is not built in.
+/// Fails with UNSUPPORTED if the Cargo feature `parity` is not built in.
 pub(crate) fn available() -> Result<()> {
     if cfg!(feature = "parity") {
         return Ok(());
@@ -163,7 +163,7 @@ impl AtlasParity {
         }
     }
 
-    /// Reads everything and writes nothing.
+    /// Checks `source` and the parity file. Reads both in full and writes nothing.
     ///
     /// `report` is filled if the call reaches a verdict: `Ok` if all is intact, WITNESS if all of the
     /// damage can be repaired, INCOMPLETE if some of it cannot. `damage` then receives each damaged unit
@@ -199,7 +199,7 @@ impl AtlasParity {
         Ok(())
     }
 
-    /// Checks, and then repairs the file of this name.
+    /// Checks the protected file at `path` and the parity file, and then repairs the protected file.
     ///
     /// `damage` lets the owner decide: it is called for each damaged data unit before the first unit is
     /// written, and `false` leaves a unit as it is. A repair in place requires it. `Ok` means that the data
@@ -285,7 +285,7 @@ impl std::fmt::Debug for AtlasParity {
     }
 }
 
-/// Returns the error for damage that can be repaired.
+/// Returns the WITNESS error of a check that found damage, all of which can be repaired.
 fn damaged(file: &ParityFile, report: &ParityReport) -> AtlasError {
     let mut found = Vec::new();
     let mut note = |count: u64, what: &str| {

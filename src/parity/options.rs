@@ -1,4 +1,4 @@
-//! Options of the calls, and their results.
+//! Options and results of the calls on parity files.
 
 #![forbid(unsafe_code)]
 
@@ -7,7 +7,7 @@ use crate::hash::digest::Digest;
 use crate::hash::key::Key;
 use std::path::PathBuf;
 
-/// The default share of parity: 6.25 %.
+/// Default share of parity in 1/10,000 of the data columns: 6.25 %.
 pub(crate) const DEFAULT_REDUNDANCY: u32 = 625;
 
 /// Options of a new parity file, and of an update.
@@ -126,7 +126,7 @@ pub struct ParityInfo {
     pub id: [u8; 16],
 }
 
-/// Verdict of a check.
+/// Verdict of a check on the protected bytes or on the parity file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ParityVerdict {
     /// The call ended without a verdict.
@@ -136,7 +136,7 @@ pub enum ParityVerdict {
     Intact,
     /// All damage can be rebuilt.
     Repairable,
-    /// A row has more damaged units than parity units.
+    /// A row has more damaged units than parity units, and cannot be rebuilt.
     Incomplete,
 }
 
@@ -154,7 +154,7 @@ pub struct ParityReport {
     pub bad_units: u64,
     /// Data units whose digests are lost.
     pub unknown_units: u64,
-    /// Parity units that are bad or unknown.
+    /// Parity units that are bad, or whose digests are lost.
     pub bad_parity_units: u64,
     /// Invalid blocks of digests in both copies.
     pub bad_blocks: u64,
@@ -174,7 +174,7 @@ pub enum RepairMode {
     /// The repaired file takes the name of the damaged file, which is kept under this name; no file of this
     /// name may exist.
     Keep(PathBuf),
-    /// Damaged units are overwritten in the file.
+    /// Damaged units are overwritten in the damaged file itself.
     InPlace,
 }
 
@@ -186,7 +186,7 @@ pub struct RepairOptions {
 }
 
 impl RepairOptions {
-    /// Returns a repair of this kind, which writes nothing if a row is lost.
+    /// Returns options for a repair with the destination `mode`, which writes nothing if a row is lost.
     pub fn new(mode: RepairMode) -> Self {
         RepairOptions { mode, partial: false }
     }

@@ -25,39 +25,39 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A repair of one file.
+/// Repair of one protected file: the parity file, the protected file, and the options.
 pub(super) struct Repair<'r> {
     pub(super) file: &'r ParityFile,
-    /// Root that the result must have, and the key with which it is computed.
+    /// Root that the repaired bytes must have. `key` is the key with which this root is computed.
     pub(super) known_root: Option<&'r Digest>,
     pub(super) key: Option<&'r [u8; 32]>,
     pub(super) path: &'r Path,
-    /// The bytes of the file that is repaired.
+    /// Bytes of the damaged file.
     pub(super) source: Source,
-    /// The same file, open for writing. `None` unless the repair is in place.
+    /// The damaged file, open for writing. `None` unless the repair is in place.
     pub(super) storage: Option<Arc<dyn Storage>>,
     pub(super) options: &'r RepairOptions,
 }
 
-/// Data units to write.
+/// Data units that are to be repaired, and the number of units that the damage callback refused.
 struct Chosen {
     units: Bits,
     /// Number of repairable units that the damage callback refused.
     refused: u64,
-    /// True if the damage callback refused a unit after the end of the file.
+    /// True if the damage callback refused a unit that reaches past the end of a truncated file.
     refused_end: bool,
 }
 
-/// Rows that have chosen units.
+/// Rows with at least one data unit that is to be repaired.
 struct Plan {
     rows: Vec<u64>,
     /// Largest number of data units that one of these rows has lost.
     most: u64,
-    /// Bytes of the data units of a row.
+    /// Number of bytes of the data units of one row, for progress.
     row_bytes: u64,
 }
 
-/// Findings of a check, and the work that follows from them.
+/// Findings of the check and the choices that follow from them, shared by the steps of a repair.
 #[derive(Clone, Copy)]
 struct Work<'w> {
     survey: &'w Survey,
@@ -67,7 +67,8 @@ struct Work<'w> {
 }
 
 impl Repair<'_> {
-    /// Checks the files, asks the owner, and repairs. `make` creates a temporary file beside a name.
+    /// Checks both files, passes the damage to the callback, and repairs. `make` creates a temporary file
+    /// beside a path.
     pub(super) fn run(
         &self,
         damage: Option<&mut DamageFn<'_>>,
@@ -166,7 +167,8 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Calls `damage` for each damaged unit before the first one is written.
+    /// Calls `damage` for each damaged data unit before the first unit is written. Returns the repairable units
+    /// for which it returned true, or all of them without a callback.
     fn ask(&self, survey: &Survey, data: &Padded, mut damage: Option<&mut DamageFn<'_>>) -> Result<Chosen> {
         let geometry = self.file.geometry();
         let mut chosen = Chosen { units: Bits::new(geometry.units())?, refused: 0, refused_end: false };
@@ -186,8 +188,8 @@ impl Repair<'_> {
         Ok(chosen)
     }
 
-    /// Returns the size of the result: the protected bytes and the bytes after them. If a unit after the end
-    /// of the file was refused, the file becomes no longer than the written bytes.
+    /// Returns the size of the repaired file: the protected bytes and the bytes after them. If a unit past the
+    /// end of a truncated file was refused, the file becomes no longer than the last chosen unit requires.
     fn size(&self, chosen: &Chosen) -> u64 {
         let (geometry, size) = (self.file.geometry(), self.source.size());
         if !chosen.refused_end {
@@ -213,7 +215,8 @@ impl Repair<'_> {
         Ok(Plan { rows, most, row_bytes: geometry.columns.saturating_mul(geometry.unit) })
     }
 
-    /// Rebuilds the chosen units, row by row, and passes them to `write`. Returns the number written.
+    /// Rebuilds the chosen units, row by row, and passes each to `write`, except units with an unknown state
+    /// that are right already. Returns the number of units written.
     fn rebuild(
         &self,
         work: &Work<'_>,
@@ -269,7 +272,8 @@ impl Repair<'_> {
         Ok(written)
     }
 
-    /// Copies the file and repairs the copy.
+    /// Copies the damaged file to `target` and writes the rebuilt units over the copy. Fails with WITNESS if
+    /// the known root does not match the result. Returns `target`.
     fn copy_and_repair(
         &self,
         target: AtomicFile,
@@ -293,21 +297,23 @@ impl Repair<'_> {
         Ok(target)
     }
 
-    /// Returns the bytes and tasks of a copy.
+    /// Returns the numbers of bytes and tasks of copying the damaged file, for progress.
     fn copy_work(&self) -> (u64, u64) {
         let (units, behind) = self.copy_tasks();
         // A truncated file has fewer bytes to copy than it protects.
         (self.source.size(), units + behind)
     }
 
-    /// Returns the tasks of a copy: of units, and of the bytes after them.
+    /// Returns the number of tasks that copy units, and the number of tasks that copy the bytes after the
+    /// protected bytes.
     fn copy_tasks(&self) -> (u64, u64) {
         let (geometry, size) = (self.file.geometry(), self.source.size());
         let behind = size.saturating_sub(geometry.size);
         (geometry.units().div_ceil(units_a_task(geometry)), behind.div_ceil(TILE_BYTES))
     }
 
-    /// Copies the units that are not repaired. Good units are verified again on the way.
+    /// Copies the damaged file to `target`, except the bad units that will be rebuilt and units that cannot be
+    /// read. Good units are verified again on the way.
     fn copy(&self, target: &AtomicFile, work: &Work<'_>, call: &mut Call<'_, '_>) -> Result<()> {
         let geometry = *self.file.geometry();
         let Work { survey, data, chosen, .. } = *work;
@@ -360,8 +366,8 @@ impl Repair<'_> {
         )
     }
 
-    /// Overwrites damaged units in the file. Only verified bytes are written, and only over damaged bytes, so
-    /// that an interruption at any moment does no harm.
+    /// Overwrites the chosen units in the damaged file. Only verified bytes are written, and only over damaged
+    /// bytes, so that an interruption at any moment does no harm.
     fn in_place(
         &self,
         work: &Work<'_>,
@@ -406,8 +412,8 @@ impl Repair<'_> {
         resized.and(synced)
     }
 
-    /// Rebuilds the damaged units into a temporary file, and writes them to the damaged file only if the
-    /// file with these units has the root `known`.
+    /// Rebuilds the chosen units into a temporary file, and passes them to `write` only if the protected bytes
+    /// with these units have the root `known`. Returns the number of units.
     fn rebuild_aside(
         &self,
         known: &Digest,
@@ -461,14 +467,14 @@ fn units_a_task(geometry: &Geometry) -> u64 {
     (TILE_BYTES / geometry.unit).max(1)
 }
 
-/// Returns true if the file has these bytes at `offset`.
+/// Returns true if the protected file `data` has `bytes` at `offset`. Reads into `scratch`.
 fn is_present(data: &Padded, offset: u64, bytes: &[u8], scratch: &mut Buffer) -> Result<bool> {
     // A unit that cannot be read does not have these bytes, and must be written.
     let scratch = &mut scratch[..bytes.len()];
     Ok(data.read(offset, scratch)? == Found::Bytes && scratch == bytes)
 }
 
-/// Returns the error for rows that cannot be rebuilt.
+/// Returns the INCOMPLETE error of a check that found rows that cannot be rebuilt.
 pub(super) fn lost(report: &ParityReport) -> AtlasError {
     AtlasError::incomplete(format!(
         "{} of {} damaged rows have lost more units than they have parity: {} data units are bad, {} \
@@ -492,7 +498,8 @@ fn compare_root(known: &Digest, found: &Digest) -> Result<()> {
     )))
 }
 
-/// Keeps the damaged file under the name `other`, and gives `target` the name `path`.
+/// Links the damaged file at `path` to the name `other`, under which it is kept, and renames `target` to
+/// `path`. Fails with IO if `other` exists.
 fn keep(path: &Path, other: &Path, target: AtomicFile) -> Result<()> {
     // The link fails if `other` exists, so that no file is replaced.
     std::fs::hard_link(path, other).map_err(|error| {
@@ -506,7 +513,8 @@ fn keep(path: &Path, other: &Path, target: AtomicFile) -> Result<()> {
     })
 }
 
-/// The protected bytes with the units that were rebuilt.
+/// Reader of the protected bytes that takes rebuilt units from a temporary file and all other units from the
+/// damaged file.
 struct Overlay {
     data: Padded,
     aside: Arc<dyn Storage>,

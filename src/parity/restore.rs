@@ -1,4 +1,4 @@
-//! Restoring the parity file itself, byte for byte as it was first written.
+//! Restoring of a damaged parity file, byte for byte as it was first written.
 
 #![forbid(unsafe_code)]
 
@@ -20,7 +20,8 @@ use crate::exec::operation::Operation;
 use crate::source::Source;
 use std::path::Path;
 
-/// Writes the parity file again, to `path`, from the data and from the intact part of the old parity file.
+/// Writes the parity file again to `path`, from the protected data and from the intact part of the old parity
+/// file. `make` creates the temporary file that gets this name.
 pub(super) fn restore(
     file: &ParityFile,
     source: &Source,
@@ -135,7 +136,7 @@ pub(super) fn restore(
     call.finish()
 }
 
-/// Returns the known digests, and the units whose digests are lost.
+/// Returns all digests that a valid block of the parity file has, and the set of units whose digests are lost.
 pub(super) fn known_digests(file: &ParityFile, geometry: &Geometry) -> Result<(Table, Bits)> {
     let (mut table, mut missing) = (Table::new(geometry)?, Bits::new(geometry.all_units())?);
     let mut entries = Entries::new()?;
@@ -149,7 +150,8 @@ pub(super) fn known_digests(file: &ParityFile, geometry: &Geometry) -> Result<(T
     Ok((table, missing))
 }
 
-/// Returns the rows with damaged parity units, or with units whose digests are lost.
+/// Returns the set of rows that have to be rebuilt: those with a damaged parity unit, or with a unit whose
+/// digest is lost.
 fn concerned(survey: &Survey, geometry: &Geometry, missing: &Bits) -> Result<Bits> {
     let mut rows = Bits::new(geometry.rows)?;
     for unit in survey.hurt(geometry.units()..geometry.all_units()) {

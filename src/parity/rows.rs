@@ -1,4 +1,4 @@
-//! Rebuilding the lost units of a row.
+//! Rebuilding of the lost units of a row.
 
 #![forbid(unsafe_code)]
 
@@ -12,11 +12,11 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::{to_u64, to_usize};
 use crate::exec::operation::Operation;
 
-/// Maximum memory of a row if the operation has no memory limit. A parity file that needs more is refused
-/// unless the caller sets a limit that allows it.
+/// Maximum number of bytes of memory for rebuilding a row if the operation has no memory limit. A parity file
+/// that needs more is refused with LIMIT unless the caller sets a memory limit that allows it.
 const ROW_MEMORY: u64 = 1024 * 1024 * 1024;
 
-/// Units of a row to rebuild.
+/// Units that are rebuilt for each row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
     /// The lost data units.
@@ -25,19 +25,20 @@ pub(super) enum Wish {
     DataAndParity,
 }
 
-/// Memory of rows, and the way to encode them.
+/// Memory that a worker needs to rebuild rows, and the way in which it encodes them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowPlan {
     wish: Wish,
-    /// Largest number of units that a row has lost.
+    /// Largest number of data units that one of the rows has lost.
     most: u64,
-    /// True if there is memory for the transforms.
+    /// True if there is memory to encode rows with transforms, which are faster for many parity units.
     transforms: bool,
     pub(super) per_worker: u64,
 }
 
 impl RowPlan {
-    /// Returns the plan for rows that have lost at most `most` data units, besides `fixed` bytes.
+    /// Returns the plan for rows that have lost at most `most` data units. Other data uses `fixed` bytes of the
+    /// memory limit. Fails with LIMIT if a row needs more than 1 GiB and there is no memory limit.
     pub(super) fn new(
         geometry: &Geometry,
         wish: Wish,
@@ -76,7 +77,7 @@ impl RowPlan {
     }
 }
 
-/// Rebuilds one row after another.
+/// Worker that rebuilds the lost units of one row after another.
 pub(super) struct RowBuilder<'f> {
     file: &'f ParityFile,
     code: &'f Code,
@@ -84,17 +85,17 @@ pub(super) struct RowBuilder<'f> {
     plan: RowPlan,
     reader: UnitReader<'f>,
     encoder: Option<Encoder>,
-    /// Parity of the present units, for the requested rows.
+    /// Parity of the row's present data units alone, one buffer for each requested parity unit.
     sums: Vec<Buffer>,
     syndromes: Vec<Buffer>,
     units: Vec<Buffer>,
 }
 
-/// A row that was rebuilt.
+/// Rebuilt units of one row.
 pub(super) struct Rebuilt<'r> {
-    /// Lost data units with their bytes and digests.
+    /// Number, bytes and digest of each lost data unit.
     pub(super) units: Vec<(u64, &'r [u8], Short)>,
-    /// All parity units, if they were requested.
+    /// All parity units of the row, if they were requested.
     pub(super) parity: &'r [Buffer],
 }
 
@@ -111,9 +112,10 @@ impl<'f> RowBuilder<'f> {
         Ok(RowBuilder { file, code, survey, plan, reader, encoder: None, sums, syndromes, units })
     }
 
-    /// Rebuilds the lost data units of `row`, and compares each with its digest if it is known.
+    /// Rebuilds the lost data units of `row`. Fails with WITNESS if a rebuilt unit does not match its digest,
+    /// as far as that is known.
     ///
-    /// `seen` gets the digest of each unit that was read. Every used unit is verified as it is read.
+    /// `seen` gets number and digest of each unit that was read. Every used unit is verified as it is read.
     pub(super) fn rebuild(&mut self, row: u64, mut seen: impl FnMut(u64, Short)) -> Result<Rebuilt<'_>> {
         let geometry = *self.file.geometry();
         let mut lost = try_vec(to_usize(self.plan.most))?;
@@ -193,7 +195,8 @@ impl<'f> RowBuilder<'f> {
         Ok(Rebuilt { units, parity: if all { &self.sums[..wanted.len()] } else { &[] } })
     }
 
-    /// Encodes the present data units of a row into the sums, for the parity units `wanted`.
+    /// Encodes the present data units of a row, with zeros in place of lost units. Stores the parity units
+    /// `wanted` in `sums`, and passes number and digest of each unit read to `seen`.
     fn encode(
         &mut self,
         geometry: &Geometry,
@@ -253,7 +256,7 @@ impl<'f> RowBuilder<'f> {
     }
 }
 
-/// Resizes a list to `count` buffers of `len` bytes.
+/// Grows a list to at least `count` buffers. New buffers have `len` bytes.
 fn resize(buffers: &mut Vec<Buffer>, count: usize, len: usize) -> Result<()> {
     while buffers.len() < count {
         crate::base::buffer::try_grow(buffers, 1)?;
@@ -263,7 +266,8 @@ fn resize(buffers: &mut Vec<Buffer>, count: usize, len: usize) -> Result<()> {
     Ok(())
 }
 
-/// Returns the error for a unit rebuilt from good units that does not match its digest.
+/// Returns the WITNESS error for the unit `index`, which was rebuilt from good units and does not match its
+/// digest.
 pub(super) fn contradicts(geometry: &Geometry, index: u64) -> AtlasError {
     let offset = geometry.unit_offset(index);
     let what = if index < geometry.units() { "data" } else { "parity" };

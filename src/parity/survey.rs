@@ -12,9 +12,9 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::{PAGE_SIZE, to_u64, to_usize};
 use std::ops::Range;
 
-/// Number of bytes that a task reads, in whole units or blocks.
+/// Number of bytes of units or blocks that a task of a check reads. A unit of more bytes is read alone.
 const PIECE: u64 = 2 * BATCH as u64;
-/// A set of numbers below a limit.
+/// Set of numbers below a limit, with one bit for each number.
 pub(super) struct Bits {
     bytes: Vec<u8>,
 }
@@ -62,20 +62,21 @@ impl Bits {
     }
 }
 
-/// Findings of a check.
+/// Findings of a check of a protected file and its parity file.
 pub(super) struct Survey {
-    /// Units that are not good, then invalid blocks of the head and of the tail.
+    /// Numbers of the units that are not good, then of the invalid blocks of the head copy, then of the tail
+    /// copy.
     hurt: Bits,
-    /// Numbers of unknown units, which are in `hurt` too.
+    /// Numbers of the units whose digests are lost. They are in `hurt` too.
     unknown: Bits,
-    /// Numbers of unreadable units and blocks, each with its error number, ascending.
+    /// Numbers of unreadable units and blocks, each with the error number of the system, ascending.
     unreadable: Vec<(u64, i32)>,
     /// Rows with more damaged units than parity units.
     lost: Bits,
     pub(super) report: ParityReport,
 }
 
-/// A survey whose last progress report was not made yet.
+/// Findings of a check whose last progress report is held back, so that later work can be announced before it.
 pub(super) struct Held {
     survey: Survey,
     bytes: u64,
@@ -86,23 +87,23 @@ impl Held {
         &self.survey
     }
 
-    /// Reports that everything was read.
+    /// Makes the progress report that was held back, and returns the findings.
     pub(super) fn release(self, call: &mut Call<'_, '_>) -> Result<Survey> {
         call.advance(self.bytes, 1)?;
         Ok(self.survey)
     }
 }
 
-/// Places of the pieces of a check: data units, head blocks, parity units, tail blocks.
+/// Division of a check into one piece per task: data units, then head blocks, parity units, and tail blocks.
 struct Pieces {
-    /// Units or blocks of a piece.
+    /// Number of units in a piece of units. The next field is the number of blocks in a piece of blocks.
     units: u64,
     blocks: u64,
-    /// Number of pieces of each part.
+    /// Numbers of pieces of data units, head blocks, parity units, and tail blocks.
     counts: [u64; 4],
 }
 
-/// Units or blocks of one piece.
+/// Units or blocks that one task of a check reads.
 enum Piece {
     Units(Range<u64>),
     Blocks(Copies, Range<u64>),
@@ -147,7 +148,7 @@ impl Pieces {
         Piece::Blocks(Copies::Tail, range(task - data - head - parity, self.blocks, 0, geometry.blocks()))
     }
 
-    /// Returns the bytes of a piece, for progress.
+    /// Returns the number of bytes of a piece, for progress.
     fn bytes(geometry: &Geometry, piece: &Piece) -> u64 {
         match piece {
             Piece::Blocks(_, blocks) => (blocks.end - blocks.start) * BLOCK,
@@ -167,7 +168,8 @@ struct Hurt {
     os_error: Option<i32>,
 }
 
-/// Returns the number of a block among units and blocks.
+/// Returns the number of the block `block` of one of the two copies in the findings. The numbers of blocks
+/// follow the numbers of all units.
 fn block_number(geometry: &Geometry, copy: Copies, block: u64) -> u64 {
     let first = match copy {
         Copies::Head => 0,
@@ -177,19 +179,20 @@ fn block_number(geometry: &Geometry, copy: Copies, block: u64) -> u64 {
 }
 
 impl Survey {
-    /// Returns the size of the memory of a survey, without the list of unreadable units.
+    /// Returns the number of bytes of memory of the findings, without the list of unreadable units and blocks.
     pub(super) fn footprint(geometry: &Geometry) -> u64 {
         let numbers = geometry.all_units() + 2 * geometry.blocks();
         2 * Bits::footprint(numbers) + Bits::footprint(geometry.rows)
     }
 
-    /// Returns the bytes and tasks of a survey, for progress.
+    /// Returns the numbers of bytes and tasks of a check, for progress.
     pub(super) fn work(geometry: &Geometry) -> (u64, u64) {
         // Both files count in full, also if they are truncated, so that progress reaches its end.
         (geometry.size + geometry.file_size(), Pieces::new(geometry).count())
     }
 
-    /// Reads both files once. The last report is `held`, so that later work can be announced before.
+    /// Reads both files once and determines the state of each unit and block. The last progress report is held
+    /// back, so that later work can be announced before it.
     pub(super) fn take(file: &ParityFile, data: &Padded, call: &mut Call<'_, '_>) -> Result<Held> {
         let geometry = *file.geometry();
         // One number for each unit and each copy of a block.
@@ -240,7 +243,7 @@ impl Survey {
         Ok(())
     }
 
-    /// Counts the damage, and decides the verdicts.
+    /// Counts the damaged units, blocks and rows for the report, and decides the verdicts on both files.
     fn judge(&mut self, file: &ParityFile, data: &Padded) {
         let geometry = *file.geometry();
         let (units, all) = (geometry.units(), geometry.all_units());
@@ -291,7 +294,7 @@ impl Survey {
         report.parity = verdict(parity_lost, resized || report.bad_parity_units + report.bad_blocks > 0);
     }
 
-    /// Returns true if a unit is bad or unknown.
+    /// Returns true if the data unit or parity unit `unit` is bad or unknown.
     pub(super) fn is_hurt(&self, unit: u64) -> bool {
         self.hurt.has(unit)
     }
@@ -305,12 +308,12 @@ impl Survey {
         self.hurt.iter(range)
     }
 
-    /// Returns true if neither copy of a block is valid.
+    /// Returns true if neither copy of the block `block` is valid.
     pub(super) fn is_nowhere(&self, geometry: &Geometry, block: u64) -> bool {
         Copies::BOTH.iter().all(|copy| self.hurt.has(block_number(geometry, *copy, block)))
     }
 
-    /// Returns the damage of a damaged or unknown unit or block.
+    /// Returns the report of the damaged or unknown unit or block with this number in the findings.
     pub(super) fn damage(&self, file: &ParityFile, data: &Padded, number: u64) -> Damage {
         let geometry = file.geometry();
         let (units, all, blocks) = (geometry.units(), geometry.all_units(), geometry.blocks());
@@ -347,14 +350,14 @@ impl Survey {
         Damage { part, kind, repairable, os_error, generation: 0, index, offset, length }
     }
 
-    /// Returns true if the other copy of a block is valid, or all of its digests can be computed again.
+    /// Returns true if a copy of the block `block` is valid, or all of its digests can be computed again.
     fn is_block_repairable(&self, geometry: &Geometry, block: u64) -> bool {
         let mut rows = geometry.units_of_block(block).map(|unit| geometry.row(unit));
         !self.is_nowhere(geometry, block) || !rows.any(|row| self.lost.has(row))
     }
 
-    /// Passes each damage to `damage`: first the damage of the data, then the damage of the parity file, each
-    /// ascending.
+    /// Passes each damaged unit and block to `damage`: first those of the data, then those of the parity file,
+    /// each in the order of their offsets. Fails with CANCELLED if `damage` returns false.
     pub(super) fn tell(&self, file: &ParityFile, data: &Padded, damage: &mut DamageFn<'_>) -> Result<()> {
         let geometry = file.geometry();
         let (units, all, blocks) = (geometry.units(), geometry.all_units(), geometry.blocks());
@@ -370,7 +373,7 @@ impl Survey {
     }
 }
 
-/// Reads a piece, and lists the damage in it.
+/// Reads the units or blocks of a piece, and returns those that are damaged or unknown.
 fn inspect(file: &ParityFile, reader: &mut UnitReader<'_>, piece: &Piece) -> Result<Vec<Hurt>> {
     let geometry = file.geometry();
     let mut hurt = Vec::new();

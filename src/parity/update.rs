@@ -1,5 +1,5 @@
-//! The parity file of a source that was changed on purpose: touched rows are encoded again, and appended
-//! bytes are added.
+//! Update of a parity file after its source was changed on purpose: rows with changed units are encoded again,
+//! and appended bytes are added to the parity of other rows.
 
 #![forbid(unsafe_code)]
 
@@ -27,7 +27,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// An update of one parity file.
+/// Update of one parity file: the old parity file, the changed source, and the options.
 pub(super) struct Update<'u> {
     pub(super) file: &'u ParityFile,
     pub(super) key: Option<&'u [u8; 32]>,
@@ -35,17 +35,17 @@ pub(super) struct Update<'u> {
     pub(super) options: &'u ParityOptions,
 }
 
-/// Units and rows that an update affects.
+/// Data units and rows that an update affects.
 struct Changes {
     old: Geometry,
     new: Geometry,
-    /// Old and new units that the regions name as changed, or that were cut off.
+    /// Data units that the regions of the caller name as changed, or of which bytes were cut off.
     named: Bits,
-    /// Units with appended bytes, including the last old unit if it was not full.
+    /// Data units with appended bytes, including the last old unit if it was not full.
     grown: Range<u64>,
-    /// Rows with a named unit.
+    /// Rows with a data unit in `named`. These rows are encoded again.
     touched: Bits,
-    /// Rows with a grown unit and no named unit.
+    /// Rows with a data unit in `grown` and none in `named`.
     growing: Bits,
 }
 
@@ -93,14 +93,15 @@ impl Changes {
         Bits::footprint(self.old.units().max(self.new.units())) + 4 * Bits::footprint(self.old.rows)
     }
 
-    /// Returns true if the unit must have its protected bytes, or begin with them.
+    /// Returns true if the data unit `unit` was protected before and is not named as changed. It must have its
+    /// old bytes, or begin with them.
     fn is_old(&self, unit: u64) -> bool {
         unit < self.old.units() && !self.named.has(unit)
     }
 }
 
 impl Update<'_> {
-    /// Writes the new parity file to `path`.
+    /// Writes the new parity file to `path`. `make` creates the temporary file that gets this name.
     pub(super) fn run(
         &self,
         regions: &[AtlasBoundaryRegion],
@@ -183,7 +184,7 @@ impl Update<'_> {
 struct Context<'c> {
     update: &'c Update<'c>,
     changes: &'c Changes,
-    /// Digests of the old units.
+    /// Digests of all units in the old parity file.
     known: &'c Table,
     target: &'c AtomicFile,
     fixed: u64,
@@ -216,7 +217,8 @@ impl Context<'_> {
         })
     }
 
-    /// Copies the parity units of rows without a change, and notes rows with a bad parity unit.
+    /// Copies the parity units of rows without a change to the new parity file, and their digests to `table`.
+    /// Adds rows with a bad parity unit to `damaged`.
     fn copy(&self, call: &mut Call<'_, '_>, table: &mut Table, damaged: &mut Bits) -> Result<()> {
         // Good parity units of rows without changes are copied, and their digests kept.
         let Changes { old, new, touched, growing, .. } = self.changes;
@@ -268,7 +270,8 @@ impl Context<'_> {
         )
     }
 
-    /// Verifies every old unit that was not named.
+    /// Fails with WITNESS if a data unit that was protected before and is not named as changed does not match
+    /// its old digest.
     fn verify(&self, call: &mut Call<'_, '_>) -> Result<()> {
         let old = &self.changes.old;
         let file = self.update.file;
@@ -296,8 +299,9 @@ impl Context<'_> {
         )
     }
 
-    /// Reads a unit in its present state. Its first bytes, if they were protected and not named, must match
-    /// the old digest. Returns their number.
+    /// Reads the data unit `unit` of the changed source into `out`. Returns the number of its first bytes that
+    /// were protected before and are not named as changed. Fails with WITNESS if these do not match the old
+    /// digest.
     fn read(&self, unit: u64, out: &mut [u8]) -> Result<usize> {
         let Changes { old, new, .. } = self.changes;
         let (offset, len) = (new.unit_offset(unit), to_usize(new.data_len(unit)));
@@ -327,7 +331,8 @@ impl Context<'_> {
         Ok(before)
     }
 
-    /// Adds the digest of a unit, unless its old digest is kept.
+    /// Adds the digest of the data unit `unit`, which has the contents `bytes`, to `made`, unless the unit
+    /// keeps its old digest.
     fn note(&self, unit: u64, bytes: &[u8], made: &mut Made) -> Result<()> {
         // An old unit that was verified keeps its digest.
         let is_kept = self.changes.is_old(unit) && !self.changes.grown.contains(&unit);
@@ -344,7 +349,7 @@ impl Context<'_> {
     }
 }
 
-/// Rows that are encoded again.
+/// Access to the units of rows that are encoded again from all of their columns.
 struct Anew<'c> {
     context: &'c Context<'c>,
 }
@@ -370,10 +375,11 @@ impl Columns for Anew<'_> {
     }
 }
 
-/// Rows that have only grown: the appended bytes are encoded alone, and added to the old parity.
+/// Access to the units of rows that have only grown: the appended bytes are encoded alone, and added to the old
+/// parity.
 struct Grown<'c> {
     context: &'c Context<'c>,
-    /// Rows with a parity unit that is not good.
+    /// Set of rows that must be encoded again. Rows with a parity unit that is not good are added to it.
     damaged: &'c Mutex<&'c mut Bits>,
 }
 
@@ -428,7 +434,7 @@ impl Columns for Grown<'_> {
     }
 }
 
-/// Returns the number of units that a task copies.
+/// Returns the number of units that a task copies or verifies.
 fn copy_step(geometry: &Geometry) -> u64 {
     (TILE_BYTES / geometry.unit).max(1)
 }
@@ -441,7 +447,7 @@ fn copy_tasks(geometry: &Geometry) -> u64 {
     copy_units(geometry.parity_units(), geometry)
 }
 
-/// Returns a set of rows as ranges.
+/// Converts a set of rows, all below `count`, to ranges of consecutive rows.
 fn runs(rows: &Bits, count: u64) -> Result<Vec<Range<u64>>> {
     let mut runs: Vec<Range<u64>> = Vec::new();
     for row in rows.iter(0..count) {
@@ -456,7 +462,8 @@ fn runs(rows: &Bits, count: u64) -> Result<Vec<Range<u64>>> {
     Ok(runs)
 }
 
-/// Returns the error for a unit that was not named and differs from the protected bytes.
+/// Returns the WITNESS error for a data unit that is not named as changed and either does not match its digest
+/// or has lost it. `why` says which.
 fn not_protected(geometry: &Geometry, unit: u64, why: &str) -> AtlasError {
     let (offset, length) = (geometry.unit_offset(unit), geometry.data_len(unit));
     AtlasError::witness(format!(

@@ -1,4 +1,4 @@
-//! A parity file that is being written.
+//! Writing of a new parity file: its size, its digests, and its id.
 
 #![forbid(unsafe_code)]
 
@@ -10,13 +10,13 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::{PAGE_SIZE, to_u64, to_usize};
 use std::path::Path;
 
-/// Number of blocks per write.
+/// Number of blocks of digests per write.
 const BLOCKS_A_WRITE: u64 = 64;
 
-/// Number of bytes of a digest in a table.
+/// Number of bytes of a digest in a [`Table`].
 const ENTRY: u64 = size_of::<Short>() as u64;
 
-/// The digests of all units.
+/// Digests of all data units and parity units of a parity file, by unit number.
 pub(super) struct Table {
     digests: Vec<Short>,
 }
@@ -42,14 +42,14 @@ impl Table {
     }
 }
 
-/// Begins the parity file of `geometry`: sets its size, which makes it one hole.
+/// Gives a new file the size of the parity file of `geometry`, so that it is one hole. Returns the file.
 pub(super) fn begin(file: AtomicFile, geometry: &Geometry) -> Result<AtomicFile> {
     // Units of zeros are never written and stay holes.
     file.set_len(geometry.file_size())?;
     Ok(file)
 }
 
-/// Writes both copies of the digests.
+/// Writes all blocks of digests to both of their places in a new parity file.
 pub(super) fn write_blocks(file: &AtomicFile, head: &Head, seals: &Seals, table: &Table) -> Result<()> {
     let geometry = &head.geometry;
     // A bounded number of blocks is written at a time, because a large file has hundreds of MiB of blocks.
@@ -73,7 +73,7 @@ pub(super) fn write_blocks(file: &AtomicFile, head: &Head, seals: &Seals, table:
     Ok(())
 }
 
-/// Returns a new random id.
+/// Returns a new random id for a parity file.
 pub(super) fn random_id() -> Result<[u8; 16]> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|error| {
@@ -98,6 +98,6 @@ pub(super) fn refuse_existing(path: &Path) -> Result<()> {
 
 #[cfg(unix)]
 const EEXIST: i32 = libc::EEXIST;
-/// `ERROR_FILE_EXISTS`.
+/// The Windows error `ERROR_FILE_EXISTS`.
 #[cfg(not(unix))]
 const EEXIST: i32 = 80;

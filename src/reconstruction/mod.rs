@@ -33,8 +33,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-/// Bytes of bookkeeping per tile of an added shard: the plan, and the remembered shape. Waiting classes
-/// need more.
+/// Number of bytes of bookkeeping counted for each tile of an added shard. Waiting classes need more.
 const ADDED_TILE: u64 = 512;
 
 /// Options of a reconstruction.
@@ -81,14 +80,16 @@ impl ReconstructionOptions {
     }
 }
 
-/// Files of a reconstruction, which exist only with a spool path.
+/// Files of a reconstruction: the spool file and the file of waiting classes. Both exist only with a spool
+/// path.
 ///
 /// Every change locks the files and no getter does, so that bytes are written without the lock of the
 /// collected state. Bytes of a failed change stay in the file, at places that do not count as present.
 #[derive(Default)]
 struct Files {
     spool: Option<AtomicFile>,
-    /// File of waiting classes of R96, and the end of the valid classes in it.
+    /// File of the classes of R96 that wait until their tile has K, and the offset after the last valid class
+    /// in it.
     waiting: Option<(AtomicFile, u64)>,
 }
 
@@ -128,29 +129,30 @@ struct ClaimedDomain {
 pub struct AtlasReconstruction {
     trust: VerifyOptions,
     max_domain_size: Option<u64>,
-    /// Locked during a change, so that changes run one at a time.
+    /// Files of the reconstruction. Locked during each call that changes it, so that these calls run one at a
+    /// time.
     turn: Mutex<Files>,
     collected: Mutex<Collected>,
 }
 
-/// A domain of which every byte was added.
+/// Domain of which every byte was added, before its root is computed.
 struct Whole {
     root: Digest,
     header: RootHeader,
-    /// End of each tile.
+    /// Offset in the domain of the end of each tile, ascending.
     ends: Vec<u64>,
     source: Source,
 }
 
-/// The state collected so far.
+/// Bytes, tiles and waiting classes that a reconstruction has collected so far.
 struct Collected {
     domain: Option<ClaimedDomain>,
-    /// Offset and shape of the tiles that shards described, by index.
+    /// Offset and shape of each tile that a shard described, by the tile's index.
     tiles: BTreeMap<u64, (u64, TileShape)>,
     have: Ranges,
-    /// Number of bytes in `have`.
+    /// Total number of bytes of the ranges in `have`, which are the parts of the domain that were added.
     present: u64,
-    /// The bytes in `have`, by their offset. Empty with a spool.
+    /// Bytes of the ranges in `have`, by their offset in the domain. Empty if there is a spool file.
     pieces: BTreeMap<u64, Arc<Buffer>>,
     waiting: Waiting,
     /// True once `finish` returned the domain.
@@ -247,14 +249,14 @@ impl AtlasReconstruction {
         self.take_bytes(shard, gaps, spool, verifiers, tracker)
     }
 
-    /// Returns the bytes of a LINEAR shard that are still missing.
+    /// Returns the ranges of the domain that a LINEAR shard has and that were not added yet.
     fn gaps(&self, shard: &AtlasShard) -> Vec<Range<u64>> {
         let (start, payload) = shard.payload();
         lock(&self.collected).have.gaps(start..start + to_u64(payload.len()))
     }
 
-    /// Keeps `gaps` of a verified LINEAR shard. `workers` write the bytes to the file, if there is one, and
-    /// report them.
+    /// Keeps the ranges `gaps` of a verified LINEAR shard: in memory, or, if there is a spool file, in this
+    /// file, to which `workers` write the bytes. Records the tiles that the shard described.
     fn take_bytes(
         &self,
         shard: &AtlasShard,
@@ -309,7 +311,7 @@ impl AtlasReconstruction {
         collected.domain.as_ref().is_some_and(|domain| domain.header.size == collected.present)
     }
 
-    /// Returns the missing regions, ascending and merged. None before the first shard.
+    /// Returns the missing regions, ascending and merged. Empty before the first shard.
     pub fn missing(&self) -> Vec<AtlasBoundaryRegion> {
         lock(&self.collected).missing()
     }
@@ -363,7 +365,8 @@ impl AtlasReconstruction {
 }
 
 impl Collected {
-    /// Refuses shards of another domain, and all shards after `finish`.
+    /// Fails with WITNESS if a shard belongs to another domain than the first shard, and with STATE after
+    /// `finish`.
     fn check_fits(&self, proof: &Proof) -> Result<()> {
         if self.finished {
             return Err(finished());
@@ -395,7 +398,8 @@ impl Collected {
         )))
     }
 
-    /// Records the tiles that a shard described, and the bytes that it added.
+    /// Records the tiles `told` that a verified shard described, the `ranges` of the domain that it added, and
+    /// their bytes `pieces` unless these are in the spool file.
     fn has_come(
         &mut self,
         proof: &Proof,
@@ -418,7 +422,8 @@ impl Collected {
         });
     }
 
-    /// Returns the tiles that a shard describes. Fails with CONFLICT if they differ from the known tiles.
+    /// Returns index, offset and shape of each tile that a shard describes. Fails with CONFLICT if a tile
+    /// differs from the same tile of an earlier shard.
     fn new_tiles(&self, proof: &Proof) -> Result<Vec<(u64, (u64, TileShape))>> {
         let mut told = try_vec(proof.tiles.len())?;
         let mut offset = proof.claimed_start()?;
@@ -445,7 +450,8 @@ impl Collected {
         gaps.map(|gap| AtlasBoundaryRegion::new(gap.start, gap.end - gap.start)).collect()
     }
 
-    /// Returns the complete domain. Fails with INCOMPLETE if bytes are missing.
+    /// Returns the complete domain, with the spool file or the pieces in memory as its source. Fails with
+    /// INCOMPLETE if bytes are missing, and with STATE after `finish`.
     fn whole(&self, spool: Option<&AtomicFile>) -> Result<Whole> {
         if self.finished {
             return Err(finished());

@@ -44,9 +44,9 @@ const KEYED: u8 = 1;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Maximum bytes of payload. Default 1 GiB.
+    /// Maximum number of bytes of payload. Default 1 GiB.
     pub max_payload_size: u64,
-    /// Maximum bytes of the proof of the payload, and of the memory for its tiles, 168 bytes each.
+    /// Maximum number of bytes of the proof of the payload, and of the memory for its tiles, 168 bytes each.
     /// Default 64 MiB.
     pub max_proof_size: u64,
 }
@@ -61,10 +61,10 @@ impl Limits {
     pub(crate) const DEFAULT: Self = Limits { max_payload_size: 1 << 30, max_proof_size: 64 << 20 };
 }
 
-/// Number of records before the payload.
+/// Number of records of a serialised shard before its payload: ROOT, DOMAIN, REGION, TILES, PARTS and TREE.
 pub(crate) const PROOF_RECORDS: usize = 6;
 
-/// Returns the lengths of the values of ROOT to TREE.
+/// Returns the number of bytes of the value of each record, from ROOT to TREE, in which `proof` is serialised.
 pub(crate) fn proof_lengths(proof: &Proof) -> [usize; PROOF_RECORDS] {
     [
         32,
@@ -76,7 +76,7 @@ pub(crate) fn proof_lengths(proof: &Proof) -> [usize; PROOF_RECORDS] {
     ]
 }
 
-/// Writes ROOT to TREE, with which every kind of shard begins.
+/// Writes the records from ROOT to TREE, with which the encoding of every kind of shard begins.
 pub(crate) fn write_proof<W: io::Write>(writer: &mut Writer<W>, proof: &Proof) -> Result<()> {
     // ROOT and DOMAIN: the values that a verifier compares first.
     let lengths = proof_lengths(proof);
@@ -120,7 +120,7 @@ impl AtlasShard {
         [root, domain, region, tiles, parts, tree, self.payload.len()]
     }
 
-    /// Returns the number of bytes of [`serialize`](Self::serialize).
+    /// Returns the number of bytes that [`serialize`](Self::serialize) returns.
     pub fn serialized_size(&self) -> usize {
         // All parts are in memory, and their sum is little more than their size there.
         encoded_size(&self.lengths()).unwrap_or(usize::MAX)
@@ -179,10 +179,11 @@ impl AtlasShard {
     }
 }
 
-/// Reads ROOT to TREE and the values of the following records, which are the last of the encoding.
+/// Reads the records from ROOT to TREE of a serialised shard, and then the records `behind`, which are the last
+/// of the encoding. Returns the proof and the values of the last records.
 ///
-/// `check` receives the number of tiles, the bytes of the lists and the values of the last records, before
-/// any allocation.
+/// `check` receives the number of tiles, the number of bytes of the lists in TILES, PARTS and TREE, and the
+/// values of the last records, before any allocation.
 pub(crate) fn read_proof<'a, const N: usize>(
     reader: &mut Reader<'a>,
     limits: &Limits,
@@ -267,7 +268,7 @@ pub(crate) fn read_proof<'a, const N: usize>(
     Ok((Proof { root, header, keyed, region, classes, first_tile, tiles, chaining_values, siblings }, rest))
 }
 
-/// Fails with LIMIT if `size` exceeds `limit`.
+/// Fails with LIMIT if `size` exceeds `limit`. The error calls the limit `name`.
 pub(crate) fn within(name: &str, size: u64, limit: u64) -> Result<()> {
     if size <= limit {
         return Ok(());
@@ -275,7 +276,8 @@ pub(crate) fn within(name: &str, size: u64, limit: u64) -> Result<()> {
     Err(AtlasError::limit(format!("{size} bytes exceed the {name} of {limit}")))
 }
 
-/// Returns room for the entries of a list, whose length must be a multiple of an entry's length.
+/// Returns an empty list with room for the entries of `size` bytes in the record `name`. Fails with FORMAT if
+/// the record ends inside an entry.
 fn entries<T>(list: &Reader<'_>, size: usize, name: &str) -> Result<Vec<T>> {
     // A list that ends inside an entry has no encoding.
     if !list.remaining().is_multiple_of(size) {

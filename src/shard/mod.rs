@@ -58,27 +58,27 @@ impl AtlasBoundaryRegion {
     }
 }
 
-/// Length and residue of a tile, as the root commits to them.
+/// Length and residue of a tile, which the root of the projection covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TileShape {
     pub(crate) len: u32,
     pub(crate) residue: Residue,
 }
 
-/// All of a shard but its payload, as in its encoding.
+/// All fields of a shard except its payload, as they are serialised.
 pub(crate) struct Proof {
     pub(crate) root: Digest,
     pub(crate) header: RootHeader,
     pub(crate) keyed: bool,
     pub(crate) region: AtlasBoundaryRegion,
-    /// Classes of R96. Empty for LINEAR.
+    /// Classes that the shard carries. Empty for LINEAR.
     pub(crate) classes: ClassSet,
     pub(crate) first_tile: u64,
     pub(crate) tiles: Vec<TileShape>,
     /// LINEAR: chaining values that prove the pages of the first tile, then the pages of the last tile. R96:
     /// nodes that prove the classes, tile by tile.
     pub(crate) chaining_values: Vec<Digest>,
-    /// Sibling nodes of the tiles.
+    /// Nodes of the tree above the tiles that prove the shard's tiles against the root.
     pub(crate) siblings: Vec<Sibling>,
 }
 
@@ -195,41 +195,42 @@ impl VerifyOptions {
     }
 }
 
-/// Share of a shard in one tile, with its places.
+/// Share of a shard in one tile, with its byte range in the payload and the range of its nodes in the proof.
 #[derive(Clone)]
 pub(crate) struct TilePart {
     share: Share,
     /// Number of bytes of the tile.
     len: usize,
-    /// Place of the share in the payload.
+    /// Byte range of the share in the shard's payload.
     pub(crate) payload: Range<usize>,
-    /// Place of its chaining values or nodes in the proof.
+    /// Range in [`Proof::chaining_values`] of the nodes that prove the share.
     proof: Range<usize>,
 }
 
 impl TilePart {
-    /// Returns the number of bytes of the tile.
+    /// Returns the number of bytes of the whole tile.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Returns true if the part is all bytes of the tile.
+    /// Returns true if the shard has all pages of the tile. False for classes.
     pub(crate) fn is_whole(&self) -> bool {
         self.share.is_whole(self.len)
     }
 
-    /// Returns the place of the payload of `class` in the shard's payload.
+    /// Returns the byte range in the shard's payload of the payload of `class` in this tile. `None` if there is
+    /// none.
     pub(crate) fn class_range(&self, class: u8) -> Option<Range<usize>> {
         let range = self.share.class_range(class)?;
         Some(self.payload.start + range.start..self.payload.start + range.end)
     }
 }
 
-/// Number of blocks that a read of an R96 shard decodes at a time.
+/// Number of R96 blocks that a read of a shard decodes at a time.
 const BLOCKS_A_READ: usize = 8;
 
-/// Memory for the verification of a tile, besides the payload. The same on every processor, so that all
-/// accept the same shards.
+/// Number of bytes of memory for the verification of a tile, besides the payload. The same on every processor,
+/// so that all accept the same shards.
 const VERIFIED_TILE: u64 = 168;
 const _: () = assert!(
     (size_of::<TileShape>() + size_of::<(TilePart, Leaf, Digest, Residue)>()) as u64 <= VERIFIED_TILE
@@ -248,8 +249,9 @@ impl Proof {
         self.first_tile..self.first_tile + to_u64(self.tiles.len())
     }
 
-    /// Checks that tiles, region, proof and payload, which may all be hostile, are consistent with one
-    /// another. Returns the parts and the offset of the payload in the domain.
+    /// Checks that tiles, region, proof and payload, which may all be hostile, are consistent with one another.
+    /// Returns the part of the shard in each tile, and the offset of the payload in the domain. Fails with
+    /// FORMAT or WITNESS.
     pub(crate) fn layout(&self, payload_len: usize) -> Result<(Vec<TilePart>, u64)> {
         // The region lies in the domain, and its tiles are tiles of the domain.
         let malformed = |what: String| Err(AtlasError::format(what));
@@ -350,7 +352,8 @@ impl Proof {
         Ok((parts, payload_offset))
     }
 
-    /// Returns the offset of the first tile by the lengths of the proof, which the root confirms later.
+    /// Returns the offset in the domain of the shard's first tile, by lengths that the proof claims. The root
+    /// confirms these later.
     pub(crate) fn claimed_start(&self) -> Result<u64> {
         // A shard that proves the root alone begins at its region.
         if self.tiles.is_empty() {
@@ -366,10 +369,10 @@ impl Proof {
             .ok_or_else(|| AtlasError::witness("the lengths of the proof add up to more than 2^64 bytes"))
     }
 
-    /// Verifies payload and proof against the root and the trust settings `options`.
+    /// Verifies payload and proof against the shard's root and the trust settings `options`.
     ///
-    /// WITNESS takes precedence over CONSERVATION. Returns the offset of the payload and the residue of the
-    /// shard's content. `before` is progress that was reported already.
+    /// WITNESS takes precedence over CONSERVATION. Returns the offset of the payload in the domain and the
+    /// residue of the shard's content. `before` is progress that was reported already.
     fn verify(
         &self,
         payload: &[u8],
@@ -397,16 +400,16 @@ impl Proof {
         Ok((payload_offset, residue))
     }
 
-    /// Returns the workers that verify the shard's tiles, or fails with LIMIT. It counts the lists that
-    /// [`layout`](Self::layout) makes, and is called before it.
+    /// Returns the workers that verify a payload of `payload` bytes. Fails with LIMIT if the memory limit is too
+    /// small for the results and for the lists that [`layout`](Self::layout) makes, which is called later.
     pub(crate) fn verifiers<'a>(&self, payload: usize, operation: &Operation<'a>) -> Result<Workers<'a>> {
         // A thread is worth waking from 64 KiB of payload on.
         let (tiles, worth) = (to_u64(self.tiles.len()), payload / pool::TASK_BYTES);
         Ok(operation.workers(tiles, 0, tiles.saturating_mul(VERIFIED_TILE))?.at_most(worth))
     }
 
-    /// Verifies the parts of [`layout`](Self::layout) after the trust was checked. Reports every part, but
-    /// not the end.
+    /// Verifies the payload in the parts of [`layout`](Self::layout), after [`check_trust`](Self::check_trust).
+    /// Returns the residue of the content. Reports progress for every part, but not the end of the call.
     pub(crate) fn verify_parts(
         &self,
         payload: &[u8],
@@ -435,8 +438,9 @@ impl Proof {
         self.conclude(&digests, parts, payload_offset, payload, &hashed)
     }
 
-    /// Performs the last step of verification: from witness and residue of each part to the root. Returns the
-    /// region's residue.
+    /// Performs the last step of verification: computes the root from the witness and residue of each part's
+    /// tile, and compares it with the shard's root. Returns the residue of the content. Fails with WITNESS or
+    /// CONSERVATION.
     pub(crate) fn conclude(
         &self,
         digests: &Digests,
@@ -479,7 +483,8 @@ impl Proof {
         Ok(self.scope().content_residue(total, payload, payload_offset))
     }
 
-    /// Fails with WITNESS for another root, a missing key or a superfluous key.
+    /// Fails with WITNESS if the shard has another root than expected, if it is keyed and no key is given, or
+    /// if a key is given and it is not keyed.
     pub(crate) fn check_trust(&self, options: &VerifyOptions) -> Result<()> {
         if let Some(expected) = &options.expected_root
             && !same(expected, &self.root)
@@ -498,7 +503,8 @@ impl Proof {
         }
     }
 
-    /// Returns the witness of a tile and the residue of `bytes`, the available part of its bytes.
+    /// Returns the witness of a part's tile, computed from `bytes`, the shard's payload in this part, and from
+    /// the nodes that prove it. Also returns the residue of `bytes`.
     pub(crate) fn hash_part(
         &self,
         digests: &Digests,
@@ -540,8 +546,8 @@ impl AtlasShard {
         &self.proof
     }
 
-    /// Returns all verified bytes, which may exceed the region by up to 4,095 on either side, and their
-    /// offset in the domain.
+    /// Returns the offset of the payload in the domain, and all of the payload. LINEAR: the pages that the
+    /// region touches, with up to 4,095 bytes on either side of it. R96: the payloads of all classes.
     pub(crate) fn payload(&self) -> (u64, &[u8]) {
         (self.payload_offset, &self.payload)
     }
@@ -588,7 +594,7 @@ impl AtlasShard {
         })
     }
 
-    /// Reads like [`read`](Self::read), part by part.
+    /// Reads `len` bytes of the domain like [`read`](Self::read), and passes them to `then` in parts.
     pub(crate) fn read_parts(&self, offset: u64, len: usize, mut then: impl FnMut(&[u8])) -> Result<()> {
         let region = &self.proof.region;
         // The whole range must lie in the region, without overflow.
@@ -613,7 +619,8 @@ impl AtlasShard {
         }
     }
 
-    /// Decodes the domain's bytes of `range`, which lies in the region.
+    /// Decodes the domain's bytes of `range`, which lies in the region of an R96 shard, and passes them to
+    /// `then` in parts.
     fn decode_parts(&self, range: Range<u64>, mut then: impl FnMut(&[u8])) -> Result<()> {
         // One decoder serves all tiles, because they carry the same classes.
         let decoder = decoder(self.proof.header.classes, self.proof.classes)?;
@@ -647,7 +654,7 @@ impl AtlasShard {
         Ok(())
     }
 
-    /// Hashes the payload again and checks the proof.
+    /// Hashes the payload again and checks the proof against the shard's root and the trust settings `options`.
     pub fn verify(&self, options: &VerifyOptions, operation: &mut Operation<'_>) -> Result<()> {
         self.proof.verify(&self.payload, options, operation, Progress::default()).map(|_| ())
     }

@@ -5,7 +5,7 @@ use crate::base::units::{PAGE_BYTES, TILE_BYTES, to_usize};
 use crate::tile::hash_tiles::Pace;
 use std::ops::RangeInclusive;
 
-/// Maximum number of bytes announced ahead.
+/// Maximum number of bytes that the system is asked to read ahead.
 const MAX_AHEAD: u64 = 1 << 30;
 const CHUNK_SIZE: RangeInclusive<u64> = 64 * 1024..=256 * 1024 * 1024;
 const IO_BUFFER_SIZE: RangeInclusive<u64> = 4 * 1024..=16 * 1024 * 1024;
@@ -21,7 +21,7 @@ pub struct StreamingConfig {
 }
 
 impl Default for StreamingConfig {
-    /// Returns chunks of 16 MiB, 4 in flight, 2 read ahead, an overlap of 4,096 bytes, reads of 1 MiB.
+    /// Returns chunks of 16 MiB, 4 in flight, 2 read ahead, an overlap of 4,096 bytes, and reads of 1 MiB.
     fn default() -> Self {
         Self::DEFAULT
     }
@@ -94,7 +94,8 @@ impl StreamingConfig {
         self.io_buffer_size
     }
 
-    /// Returns the window, read-ahead and read size for a stream whose chunks are not returned to the caller.
+    /// Returns the limits for bytes in flight, read-ahead and reads of a stream whose chunks are not returned
+    /// to the caller.
     pub(super) fn pace(&self) -> Pace {
         Pace {
             // A worker takes at least one tile, so that a smaller chunk counts as a tile.
@@ -105,13 +106,13 @@ impl StreamingConfig {
         }
     }
 
-    /// Returns the number of bytes to announce ahead. It is limited, because large settings would announce
-    /// the whole file before the first report.
+    /// Returns the number of bytes that the system is asked to read ahead. It is limited to 1 GiB, because
+    /// large settings would announce the whole file before the first report.
     pub(super) fn ahead(&self) -> u64 {
         self.chunk_size.saturating_mul(u64::from(self.prefetch_chunks)).min(MAX_AHEAD)
     }
 
-    /// Returns the size of the largest read.
+    /// Returns the number of bytes of the largest read.
     pub(super) fn read_size(&self) -> usize {
         to_usize(self.io_buffer_size)
     }

@@ -36,7 +36,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Fails with UNSUPPORTED if the feature is not built in.
+/// Fails with UNSUPPORTED if the Cargo feature `streaming` is not built in.
 pub(crate) fn check_built_in() -> Result<()> {
     if cfg!(feature = "streaming") {
         return Ok(());
@@ -66,7 +66,7 @@ pub fn stream_large_domain_projection(
     project_default(&Source::copy(data)?, projection_type, config)
 }
 
-/// Projects a file by positioned reads.
+/// Projects the bytes of the file at `path`, which is read by positioned reads.
 pub fn stream_file_projection(
     path: impl AsRef<Path>,
     projection_type: ProjectionType,
@@ -278,7 +278,7 @@ impl StreamingContext {
         self.monitor.clone()
     }
 
-    /// Returns the number of tiles that a push stream hashes at a time.
+    /// Returns the number of tiles that a push stream hashes together, in parallel.
     fn batch(&self, operation: &Operation<'_>) -> Result<u64> {
         match &self.stage {
             Stage::Push(push) => push.batch(&self.setup, operation),
@@ -286,7 +286,8 @@ impl StreamingContext {
         }
     }
 
-    /// Adds bytes, in pieces of any size. Fails with STATE on a stream of a source.
+    /// Adds `data` to the end of the domain; its length may be any. Fails with STATE on a stream that reads a
+    /// source.
     pub fn push(&mut self, data: &[u8], operation: &mut Operation<'_>) -> Result<()> {
         // The stage is Failed during the call, like in `next`.
         match std::mem::replace(&mut self.stage, Stage::Failed) {
@@ -341,7 +342,8 @@ impl StreamingContext {
         Ok(projection)
     }
 
-    /// Returns an error of kind STATE, and leaves the stage unchanged.
+    /// Puts the stage of the stream back, and returns the STATE error for a call that is not valid in this
+    /// stage. `otherwise` is the text for a stream that has neither finished nor failed.
     fn refuse(&mut self, stage: Stage, otherwise: &'static str) -> AtlasError {
         let why = match &stage {
             Stage::Finished => "the stream is finished",

@@ -1,4 +1,4 @@
-//! Common parts of all kinds of streams: the options, the progress, the tiles so far.
+//! Common parts of all kinds of streams: the settings, the progress, and the hashing of the remaining bytes.
 
 use super::config::StreamingConfig;
 use crate::base::error::Result;
@@ -15,10 +15,10 @@ use crate::tile::options::{ProjectionOptions, ProjectionType};
 use crate::tile::tree::Tree;
 use std::sync::{Arc, Mutex};
 
-/// Properties of the projection, and the configuration of the stream.
+/// Settings of a stream: the properties of its projection, and its configuration.
 pub(super) struct StreamPlan {
     pub(super) config: StreamingConfig,
-    /// Pace of the workers if the chunks are not returned to the caller.
+    /// Limits for bytes in flight, read-ahead and reads, if the chunks are not returned to the caller.
     pub(super) pace: Pace,
     pub(super) projection: Arc<Context>,
 }
@@ -33,7 +33,7 @@ impl StreamPlan {
         Ok(StreamPlan { pace: config.pace(), config, projection })
     }
 
-    /// Returns the job over the tiles of `source` from tile `first` on.
+    /// Returns the job that hashes the tiles of `source`, from the tile number `first` on.
     pub(super) fn job<'a>(&'a self, source: &'a Source, first: u64) -> HashJob<'a> {
         let geometry = Geometry::Canonical { size: source.size() };
         HashJob { scheme: &self.projection.scheme, source, geometry, first, pace: &self.pace }
@@ -62,7 +62,7 @@ impl SharedProgress {
     }
 }
 
-/// Reports progress once per chunk, although it arrives in steps of any size.
+/// Reporter of a stream's progress: once per chunk, although bytes are completed in steps of any size.
 pub(super) struct ChunkTracker<'t, 'o, 's> {
     tracker: Tracker<'t, 'o>,
     chunk_size: u64,
@@ -70,7 +70,7 @@ pub(super) struct ChunkTracker<'t, 'o, 's> {
 }
 
 impl<'t, 'o, 's> ChunkTracker<'t, 'o, 's> {
-    /// Continues from the progress in the status.
+    /// Returns a reporter that continues from the progress in `status`.
     pub(super) fn new(operation: &'t mut Operation<'o>, chunk_size: u64, status: &'s SharedProgress) -> Self {
         let progress = status.progress();
         // If the end was reported already, it is not reported again.
@@ -97,12 +97,12 @@ impl<'t, 'o, 's> ChunkTracker<'t, 'o, 's> {
         }
     }
 
-    /// Sets the end of the domain, which was unknown.
+    /// Sets the size of the domain, which was unknown until now, as the total of progress.
     pub(super) fn end_at(&mut self, bytes: u64) {
         self.tracker.set_totals(bytes, bytes.div_ceil(self.chunk_size));
     }
 
-    /// Reports the end, unless the last report was the end.
+    /// Reports the end of the stream's progress, unless the last report was the end.
     pub(super) fn finish(self) -> Result<()> {
         let now = self.tracker.progress();
         // The status is set first, like in `reach`.
@@ -111,12 +111,12 @@ impl<'t, 'o, 's> ChunkTracker<'t, 'o, 's> {
     }
 }
 
-/// Number of bytes of a mapping that are released at a time: pages of the cache are up to 2 MiB, and every
-/// release costs an interrupt on the other cores.
+/// Pages of a mapped file are released in multiples of this number of bytes, because large pages have up to 2
+/// MiB, and every release interrupts the other cores.
 const STRIDE: u64 = 2 * 1024 * 1024;
 
-/// A source that is read from its first byte to its last. If it is mapped, the system is advised of the order, and
-/// pages are released after they are read.
+/// Sequential read of a source. If the source is a mapped file, the system is advised of the order, and pages
+/// are released after they were read.
 pub(super) struct Pass {
     source: Source,
     released: u64,
@@ -124,7 +124,7 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// Begins a pass at `start`.
+    /// Begins a sequential read of `source` at the offset `start`.
     pub(super) fn new(source: &Source, start: u64, config: &StreamingConfig) -> Pass {
         source.advise_sequential(false);
         // Releases in steps of about a chunk, 2 to 16 MiB, so that there are few system calls.
@@ -132,7 +132,7 @@ impl Pass {
         Pass { source: source.clone(), released: start / STRIDE * STRIDE, stride }
     }
 
-    /// Releases the bytes before `offset`.
+    /// Releases the pages of a mapped file before `offset`, in steps of about a chunk.
     pub(super) fn leave_behind(&mut self, offset: u64) {
         // Only whole steps are released, because pages at the edge may still be read.
         let offset = offset / self.stride * self.stride;
@@ -151,8 +151,8 @@ impl Drop for Pass {
     }
 }
 
-/// Reads and hashes the bytes after `tiles`, each worker one read at a time into a buffer of its own, and
-/// makes the projection.
+/// Reads and hashes the bytes of `source` after the hashed tiles `tiles`, and returns the projection of all
+/// bytes. Each worker reads into a buffer of its own, one read at a time.
 pub(super) fn project_rest(
     setup: &StreamPlan,
     source: &Source,
@@ -179,7 +179,7 @@ pub(super) fn project_rest(
     setup.finish(tiles)
 }
 
-/// Reserves room for all tiles of a domain of `size` bytes.
+/// Reserves room in the list for all tiles of a domain of `size` bytes.
 pub(super) fn reserve_tiles(tiles: &mut Vec<Arc<Tile>>, size: u64) -> Result<()> {
     let count = usize::try_from(size.div_ceil(TILE_BYTES)).unwrap_or(usize::MAX);
     // The room is reserved at once, because a list that doubles takes more memory than was counted.

@@ -1,4 +1,4 @@
-//! A source, chunk by chunk.
+//! Streams that read a source and return it chunk by chunk.
 //!
 //! A chunk and its overlap lie in one buffer. The next chunk begins with the bytes of this overlap, which are
 //! moved to the front of the buffer, so that every byte is read once. The workers take the chunk in parts
@@ -34,41 +34,43 @@ pub struct StreamingChunk<'a> {
     pub offset: u64,
     /// Bytes of the chunk.
     pub data: &'a [u8],
-    /// The following bytes: min(chunk_overlap, bytes left) of them.
+    /// The bytes after the chunk: `chunk_overlap` of them, or fewer at the end of the domain.
     pub overlap: &'a [u8],
     /// Sum of `data` mod 96.
     pub residue: Residue,
 }
 
-/// Place of a chunk and its overlap in the domain.
+/// Range of a chunk and its overlap in the domain, with the chunk's number and residue.
 #[derive(Clone, Copy, Default)]
 struct ChunkPlace {
     id: u64,
     start: u64,
-    /// End of the chunk, and start of its overlap.
+    /// Offset of the end of the chunk, and of the start of its overlap.
     end: u64,
-    /// End of the overlap.
+    /// Offset of the end of the overlap.
     overlap_end: u64,
     residue: Residue,
 }
 
 pub(super) struct Pull {
     source: Source,
-    /// Tiles that end with the last returned chunk, or before.
+    /// Hashed tiles, from the start of the domain on. All of them end within the last returned chunk or before
+    /// it.
     tiles: Vec<Arc<Tile>>,
-    /// Place of the last returned chunk. Before the first chunk, an empty range at 0.
+    /// Range of the last returned chunk. Before the first chunk, an empty range at 0.
     place: ChunkPlace,
     /// The chunk and its overlap, for a source that is not in memory.
     buffer: Option<Buffer>,
-    /// Bytes of the chunks so far that belong to an incomplete tile.
+    /// First bytes of the tile that the last returned chunk did not complete.
     begun: Option<Buffer>,
-    /// Offset up to which the system was asked to read.
+    /// Offset up to which the system was asked to read ahead.
     announced: u64,
-    /// Set from the first chunk on.
+    /// The sequential read of the source. Set from the first chunk on.
     pass: Option<Pass>,
 }
 
-/// A part of a chunk or its overlap: its place, its bytes, and how many of them are filled.
+/// Part of a chunk or of its overlap that one worker fills: its range in the domain, its bytes in the buffer,
+/// and the number of its first bytes that were read before.
 struct Part<'b> {
     range: Range<u64>,
     bytes: &'b mut [u8],
@@ -99,7 +101,7 @@ impl Pull {
         })
     }
 
-    /// Reads and hashes the next chunk. False at the end.
+    /// Reads and hashes the next chunk. Returns false at the end of the source.
     pub(super) fn advance(
         &mut self,
         setup: &StreamPlan,
@@ -137,7 +139,7 @@ impl Pull {
         Ok(true)
     }
 
-    /// Returns the last chunk.
+    /// Returns the chunk that [`advance`](Self::advance) has read last.
     pub(super) fn chunk(&self) -> Result<StreamingChunk<'_>> {
         let ChunkPlace { id, start, end, overlap_end, residue } = self.place;
         let len = to_usize(end - start);
@@ -151,7 +153,7 @@ impl Pull {
         Ok(StreamingChunk { id, offset: start, data, overlap, residue })
     }
 
-    /// Reads and hashes the remaining bytes without returning them.
+    /// Reads and hashes the remaining bytes without returning them as chunks, and returns the projection.
     pub(super) fn finish(
         mut self,
         setup: &StreamPlan,
@@ -174,7 +176,7 @@ impl Pull {
         project_rest(setup, &self.source, self.tiles, status, operation)
     }
 
-    /// Hashes the tiles of which the buffers hold a part, and reads only the missing bytes of these tiles.
+    /// Hashes the tiles of which the buffers hold some bytes, and reads only the missing bytes of these tiles.
     fn hash_what_is_held(
         &mut self,
         setup: &StreamPlan,
@@ -199,12 +201,12 @@ impl Pull {
         Ok(())
     }
 
-    /// Returns the offset of the first tile that is not hashed.
+    /// Returns the offset in the domain of the first tile that is not hashed.
     fn hashed(&self) -> u64 {
         (to_u64(self.tiles.len()) * TILE_BYTES).min(self.source.size())
     }
 
-    /// Announces the chunks after the present chunk to the system, and releases the pages before it.
+    /// Asks the system to read the next chunks ahead, and releases mapped pages before the present chunk.
     fn read_ahead(&mut self, config: &StreamingConfig) {
         let wanted = self.place.end.saturating_add(config.ahead()).min(self.source.size());
         // The overlap was read already, and more may have been announced.
@@ -219,8 +221,8 @@ impl Pull {
         }
     }
 
-    /// Hashes the tiles that end in the chunk, and returns the residue of the chunk, for a source in
-    /// memory.
+    /// Hashes the tiles that end in the chunk `place` of a source in memory, and returns the residue of the
+    /// chunk.
     fn hash_in_place(
         &mut self,
         setup: &StreamPlan,
@@ -266,8 +268,8 @@ impl Pull {
         Ok(residue)
     }
 
-    /// Hashes like `hash_in_place`, for a source that is read into the buffer, from the end of the last
-    /// overlap on.
+    /// Reads the chunk `place` and its overlap into the buffer, from the end of the overlap of the chunk
+    /// `before` on. Hashes the tiles that end in the chunk, and returns the residue of the chunk.
     fn read_and_hash(
         &mut self,
         setup: &StreamPlan,
@@ -340,8 +342,8 @@ impl Pull {
         Ok(residue)
     }
 
-    /// Adds the tiles of a chunk: the tile that began in earlier chunks, and the tiles hashed by the workers.
-    /// Keeps the beginning of a tile that the chunk does not end.
+    /// Adds the tiles that end in a chunk to the hashed tiles: the tile that began in earlier chunks, and
+    /// `tiles`, which the workers hashed. Keeps the first bytes of a tile that the chunk does not complete.
     fn join_tiles(&mut self, setup: &StreamPlan, place: ChunkPlace, tiles: Vec<Arc<Tile>>) -> Result<()> {
         let size = self.source.size();
         let Some(buffer) = &self.buffer else {
@@ -382,7 +384,7 @@ impl Pull {
         Ok(())
     }
 
-    /// Returns the number of bytes of the projection.
+    /// Returns the number of bytes of memory of the projection.
     fn result(&self) -> u64 {
         self.source.size().div_ceil(TILE_BYTES).saturating_mul(tile_footprint())
     }
@@ -396,7 +398,7 @@ fn too_large(size: u64) -> AtlasError {
     AtlasError::out_of_memory(format!("{size} bytes do not fit this machine's address space"))
 }
 
-/// Returns `range`, divided at tile boundaries.
+/// Returns the parts of `range` between its tile boundaries.
 fn cuts(range: Range<u64>) -> Vec<Range<u64>> {
     let mut parts = Vec::new();
     let mut at = range.start;
@@ -409,7 +411,8 @@ fn cuts(range: Range<u64>) -> Vec<Range<u64>> {
     parts
 }
 
-/// Divides the buffer, which begins at `start` and is filled up to `known`, into the parts for workers.
+/// Divides `buffer` into one part for each range of `parts`, for the workers. The buffer begins at the offset
+/// `start` of the domain, and its bytes up to `known` were read before.
 fn split(buffer: &mut [u8], parts: Vec<Range<u64>>, start: u64, known: u64) -> Vec<Mutex<Option<Part<'_>>>> {
     let mut rest = buffer;
     debug_assert!(parts.first().is_none_or(|part| part.start == start));

@@ -27,7 +27,7 @@ use std::sync::Arc;
 const TILES_A_WORKER: u64 = 4;
 
 enum Store {
-    /// Whole tiles. The last tile may be shorter.
+    /// Hashed tiles that are kept in memory, one buffer each. The last tile may be shorter.
     Memory(Vec<Buffer>),
     Spool(AtomicFile),
     /// Bytes are hashed and dropped.
@@ -42,7 +42,7 @@ pub(super) enum Keep<'k> {
     Nothing,
 }
 
-/// Source of a stream that kept no bytes. Reads of it fail.
+/// Source of a projection whose stream kept no bytes. Reads of it fail.
 struct NotKept;
 
 impl ReadAt for NotKept {
@@ -51,15 +51,15 @@ impl ReadAt for NotKept {
     }
 }
 
-/// Properties of a tile before there is a source.
+/// Residues, length and witness of a hashed tile, kept until the source of the projection exists.
 struct Hashed {
     residues: GroupResidues,
     len: usize,
     witness: Digest,
 }
 
-/// Returns the number of bytes of bookkeeping for one gathered or hashed tile. The lists have room for half
-/// as much again.
+/// Returns the number of bytes of bookkeeping for one tile that was gathered or hashed. The lists of tiles have
+/// room for half as much again.
 fn footprint() -> u64 {
     tile_footprint() + 2 * to_u64(size_of::<Hashed>() + size_of::<Buffer>())
 }
@@ -67,12 +67,12 @@ fn footprint() -> u64 {
 pub(super) struct Push {
     store: Store,
     hashed: Vec<Hashed>,
-    /// Whole tiles to be hashed, and the tile that is being filled.
+    /// Whole tiles that wait to be hashed. The next field is the tile that is being filled.
     gathered: Vec<Buffer>,
     filling: Option<Buffer>,
     /// Number of bytes in `filling`.
     filled: usize,
-    /// Number of bytes pushed.
+    /// Number of bytes pushed so far.
     size: u64,
 }
 
@@ -97,7 +97,7 @@ impl Push {
         Ok(Push { store, hashed: Vec::new(), gathered: Vec::new(), filling: None, filled: 0, size: 0 })
     }
 
-    /// Adds `data`.
+    /// Adds `data` to the end of the domain: gathers bytes into tiles, and hashes tiles once there are enough.
     pub(super) fn push(
         &mut self,
         data: &[u8],
@@ -128,7 +128,7 @@ impl Push {
         Ok(())
     }
 
-    /// Reports the number of bytes pushed: to the callback once per chunk, to the status at every call.
+    /// Reports the number of bytes pushed so far: to the callback once per chunk, to `status` at every call.
     fn report(
         &self,
         setup: &StreamPlan,
@@ -141,7 +141,7 @@ impl Push {
         Ok(())
     }
 
-    /// Returns the number of tiles to hash at a time, within the memory limit.
+    /// Returns the number of tiles to hash together, within the memory limit.
     pub(super) fn batch(&self, setup: &StreamPlan, operation: &Operation<'_>) -> Result<u64> {
         let window = setup.pace.window.div_ceil(TILE_BYTES);
         let workspace = setup.projection.scheme.workspace();
@@ -162,12 +162,12 @@ impl Push {
         }
     }
 
-    /// Returns the number of tiles so far, plus `more`.
+    /// Returns the number of tiles hashed or gathered so far, plus `more`.
     fn records(&self, more: u64) -> u64 {
         to_u64(self.hashed.len() + self.gathered.len()) + more
     }
 
-    /// Returns the number of bytes that are held now, including the bytes of the result, plus `more`.
+    /// Returns the number of bytes of memory that the stream uses now, including the result, plus `more`.
     fn account(&self, more: u64) -> u64 {
         // Gathered tiles of a file, or of nothing, are dropped once they are hashed.
         let kept = match &self.store {
@@ -184,7 +184,8 @@ impl Push {
         operation.reserve(self.account(more))
     }
 
-    /// Copies bytes into the tile that is being filled.
+    /// Copies the first bytes of `data` into the tile that is being filled, up to the end of this tile or of
+    /// the chunk. Returns the number of bytes copied.
     fn gather(&mut self, data: &[u8], setup: &StreamPlan, operation: &Operation<'_>) -> Result<usize> {
         // The copy stops at the end of a chunk, so that the chunk is reported before more bytes are copied.
         let chunk = setup.config.chunk_size();
@@ -202,8 +203,8 @@ impl Push {
         Ok(len)
     }
 
-    /// Returns the tile that is being filled, with room for `len` bytes, or for a whole tile if the memory
-    /// limit allows it.
+    /// Returns the buffer of the tile that is being filled, with room for `len` bytes, or for a whole tile if
+    /// the memory limit allows it.
     fn room(&mut self, len: usize, setup: &StreamPlan, operation: &Operation<'_>) -> Result<&mut Buffer> {
         let small = self.filling.as_ref().is_none_or(|buffer| buffer.len() < len);
         if small {
@@ -238,7 +239,8 @@ impl Push {
         Ok(())
     }
 
-    /// Hashes whole tiles from the caller's memory: at least a batch, and at most a chunk.
+    /// Hashes whole tiles at the start of `data`, in the caller's memory: up to the end of a chunk, but at
+    /// least `batch` tiles. Hashes fewer if the memory limit requires it. Returns the number of bytes hashed.
     fn take_whole(
         &mut self,
         data: &[u8],
@@ -263,8 +265,9 @@ impl Push {
         Ok(taken)
     }
 
-    /// Hashes tiles in parallel, and writes them, or keeps a copy if asked to. `held` is the memory of
-    /// everything but the workers.
+    /// Hashes `tiles` in parallel and writes them to the spool file, if there is one. Keeps copies of them if
+    /// `copy` is true and the stream keeps its bytes in memory. `held` is the memory in use besides that of the
+    /// workers.
     fn hash(
         &mut self,
         tiles: &[&[u8]],
@@ -368,7 +371,7 @@ impl Push {
         Ok(projection)
     }
 
-    /// Returns the last tile without the spare room, if the memory allows the copy.
+    /// Returns the last tile, whose buffer is `filling`, without spare room if the memory allows a copy.
     fn trimmed(&self, filling: Buffer, operation: &Operation<'_>) -> Result<Buffer> {
         // Both buffers exist during the copy.
         let more = to_u64(filling.len() + self.filled);
@@ -379,7 +382,7 @@ impl Push {
     }
 }
 
-/// Reserves room for `more` items, growing by at least half.
+/// Reserves room in a list for `more` items. A list that must grow grows by at least half.
 fn reserve<T>(items: &mut Vec<T>, more: usize) -> Result<()> {
     if items.capacity() - items.len() >= more {
         return Ok(());

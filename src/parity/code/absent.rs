@@ -1,4 +1,4 @@
-//! Placeholders for the engine if the Cargo feature `parity` is not built in.
+//! Placeholders for the Reed–Solomon engine and decoder if the Cargo feature `parity` is not built in.
 
 #![forbid(unsafe_code)]
 
@@ -8,7 +8,7 @@ use crate::base::error::Result;
 use crate::parity::available;
 use std::ops::Range;
 
-/// An engine of which no value exists.
+/// Type without values in place of the Reed–Solomon engine. Its constructor fails with UNSUPPORTED.
 pub(in crate::parity) enum Engine {}
 
 impl Engine {
@@ -39,7 +39,7 @@ impl Engine {
     }
 }
 
-/// A decoder of which no value exists.
+/// Type without values in place of the Reed–Solomon decoder. Its constructor fails with UNSUPPORTED.
 pub(super) enum LongDecoder {}
 
 impl LongDecoder {

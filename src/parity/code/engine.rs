@@ -1,7 +1,7 @@
 //! The transforms and the arithmetic of GF(2^16), from the crate reed-solomon-simd.
 //!
-//! The crate uses the polynomial and the basis of docs/parity.md, so that its numbers are the elements
-//! defined there, and its engine computes the bytes of the formula.
+//! The crate uses the polynomial and the basis of docs/parity.md, so that its numbers are the field elements
+//! defined there, and its engine computes the parity that the formula there defines.
 
 #![forbid(unsafe_code)]
 
@@ -14,22 +14,23 @@ use reed_solomon_simd::rate::{HighRateDecoder, RateDecoder};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The fastest engine of this processor, with its tables.
+/// Arithmetic and transforms of GF(2^16), in the fastest form that this processor supports, with the tables of
+/// logarithms.
 pub(in crate::parity) struct Engine {
     engine: DefaultEngine,
     logs: &'static ExpLog,
 }
 
-/// True once the tables are made. They stay for the life of the process.
+/// True once the tables of GF(2^16) are made. They stay for the life of the process.
 static TABLES: AtomicBool = AtomicBool::new(false);
 
 impl Engine {
-    /// Bytes of the tables: products with half a byte for each element, and the tables from which they are
-    /// made.
+    /// Number of bytes of the tables of GF(2^16): for each element its products with half bytes, and the tables
+    /// from which these are made.
     pub(in crate::parity) const TABLES: u64 = (GF_ORDER * (128 + 3 * 2)) as u64;
 
-    /// Returns an engine. The first engine makes the tables, on the calling thread and without a lock that a
-    /// fork could leave locked.
+    /// Returns an engine. The first engine makes the tables of GF(2^16), on the calling thread and without a
+    /// lock that a fork could leave locked. Fails with OUT_OF_MEMORY if there is no memory for them.
     pub(in crate::parity) fn new() -> Result<Engine> {
         if !TABLES.load(Ordering::Relaxed) {
             // The crate ends the process if it gets no memory, so that an allocation of this size is tried
@@ -42,20 +43,21 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Computes the inverse transform of `points` consecutive shards in `work`. The shards after the first
-    /// `used` are zeros. The first shard is the value at the point `at`.
+    /// Computes in place the inverse transform over the `points` slices of equal length in `work`, of which all
+    /// after the first `used` are zeros. The first slice belongs to the point `at` of the code.
     pub(super) fn inverse(&self, work: &mut [Line], points: usize, used: usize, at: usize) {
         let len = work.len() / points;
         self.engine.ifft(&mut ShardsRefMut::new(points, len, work), 0, points, used, at);
     }
 
-    /// Computes the transform of `points` shards in `work`, of which the first `wanted` are needed.
+    /// Computes in place the transform over the `points` slices of equal length in `work`. Only the first
+    /// `wanted` slices of the result are needed.
     pub(super) fn forward(&self, work: &mut [Line], points: usize, wanted: usize) {
         let len = work.len() / points;
         self.engine.fft(&mut ShardsRefMut::new(points, len, work), 0, points, wanted, 0);
     }
 
-    /// Multiplies the symbols of `bytes` by the element with this logarithm.
+    /// Multiplies in place each 16-bit symbol of `bytes` by the field element with the logarithm `log`.
     pub(super) fn multiply(&self, bytes: &mut [Line], log: u16) {
         // A logarithm of 0 means the factor 1.
         if log != 0 {
@@ -63,29 +65,30 @@ impl Engine {
         }
     }
 
-    /// Returns the logarithm of [v] for v > 0.
+    /// Returns the logarithm of the field element that the number `v` represents. `v` must not be 0.
     pub(super) fn log(&self, v: u16) -> u16 {
         self.logs.log[usize::from(v)]
     }
 
-    /// Returns the number v > 0 with this logarithm.
+    /// Returns the number, greater than 0, of the field element with the logarithm `log`.
     #[cfg(test)]
     pub(super) fn exp(&self, log: u16) -> u16 {
         self.logs.exp[usize::from(log)]
     }
 }
 
-/// The crate's own decoder, whose time depends only on the length of a code word. For rows that have lost
-/// very many units.
+/// Decoder for rows that have lost very many units, from the crate reed-solomon-simd. Its time depends only on
+/// the length of a code word, and not on the number of lost units.
 pub(super) struct LongDecoder {
     decoder: HighRateDecoder<DefaultEngine>,
-    /// A column of zeros, which contributes nothing.
+    /// Zeros in place of the data columns that are not lost, because the sums to be solved no longer have their
+    /// share.
     zeros: Buffer,
     columns: usize,
 }
 
 impl LongDecoder {
-    /// Returns a decoder for slices of `slice` bytes.
+    /// Returns a decoder that processes `slice` bytes of each of the data and parity columns at a time.
     pub(super) fn new(columns: usize, parity: usize, slice: usize) -> Result<LongDecoder> {
         // The crate ends the process if it gets no memory, so that an allocation of this size is tried first.
         drop(try_vec::<u8>(LongDecoder::shards(columns, parity) * slice)?);
@@ -94,13 +97,14 @@ impl LongDecoder {
         Ok(LongDecoder { decoder: decoder.map_err(refused)?, zeros: Buffer::zeros(slice)?, columns })
     }
 
-    /// Returns the number of shards that the engine holds per slice.
+    /// Returns the number of columns that the decoder holds at a time: K plus p, rounded up to a power of two.
     pub(super) fn shards(columns: usize, parity: usize) -> usize {
         // The transforms of the crate work on a power of two of points.
         (columns + parity.next_power_of_two()).next_power_of_two()
     }
 
-    /// Solves one slice for the lost columns, which are ascending.
+    /// Rebuilds the byte range `slice` of the data columns `lost`, which are ascending, and writes it to
+    /// `units`. `sums` has the share of the lost columns in each of the parity units `rows`.
     pub(super) fn solve(
         &mut self,
         lost: &[usize],
@@ -128,8 +132,8 @@ impl LongDecoder {
     }
 }
 
-/// Converts an error of reed-solomon-simd, which fails only for wrong shapes. The geometry excludes wrong
-/// shapes.
+/// Converts an error of reed-solomon-simd to INTERNAL. The crate fails only for wrong shapes, which the
+/// geometry excludes.
 fn refused(error: reed_solomon_simd::Error) -> AtlasError {
     AtlasError::internal(format!("the decoder refuses a row: {error}"))
 }

@@ -1,14 +1,15 @@
 //! The code of a row: K data units and M parity units, any M of which may be lost (docs/parity.md, "Code").
 //!
-//! [`Encoder`] makes the parity of a piece of all columns. The columns come one after the other and are
-//! folded p at a time, so that the encoder needs memory for 2p pieces whatever K is.
+//! [`Encoder`] makes the parity of a piece, the same range of bytes of all columns. The columns come one after
+//! the other and are folded p at a time (p is M rounded up to a power of two), so that the encoder needs memory
+//! for 2p pieces whatever K is.
 //!
-//! Decoding uses syndromes. The row is encoded with zeros in place of its q lost units; the result xored with
-//! q parity units is the share of the lost units alone. This share is multiplied by the inverse of the q × q
-//! part of the matrix, which has a formula because the matrix is a Cauchy matrix. For few lost units
-//! [`Code::add_product`] makes these q parity units directly from the matrix, which needs less memory and
-//! less time than the transforms. For thousands of lost units the q² products would take minutes per row:
-//! then the crate's own decoder gets the difference, slice by slice.
+//! Decoding uses syndromes. The row is encoded with zeros in place of its q lost units; the result xored with q
+//! parity units is the share of the lost units alone. This share is multiplied by the inverse of the q × q part
+//! of the matrix, which has a formula because the matrix is a Cauchy matrix. For few lost units
+//! [`Code::add_product`] makes these q parity units directly from the matrix, which needs less memory and less
+//! time than the transforms. For thousands of lost units the q² products would take minutes per row: then the
+//! decoder of the crate reed-solomon-simd gets the share, slice by slice.
 
 #![forbid(unsafe_code)]
 
@@ -32,25 +33,26 @@ use crate::base::error::Result;
 use crate::base::units::{to_u64, to_usize};
 use std::ops::Range;
 
-/// Number of bytes of 32 symbols: the low halves, then the high halves.
+/// Number of bytes of 32 symbols of 16 bits: first their 32 low bytes, then their 32 high bytes.
 const LINE: usize = 64;
 pub(super) type Line = [u8; LINE];
 
-/// Bytes of `p` columns that are transformed at a time. They stay in the processor's cache.
+/// Approximate number of bytes, of `p` columns together, that are transformed at a time. They stay in the
+/// processor's cache.
 const SLICES: usize = 64 * 1024;
-/// The longest slice of a column. Every unit is a multiple of it.
+/// Maximum number of bytes of a column that are transformed at a time. The size of a unit is a multiple of it.
 const MAX_SLICE: usize = 4 * 1024;
-/// The shortest slice. A shorter slice would be slower, because the tables of a factor are loaded for each
-/// slice.
+/// Minimum number of bytes of a column that are transformed at a time. Fewer would be slower, because the
+/// tables of a factor are loaded for each slice.
 const MIN_SLICE: usize = 512;
 
-/// Number of bytes that a long decoding processes at a time.
+/// Maximum number of bytes, of all columns together, that [`LongDecoder`] processes at a time.
 const LONG: usize = 16 * 1024 * 1024;
 
-/// The number of logarithms: x^65535 = 1.
+/// Number of field elements other than 0, and so of logarithms: x^65535 = 1.
 const ORDER: u64 = 65_535;
 
-/// The code of one shape.
+/// Reed–Solomon code of the rows of one geometry: K data units and M parity units.
 pub(super) struct Code {
     engine: Engine,
     /// K, the number of data columns.
@@ -59,13 +61,14 @@ pub(super) struct Code {
     parity: usize,
     /// p, M rounded up to a power of two.
     points: usize,
-    /// Logarithm of Z_j / Z_0 for each group of p columns, which have the same Z_j: the numbers below p are
-    /// a subspace, and the product of [x xor l] over them depends on the coset of x alone.
+    /// Logarithm of the factor Z_j / Z_0 (docs/parity.md, "Code") for each group of p columns, which have the
+    /// same Z_j: the numbers below p are a subspace, and the product of [x xor l] over them depends on the
+    /// coset of x alone.
     factors: Vec<u16>,
 }
 
 impl Code {
-    /// Returns the code for a geometry that protects at least a byte.
+    /// Returns the code for a geometry with at least one protected byte.
     pub(super) fn new(geometry: &Geometry) -> Result<Code> {
         let engine = Engine::new()?;
         let (columns, parity) = (to_usize(geometry.columns), to_usize(geometry.parity));
@@ -93,18 +96,18 @@ impl Code {
         self.parity
     }
 
-    /// Returns the size of the memory of a code, including its tables.
+    /// Returns the number of bytes of memory of the code for a geometry, including the tables of GF(2^16).
     pub(super) fn footprint(geometry: &Geometry) -> u64 {
         Engine::TABLES + 2 * geometry.columns
     }
 
-    /// Returns the length of the slices in which pieces are transformed.
+    /// Returns the number of bytes of each column that the encoder transforms at a time.
     fn slice(&self) -> usize {
         // The slices of all p columns together fit the cache.
         (SLICES / self.points).clamp(MIN_SLICE, MAX_SLICE)
     }
 
-    /// Returns the logarithm of g_ij, the factor of column `column` in parity unit `row`.
+    /// Returns the logarithm of g_ij, the factor with which data column `column` enters parity unit `row`.
     fn log(&self, row: usize, column: usize) -> u16 {
         // Column j belongs to the point p + j, parity unit i to the point i.
         let point = self.points + column;
@@ -112,8 +115,9 @@ impl Code {
         reduced(u64::from(self.factors[column / self.points]) + ORDER - u64::from(self.engine.log(sum)))
     }
 
-    /// Adds the product of column `column` to the parity units `rows`, which are in `sums`. The contents of
-    /// `data` are unspecified afterwards.
+    /// Multiplies `data`, a unit of data column `column`, by its factor for each parity unit in `rows`, and
+    /// adds the product to the buffer of that parity unit in `sums`. The contents of `data` are unspecified
+    /// afterwards.
     pub(super) fn add_product(&self, column: usize, data: &mut [u8], rows: &[usize], sums: &mut [Buffer]) {
         debug_assert!(column < self.columns);
         // Slice by slice, multiplying by the quotient of neighbouring factors, so that no copy is needed.
@@ -132,8 +136,8 @@ impl Code {
         }
     }
 
-    /// Solves for the lost columns. For each of `rows`, `sums` has the share of the lost units in this
-    /// parity unit. Afterwards `units` has the lost units, and the contents of `sums` are unspecified.
+    /// Rebuilds the lost units of a row into `units`. `lost` has their columns. For each parity unit in `rows`,
+    /// `sums` has the share of the lost units in it. The contents of `sums` are unspecified afterwards.
     pub(super) fn solve(
         &self,
         lost: &[usize],
@@ -172,21 +176,23 @@ impl Code {
         Ok(())
     }
 
-    /// Returns true if the products of an inverse take more time than transforms over a whole code word.
+    /// Returns true if rebuilding `lost` units with an inverse matrix takes more time than with
+    /// [`LongDecoder`].
     fn is_long(&self, lost: usize) -> bool {
         // The transforms take a number of steps that does not depend on q.
         let shards = LongDecoder::shards(self.columns, self.parity).max(2);
         lost * lost > 2 * shards * shards.ilog2() as usize
     }
 
-    /// Returns the length of the slices of a long decoding.
+    /// Returns the number of bytes of each column that [`LongDecoder`] processes at a time.
     fn long_slice(columns: usize, parity: usize) -> usize {
         let shards = LongDecoder::shards(columns, parity).max(1);
         // All shards of a slice are in memory at a time.
         (LONG / shards / LINE * LINE).clamp(LINE, MAX_SLICE)
     }
 
-    /// Returns the size of the memory that solving needs, besides sums and units.
+    /// Returns the number of bytes of memory that [`solve`](Self::solve) needs for `lost` units, besides its
+    /// buffers `sums` and `units`.
     pub(super) fn solving_footprint(geometry: &Geometry, lost: u64) -> u64 {
         let (columns, parity) = (to_usize(geometry.columns), to_usize(geometry.parity));
         let shards = to_u64(LongDecoder::shards(columns, parity));
@@ -219,11 +225,12 @@ impl Code {
     }
 }
 
-/// The inverse of a square part of the matrix, by Cauchy's formula.
+/// Inverse of the part of the code's matrix in the lost columns and the chosen parity units, by Cauchy's
+/// formula.
 ///
-/// With x_i = [i] and y_j = [p + j] the matrix is Z_j / Z_0 · 1 / (x_i + y_j). The logarithms of the products
-/// over all rows and columns are kept, and the logarithm of an entry is a sum of them, so that memory grows
-/// with q and not with q².
+/// With x_i = [i] and y_j = [p + j] the matrix is Z_j / Z_0 · 1 / (x_i + y_j). One logarithm is kept for each
+/// lost column and for each parity unit, and the logarithm of an entry follows from two of them, so that memory
+/// grows with q, the number of lost units, and not with q².
 struct Inverse<'a> {
     lost: &'a [usize],
     rows: &'a [usize],
@@ -255,7 +262,8 @@ impl<'a> Inverse<'a> {
         Ok(Inverse { lost, rows, of_lost, of_rows })
     }
 
-    /// Returns the logarithm of the entry for lost unit `lost[place]` and parity unit `rows[row]`.
+    /// Returns the logarithm of the inverse's entry for the lost column `lost[place]` and the parity unit
+    /// `rows[row]`.
     fn log(&self, code: &Code, place: usize, row: usize) -> u16 {
         // The entry is the product of both lists, divided by x + y.
         let sum = number((code.points + self.lost[place]) ^ self.rows[row]);
@@ -264,19 +272,20 @@ impl<'a> Inverse<'a> {
     }
 }
 
-/// Parity of a piece of all columns.
+/// Encoder of the parity of one piece, which is the same range of bytes of all data columns.
 ///
-/// The bytes of a piece lie in slices: the slices of p columns at one place are neighbours, and are transformed
-/// together while they are in the cache.
+/// The bytes of a piece lie in slices: the slices of p columns at the same offset are neighbours, and are
+/// transformed together while they are in the cache.
 pub(super) struct Encoder {
-    /// The p columns of the present group: columns are encoded in groups of p.
+    /// Bytes of the p columns that the encoder holds at present: columns are encoded in groups of p.
     work: Buffer,
-    /// Sum of the inverse transforms of the groups so far.
+    /// Sum of the inverse transforms of the groups of columns so far. After [`finish`](Self::finish), the
+    /// parity.
     sums: Buffer,
     slice: usize,
     points: usize,
-    /// Two flags for each slice: the present group has a nonzero bit in the slice, or an earlier group had a
-    /// nonzero bit there.
+    /// Two flags for each offset of a slice: one of the present p columns has a nonzero bit there, or a column
+    /// of an earlier group had one.
     marks: Vec<Marks>,
 }
 
@@ -303,20 +312,22 @@ impl Encoder {
         })
     }
 
-    /// Returns the size of the memory of an encoder for pieces of `len` bytes.
+    /// Returns the number of bytes of memory of an encoder for pieces of `len` bytes of a column, with p =
+    /// `points`.
     pub(super) fn footprint(points: u64, len: u64) -> u64 {
         let buffer =
             to_u64(Buffer::footprint(usize::try_from(points.saturating_mul(len)).unwrap_or(usize::MAX)));
         buffer.saturating_mul(2).saturating_add(len / to_u64(MIN_SLICE) * to_u64(size_of::<Marks>()))
     }
 
-    /// Begins another piece.
+    /// Begins another piece, without any column.
     pub(super) fn begin(&mut self) {
         // The buffers are not cleared, because a slice without a mark is never read.
         self.marks.fill(Marks::default());
     }
 
-    /// Adds bytes of a column at `offset` of the piece, in whole slices.
+    /// Stores `bytes` of the data column `column`, at `offset` of the piece, for the next [`fold`](Self::fold).
+    /// Offset and length are multiples of a slice.
     pub(super) fn put(&mut self, column: usize, offset: usize, bytes: &[u8]) {
         let (place, slice) = (column % self.points, self.slice);
         debug_assert!(offset.is_multiple_of(slice) && bytes.len().is_multiple_of(slice));
@@ -328,7 +339,8 @@ impl Encoder {
         }
     }
 
-    /// Adds `len` zeros of a column.
+    /// Stores `len` zeros of the data column `column`, at `offset` of the piece, for the next
+    /// [`fold`](Self::fold).
     pub(super) fn put_zeros(&mut self, column: usize, offset: usize, len: usize) {
         let (place, slice) = (column % self.points, self.slice);
         for index in offset / slice..(offset + len) / slice {
@@ -338,7 +350,8 @@ impl Encoder {
         }
     }
 
-    /// Adds the present columns, up to `last`, to the parity of this part of the piece.
+    /// Adds the columns stored since the last fold to the parity of the byte range `part` of the piece. `last`
+    /// is the last of these columns.
     pub(super) fn fold(&mut self, code: &Code, last: usize, part: Range<usize>) {
         let (slice, points) = (self.slice, self.points);
         // The last group may have fewer than p columns.
@@ -364,7 +377,8 @@ impl Encoder {
         }
     }
 
-    /// Ends a part of the piece. [`parity`](Self::parity) then returns its parity.
+    /// Completes the parity of the byte range `part` of the piece, after its last column was folded.
+    /// [`parity`](Self::parity) then copies it out.
     pub(super) fn finish(&mut self, code: &Code, part: Range<usize>) {
         let (slice, points) = (self.slice, self.points);
         for index in part.start / slice..part.end / slice {
@@ -378,7 +392,8 @@ impl Encoder {
         }
     }
 
-    /// Copies parity unit `row` of a finished part of the piece to `out`.
+    /// Fills `out` with bytes of parity unit `row`, from `offset` of the piece on. This part of the piece must
+    /// be finished.
     pub(super) fn parity(&self, row: usize, offset: usize, out: &mut [u8]) {
         let slice = self.slice;
         for (index, out) in (offset / slice..).zip(out.chunks_mut(slice)) {
@@ -388,19 +403,20 @@ impl Encoder {
     }
 }
 
-/// Converts `value` to a number of the field. It fits, because callers ensure that K + p ≤ 65,536.
+/// Converts `value` to the number of a field element. It fits 16 bits, because callers ensure that K + p ≤
+/// 65,536.
 fn number(value: usize) -> u16 {
     debug_assert!(value <= usize::from(u16::MAX));
     u16::try_from(value).unwrap_or(u16::MAX)
 }
 
-/// Reduces a sum of logarithms to a logarithm.
+/// Reduces a sum of logarithms to the logarithm of the product.
 fn reduced(sum: u64) -> u16 {
     u16::try_from(sum % ORDER).unwrap_or(0)
 }
 
-/// Returns the logarithm of the factor that turns a number with logarithm `from` into a number with logarithm
-/// `to`.
+/// Returns the logarithm of the factor that turns an element with logarithm `from` into an element with
+/// logarithm `to`.
 fn quotient(to: u16, from: u16) -> u16 {
     reduced(u64::from(to) + ORDER - u64::from(from))
 }
@@ -413,7 +429,7 @@ fn lines_mut(bytes: &mut [u8]) -> &mut [Line] {
     bytes.as_chunks_mut().0
 }
 
-/// Computes `x ^= y`.
+/// Computes `x ^= y` for bytes whose number is a multiple of 64.
 pub(super) fn xor_into(x: &mut [u8], y: &[u8]) {
     xor(lines_mut(x), lines(y));
 }

@@ -1,4 +1,4 @@
-//! Classes that wait until their tile has K of them.
+//! Classes of R96 that wait until their tile has K of them and can be decoded.
 //!
 //! ```text
 //! add:    plan:    for each tile of the shard: complete already? the classes are surplus
@@ -28,20 +28,20 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Classes of the tiles that have fewer than K.
+/// Payloads of the classes of R96 tiles for which fewer than K classes were added so far.
 #[derive(Default)]
 pub(super) struct Waiting {
     tiles: BTreeMap<u64, Vec<Payload>>,
 }
 
 impl Waiting {
-    /// Returns the waiting classes of a tile.
+    /// Returns the waiting payloads of the tile number `tile`.
     fn of(&self, tile: u64) -> &[Payload] {
         self.tiles.get(&tile).map_or(&[], |payloads| payloads)
     }
 }
 
-/// Waiting payload of one class of one tile.
+/// Payload of one class of one tile, which waits until the tile has K classes.
 #[derive(Clone)]
 struct Payload {
     class: u8,
@@ -51,33 +51,34 @@ struct Payload {
 #[derive(Clone)]
 enum Bytes {
     Memory(Arc<Buffer>, Range<usize>),
-    /// Offset in the file.
+    /// Offset of the payload in the file of waiting classes.
     File(u64),
 }
 
-/// One tile of a shard that is being added, and the classes that the shard adds to it.
+/// Work for one tile of a shard that is being added, and the classes that the shard adds to the tile.
 struct Step<'s> {
     tile: u64,
     offset: u64,
     residue: Residue,
     part: &'s TilePart,
-    /// All classes available with this shard. `fresh` has the classes that were not waiting before.
+    /// All classes of the tile that are available with this shard. `fresh` has those that only this shard
+    /// brought.
     classes: ClassSet,
     fresh: ClassSet,
 }
 
 impl Step<'_> {
-    /// Returns the total length of the payloads of the fresh classes.
+    /// Returns the number of payload bytes of the classes that the shard adds to the tile.
     fn fresh_len(&self) -> usize {
         self.fresh.iter().filter_map(|class| self.part.class_range(class)).map(|range| range.len()).sum()
     }
 }
 
-/// Bytes of bookkeeping per waiting class of a tile: while it is passed on, and in a list that grows by
-/// halves.
+/// Number of bytes of bookkeeping per waiting class of a tile: its entry in the list of the call, and its entry
+/// in the tile's list, which may have room for twice as many.
 const WAITING_CLASS: usize = size_of::<(u64, Payload)>() + 2 * size_of::<Payload>();
 
-/// Buffers of a worker that decodes.
+/// Decoder and read buffer of a worker that decodes tiles.
 #[derive(Default)]
 struct ClassScratch {
     decoder: Option<(ClassSet, Decoder)>,
@@ -197,7 +198,8 @@ impl AtlasReconstruction {
         Ok(())
     }
 
-    /// Refuses a decoded tile whose sum differs from that of its leaf.
+    /// Returns `bytes` of a decoded tile if their sum mod 96 is the residue in the shard's proof. Fails with
+    /// CONSERVATION, or with WITNESS if the bytes do not match the tile's witness either.
     fn check_sum(&self, shard: &AtlasShard, step: &Step<'_>, bytes: Buffer) -> Result<Buffer> {
         let residue = Residue::of(&bytes);
         if residue == step.residue {
@@ -225,7 +227,8 @@ impl AtlasReconstruction {
     }
 }
 
-/// Decodes the bytes of a tile from its waiting and its fresh classes.
+/// Decodes the bytes of a tile from its waiting classes and from the classes that a shard adds. `fresh` is the
+/// payload of this shard, and `file` has the waiting classes that are not in memory.
 fn decode(
     scratch: &mut ClassScratch,
     data_classes: u8,
@@ -287,8 +290,9 @@ fn decode(
     Ok(out)
 }
 
-/// Stores the fresh classes of some tiles until their tiles are complete, in the file if there is one and
-/// else in memory. Returns the stored payloads, and the new end of the file.
+/// Stores the classes that a shard adds to tiles that stay incomplete: in the file of waiting classes if there
+/// is a spool file, else in memory. Returns the stored payloads with their tile numbers, and the new end of the
+/// file.
 fn keep(
     steps: &[Step<'_>],
     shard: &AtlasShard,
@@ -349,7 +353,7 @@ fn keep(
 }
 
 impl Collected {
-    /// Returns the work of a shard for those of its tiles that are not complete.
+    /// Returns a step for each tile that is not complete and to which the shard adds classes.
     fn steps<'s>(&self, proof: &Proof, parts: &'s [TilePart]) -> Result<Vec<Step<'s>>> {
         let mut steps = try_vec(parts.len())?;
         // Claimed offsets, which the root confirms before anything is kept.

@@ -20,13 +20,14 @@ use crate::tile::tree::TileAt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A part that was cut and checked.
+/// Part of a shard in one tile, cut out of the tile and checked.
 pub(super) struct Cut {
     pub(super) shard: usize,
     pub(super) tile: u64,
-    /// Chaining values or nodes inside the tile that prove the part.
+    /// Chaining values or nodes inside the tile that prove the part against the tile's witness.
     pub(super) proof: Vec<Digest>,
-    /// Siblings of the shard's tiles. Set for the first tile of the shard.
+    /// Nodes of the tree above the tiles that prove the shard's tiles against the root. Set only in the part in
+    /// the first tile of the shard.
     pub(super) siblings: Option<Vec<Sibling>>,
     pub(super) residue: Residue,
     pub(super) payload: Option<Buffer>,
@@ -38,19 +39,19 @@ pub(super) enum Outcome {
     Whole(usize, AtlasShard),
 }
 
-/// A shard under construction.
+/// Shard under construction: the parts that were collected so far, or the finished shard.
 #[derive(Default)]
 pub(super) struct Assembly {
-    /// Set when the shard is finished; the other fields are then unused.
+    /// The shard itself, if it lies in one tile and a worker has finished it; the other fields are then unused.
     pub(super) finished: Option<AtlasShard>,
-    /// Proofs by tile, in any order.
+    /// Proof of each part inside its tile, with the tile's index, in any order.
     pub(super) proofs: Vec<(u64, Vec<Digest>)>,
     pub(super) siblings: Vec<Sibling>,
     pub(super) residue: Residue,
     pub(super) payload: Option<Buffer>,
 }
 
-/// Returns the requested pages of a LINEAR tile.
+/// Returns the pages that a shard takes from a LINEAR tile, counted from the start of the tile.
 fn pages(share: &Share) -> Result<Range<u64>> {
     match share {
         Share::Pages(pages) => Ok(pages.clone()),
@@ -59,7 +60,8 @@ fn pages(share: &Share) -> Result<Range<u64>> {
 }
 
 impl Batch<'_> {
-    /// Finishes the shard in the worker if it touches no tile but `tile`.
+    /// Returns the finished shard if `done`, cut out of `tile`, is its only part. Otherwise returns `done` as a
+    /// part.
     fn settle(&self, tile: &Tile, done: Cut) -> Result<Outcome> {
         let shard = done.shard;
         // A shard of several tiles waits for its parts.
@@ -74,7 +76,8 @@ impl Batch<'_> {
         Ok(Outcome::Whole(shard, made))
     }
 
-    /// Transforms one tile, and copies to every shard the classes that it requests.
+    /// Reads, transforms and checks the tile `at`, and cuts out the classes for each request of `wants`. Adds
+    /// the results to `all`.
     pub(super) fn cut_classes(
         &self,
         at: &TileAt,
@@ -134,7 +137,9 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Cuts all requested pages out of one tile. `outboards` limits the number of kept outboards.
+    /// Reads and checks the tile `at`, and cuts out the pages for each request of `wants`. Adds the results to
+    /// `all`. `outboards` limits how many outboards (chaining values of a tile's groups) are kept for later
+    /// calls.
     pub(super) fn cut_pages(
         &self,
         at: &TileAt,
@@ -219,7 +224,8 @@ impl Batch<'_> {
         Ok(self.shard(shard, payload, tiles, chaining_values, siblings, assembly.residue))
     }
 
-    /// Returns the shard of a payload, whose residue is given, with its proof.
+    /// Returns the shard with the number `shard` of the batch, made of its payload, the payload's residue and
+    /// its proof.
     fn shard(
         &self,
         shard: usize,
@@ -281,7 +287,8 @@ struct TreeProofs<'a> {
 }
 
 impl TreeProofs<'_> {
-    /// Returns the proof of `tiles` if `at` is the first of them.
+    /// Returns the proof of the tile range `tiles` against the root if `at` is the first of these tiles, else
+    /// `None`.
     fn first(&mut self, at: &TileAt, tiles: &Range<u64>) -> Result<Option<Vec<Sibling>>> {
         if at.index == TileIndex(tiles.start) { self.prove(tiles).map(Some) } else { Ok(None) }
     }
@@ -298,13 +305,13 @@ impl TreeProofs<'_> {
     }
 }
 
-/// The three ways to get checked bytes of a tile.
+/// The three ways to get checked bytes of a LINEAR tile.
 enum Cutter<'c> {
     /// The whole tile, copied and hashed in one pass.
     Whole { scratch: &'c mut Scratch },
-    /// Single groups, each checked against the outboard.
+    /// Single groups of 16 KiB, each checked against the stored chaining values of the tile.
     Groups { outboard: &'c Outboard, scratch: &'c mut Scratch },
-    /// A copy of the tile that was hashed.
+    /// Parts of a copy of the tile that was hashed as a whole before.
     Checked { outboard: Arc<Outboard>, edges: Vec<(usize, GroupPages)>, bytes: &'c [u8] },
 }
 
@@ -368,7 +375,7 @@ impl Cutter<'_> {
 /// cache.
 const COPY_STEP: usize = 256 * 1024;
 
-/// Copies all of a tile to `out` and returns T of the copy.
+/// Copies all bytes of a tile to `out`. Returns the BLAKE3 digest of the copy, which is keyed if `digests` are.
 fn copy_and_hash(tile: &Tile, digests: &Digests, scratch: &mut Scratch, out: &mut [u8]) -> Result<Digest> {
     // A tile that is not in memory is read first.
     let Some(bytes) = tile.slice() else {

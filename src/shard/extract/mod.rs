@@ -108,7 +108,8 @@ impl ExtractOptions {
         self
     }
 
-    /// Returns the executor for this strategy. `executor` is that of the operation.
+    /// Returns the executor on which a batch with this strategy runs, made from the executor of the operation.
+    /// Fails with INVALID_ARGUMENT for `Pool` without a pool of the host, and for `Chunked(0)`.
     fn executor<'a>(&self, executor: Executor<'a>) -> Result<Executor<'a>> {
         match self.strategy {
             ParallelStrategy::Sequential => Ok(Executor::Inline),
@@ -126,17 +127,17 @@ impl ExtractOptions {
     }
 }
 
-/// Result of a task.
+/// Results of a task of a batch: the parts and shards that it cut, and its first failure.
 struct Outcomes {
     done: Vec<Outcome>,
-    /// Bytes and parts that were cut.
+    /// Number of bytes that the task cut. `parts` is the number of parts.
     bytes: u64,
     parts: u64,
-    /// First region that failed, and its tile.
+    /// Index of the first region that failed and of the tile in which it failed, with the error.
     failure: Option<((u64, TileIndex), AtlasError)>,
 }
 
-/// Place of a shard in the domain.
+/// Tiles of a shard, and the place of its payload in the domain.
 struct Span {
     tiles: Range<u64>,
     payload_offset: u64,
@@ -269,7 +270,8 @@ impl AtlasProjection {
     }
 }
 
-/// Bytes of a shard besides its payload: its proof of at most some 50 nodes, and the bookkeeping.
+/// Number of bytes of memory of a shard besides its payload: its proof of at most some 50 nodes, and the
+/// bookkeeping.
 const EACH: u64 = (size_of::<AtlasShard>() + size_of::<Span>() + size_of::<Assembly>() + 2_048) as u64;
 
 /// Fails with LIMIT if `count` shards exceed the memory limit, before a list of them is made.
@@ -283,7 +285,8 @@ pub(crate) fn region_list(count: usize, operation: &Operation<'_>) -> Result<Vec
     try_vec(count)
 }
 
-/// Returns the scope of a shard of `region`. R96: `classes` of whole tiles.
+/// Returns the scope of a shard of `region`. LINEAR: the region as it is. R96: `classes` of all tiles that the
+/// region touches. Fails with OUT_OF_RANGE outside the domain.
 fn scope(state: &State, region: &AtlasBoundaryRegion, classes: ClassSet) -> Result<Scope> {
     let (tree, data_classes) = (&state.tree, state.context.scheme.data_classes());
     check_range(region.offset, region.length, tree.bytes(), "the region")?;
@@ -307,7 +310,7 @@ fn scope(state: &State, region: &AtlasBoundaryRegion, classes: ClassSet) -> Resu
     Ok(Scope { region: whole, classes, data_classes })
 }
 
-/// Returns the place of each shard.
+/// Returns the tiles and the place of the payload of the shard of each scope.
 fn spans(state: &State, scopes: &[Scope]) -> Result<Vec<Span>> {
     // Each region is walked tile by tile; the payload is the sum of its shares.
     let mut spans = try_vec(scopes.len())?;
@@ -354,7 +357,7 @@ fn spans(state: &State, scopes: &[Scope]) -> Result<Vec<Span>> {
     Ok(spans)
 }
 
-/// Returns the number of bytes of the result.
+/// Returns the number of bytes of memory of the shards of `spans` and of the requests for them.
 fn memory(state: &State, spans: &[Span]) -> u64 {
     // With R96 the shard has nodes for every tile: 7 for one class, and at most 48.
     let nodes = if state.context.scheme.data_classes() > 0 { 8 * size_of::<Digest>() } else { 0 };
@@ -367,7 +370,7 @@ fn memory(state: &State, spans: &[Span]) -> u64 {
     })
 }
 
-/// Extracts the shards of `scopes`, on the operation's executor.
+/// Extracts one shard for each of `scopes`, in their order, on the operation's executor.
 fn extract(
     state: &State,
     scopes: &[Scope],
@@ -419,7 +422,8 @@ struct Batch<'b> {
     levels: Levels<'b>,
     scopes: &'b [Scope],
     spans: &'b [Span],
-    /// Number of regions that stay together. `usize::MAX` means that the batch is a single chunk.
+    /// Number of regions per chunk, whose requests stay together. `usize::MAX` means that the batch is a single
+    /// chunk.
     chunk: usize,
 }
 
@@ -496,7 +500,8 @@ impl Batch<'_> {
         }
     }
 
-    /// Performs one task. A failure is part of the result.
+    /// Performs the requests of one task, tile by tile. Skips shards after `lowest`, the first shard that has
+    /// failed. A failure is part of the result, and lowers `lowest`.
     fn see_to(
         &self,
         wants: &mut [Request<'_>],

@@ -1,4 +1,4 @@
-//! Grouping of requests by tile, and their division into tasks.
+//! Grouping of a batch's requests by tile, and their division into tasks.
 
 use super::{Batch, Scope, Share};
 use crate::base::buffer::try_vec;
@@ -10,20 +10,20 @@ use crate::hash::outboard::page_bytes;
 use crate::tile::tree::TileAt;
 use std::sync::Mutex;
 
-/// Maximum number of requests for one tile in a task. Another task continues with the remaining requests.
+/// Maximum number of requests for one tile that are performed together. Further requests read the tile again.
 const MOST_WANTS: usize = 256;
 
-/// Approximate number of tasks in a worker's share of a batch, so that all workers end at about the same
-/// time.
+/// Approximate number of tasks in a worker's share of a batch. More than one, so that all workers end at about
+/// the same time.
 const TASKS_A_WORKER: u64 = 8;
 
-/// Request of one shard for its part of one tile.
+/// Request of one shard for the part of it that lies in one tile.
 pub(super) struct Request<'a> {
-    /// Number of the shard in the batch.
+    /// Index of the shard in the batch.
     pub(super) shard: usize,
     pub(super) at: TileAt,
-    /// Place of the bytes. `None` means that the worker allocates the payload, because the whole shard lies
-    /// in this tile.
+    /// Destination of the bytes in the shard's payload. `None` means that the worker allocates the payload,
+    /// because the whole shard lies in this tile.
     pub(super) out: Option<&'a mut [u8]>,
 }
 
@@ -33,14 +33,14 @@ pub(super) struct Task<'w, 'a> {
     pub(super) wants: Mutex<&'w mut [Request<'a>]>,
 }
 
-/// Consecutive sorted requests for one tile.
+/// Number and cost of consecutive requests for the same tile in the sorted list.
 #[derive(Clone, Copy)]
 pub(super) struct TileRequests {
     pub(super) wants: usize,
     pub(super) cost: u64,
 }
 
-/// Counts the groups of 16 KiB that a share touches, in a tile of `len` bytes.
+/// Returns the number of groups of 16 KiB that a shard's share of a tile of `len` bytes touches.
 pub(super) fn groups_wanted(share: &Share, len: usize) -> usize {
     match share {
         Share::Pages(pages) => {
@@ -52,7 +52,8 @@ pub(super) fn groups_wanted(share: &Share, len: usize) -> usize {
 }
 
 impl Batch<'_> {
-    /// Collects all requests: chunk by chunk, tile by tile, in the order of the regions.
+    /// Adds a request for each tile of each shard to `wants`, sorted by chunk, tile and shard. `slices` has the
+    /// payload of each shard of several tiles.
     pub(super) fn wants<'a>(
         &'a self,
         slices: impl Iterator<Item = Option<&'a mut [u8]>>,
@@ -83,7 +84,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Returns the number of requests, from the first on, that concern one tile and fit into one task.
+    /// Returns the number of requests, from the first on, that concern one tile and are performed together.
     pub(super) fn group_len(&self, wants: &[Request<'_>]) -> usize {
         let Some(first) = wants.first() else { return 0 };
         // A group may copy about as many bytes as hashing the tile costs. Beyond that, another worker can
@@ -107,7 +108,7 @@ impl Batch<'_> {
         wants.iter().take(MOST_WANTS).take_while(fits).count().max(1)
     }
 
-    /// Returns the number of bytes that a group hashes and copies, at most.
+    /// Returns the maximum number of bytes that the requests `group`, all for the same tile, hash and copy.
     fn cost(&self, group: &[Request<'_>]) -> u64 {
         let Some(first) = group.first() else { return 0 };
         let len = first.at.tile.len();
@@ -122,8 +123,9 @@ impl Batch<'_> {
         to_u64(hashed + wanted)
     }
 
-    /// Divides the sorted requests into tasks. Returns the tasks, their total cost, and the ends of the runs
-    /// of tasks; a run has the tasks of one chunk, and one worker takes a whole run.
+    /// Divides the sorted requests into tasks. Returns the tasks, their total cost, and the ends of the runs of
+    /// tasks. With chunks, a run has the tasks of one chunk, or a single task of a chunk with a large region;
+    /// one worker takes a whole run.
     pub(super) fn tasks<'w, 'a>(
         &self,
         wants: &'w mut [Request<'a>],
@@ -172,7 +174,7 @@ impl Batch<'_> {
         Ok((tasks, total, runs))
     }
 
-    /// Returns true if a region of a chunk is larger than a thread's share, and could be split.
+    /// Returns true if a region of the chunk number `chunk` has several tiles and more than `share` bytes.
     fn is_large(&self, chunk: usize, share: u64) -> bool {
         let start = chunk * self.chunk;
         // The last chunk may have fewer regions.
