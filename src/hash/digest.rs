@@ -14,8 +14,8 @@ use blake3::hazmat::{ContextKey, HasherExt, Mode};
 /// A 32-byte BLAKE3 digest of a tile, of a node, or of a whole projection.
 pub type Digest = [u8; 32];
 
-/// BLAKE3's context key of `atlas_manifold 1 tree`. A constant, because a lock around a computation at
-/// first use could be held by another thread at a fork.
+/// BLAKE3's context key of the digest N, for the context string `atlas_manifold 1 tree`. A constant, because a lock
+/// around a computation at first use could be held by another thread at a fork.
 const TREE_CONTEXT_KEY: ContextKey = [
     195, 47, 8, 243, 72, 219, 91, 126, 246, 248, 146, 164, 178, 57, 15, 33, 119, 49, 183, 245, 46, 146, 71,
     250, 172, 216, 233, 30, 70, 151, 104, 231,
@@ -33,8 +33,8 @@ pub fn digest256(bytes: &[u8]) -> Digest {
     *blake3::hash(bytes).as_bytes()
 }
 
-/// Returns BLAKE3-256 of `bytes`. Calls `done` after every `step` bytes; an error of `done` ends the
-/// hashing.
+/// Returns BLAKE3-256 of `bytes`. Calls `done` with the number of bytes after every `step` bytes; an error of
+/// `done` ends the hashing.
 pub(crate) fn digest256_in_steps(
     bytes: &[u8],
     step: usize,

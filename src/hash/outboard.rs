@@ -67,7 +67,7 @@ pub(crate) fn group_value(digests: &Digests, group: usize, bytes: &[u8]) -> Dige
     subtree(digests, group * GROUP_SIZE, bytes)
 }
 
-/// Chaining values of the four pages of one group.
+/// Chaining values of the pages of one group, at most four.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct GroupPages([Digest; GROUP_PAGES]);
 

@@ -1,4 +1,4 @@
-//! Edits of a tree: parts that are removed, inserted, overwritten and divided again.
+//! Edits of a tile tree: bytes are removed, inserted or overwritten, and a domain is divided into full tiles again.
 //!
 //! ```text
 //! insert        split, join left and data, join with right
@@ -6,8 +6,8 @@
 //! overwrite     new pieces in the existing tiles, whose edges stay
 //! ```
 //!
-//! A join mends the seam: among the two tiles on either side of it, neighbours that fit into one tile are
-//! merged. Two neighbours therefore always exceed 1 MiB together, so that there are at most 2·ceil(size / 1
+//! A join of two trees mends their seam: among the two tiles on either side of it, neighbours that fit into one tile
+//! are merged. Two neighbours therefore always exceed 1 MiB together, so that there are at most 2·ceil(size / 1
 //! MiB) + 1 tiles.
 
 use super::new_bytes::NewBytes;

@@ -55,7 +55,7 @@ impl IncrementalConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct IncrementalStats {
-    /// Number of deltas of all kinds.
+    /// Number of applied deltas of all kinds.
     pub total_updates: u64,
     /// Number of deltas that insert.
     pub insert_operations: u64,
@@ -168,7 +168,7 @@ impl History {
 /// of the totals do not wait for an update.
 #[derive(Default)]
 pub(crate) struct UpdateLog {
-    /// The lock of the history serialises updates.
+    /// History of the projection. Its lock serialises updates.
     history: Mutex<History>,
     /// Copy of the configuration of `history`, to be read during an update.
     config: Mutex<IncrementalConfig>,

@@ -316,8 +316,8 @@ impl State {
         Ok(self.keep_latest(merkle))
     }
 
-    /// Returns the digests of this state, made from the cached digests by hashing the tiles in `difference`. `copy`
-    /// is the cache entry from which the difference was taken.
+    /// Returns the digests of this state, made from the cached digests by hashing the leaves of the tiles in
+    /// `difference` and the nodes above them. `copy` is the cache entry from which the difference was taken.
     fn next_merkle(&self, copy: Latest, difference: &TreeDiff) -> Result<Merkle> {
         // The entry is taken out during the work, so that no thread waits for it.
         let taken = lock(&self.cache.latest).take_if(|now| now.tree.is(&copy.tree));

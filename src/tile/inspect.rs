@@ -72,7 +72,7 @@ impl<'c> Inspector<'c> {
     /// Compares the bytes of a tile with its witness, which must be known, and returns the damaged ranges.
     /// `in_place` has all bytes of the tile if they are in memory; else `read` reads them.
     ///
-    /// Fails only for reasons other than the bytes, for example with OUT_OF_MEMORY.
+    /// Fails only for reasons other than damage, for example with OUT_OF_MEMORY.
     pub(crate) fn inspect(
         &mut self,
         tile: &Tile,

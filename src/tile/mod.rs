@@ -219,7 +219,7 @@ impl Tile {
         }
     }
 
-    /// Reads like [`read_raw`](Self::read_raw), into initialised bytes.
+    /// Fills `out`, which is initialised memory, like [`read_raw`](Self::read_raw).
     pub(crate) fn read(&self, start: usize, out: &mut [u8]) -> Result<()> {
         self.read_raw(start, OutBytes::new(out))
     }

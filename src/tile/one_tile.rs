@@ -27,7 +27,8 @@ impl Scratch {
 /// faster.
 const HASH_FIRST_STEP: usize = 128 * 1024;
 
-/// Computes the residues of the groups of at most a tile's bytes and T of the bytes, in one pass over memory.
+/// Computes the residues of the 16 KiB groups of `bytes`, at most 1 MiB, and the BLAKE3 digest T of all of them, in
+/// one pass over memory.
 ///
 /// The first of the two computations loads the bytes into the cache for the second. The sum loads them
 /// faster, except if BLAKE3 hashes 16 chunks at a time: it then reads 16 streams at once, which uses memory

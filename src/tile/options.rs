@@ -35,7 +35,7 @@ impl ProjectionType {
     }
 }
 
-/// Requirement on the sum of all bytes.
+/// Requirement on the sum of all bytes of the domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ConservationPolicy {
     /// Any bytes; residue and correction are recorded.

@@ -227,8 +227,8 @@ impl Scheme {
     }
 
     /// Computes the witness of a tile with the bytes `bytes`. `before` are the bytes of the tile that this
-    /// workspace transformed last. If both have the same length, only the blocks that differ are transformed, and
-    /// the workspace has the others.
+    /// workspace transformed last. If both have the same length, only the blocks that differ are transformed,
+    /// because the workspace still has the others.
     pub(crate) fn witness_after(
         &self,
         before: &[u8],

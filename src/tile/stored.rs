@@ -127,8 +127,8 @@ pub(crate) struct NodeRef {
     pub(crate) limit: u64,
 }
 
-/// Size in bytes of the head of a node's record. `NODE_CHILD` is the size of a child that is a node, `TILE_CHILD`
-/// that of a child that is a tile.
+/// Size in bytes of the head of a node's record. Each child follows with an entry, of `NODE_CHILD` bytes for a node
+/// and `TILE_CHILD` bytes for a tile.
 pub(crate) const NODE_HEAD: u32 = 40;
 pub(crate) const NODE_CHILD: u32 = 64;
 pub(crate) const TILE_CHILD: u32 = 48;

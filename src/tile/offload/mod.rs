@@ -34,7 +34,7 @@ use std::time::Instant;
 mod runs;
 pub(crate) use runs::{Ahead, Confirmed, Runs};
 
-/// Distance of the tiles of the device that the processor hashes again, to check the device: one tile in 1,024.
+/// Number of tiles of the device for each tile that the processor hashes again, to check the device.
 const CHECKED: u64 = if cfg!(test) { 3 } else { 1024 };
 
 /// Maximum number of tiles per task, if their bytes are in memory of the host: a thread then needs buffers of at

@@ -19,7 +19,8 @@ pub(crate) struct Runs<'a> {
     offload: Option<Offload<'a>>,
     stretch: u64,
     buffers: u64,
-    /// Number of the task after each run. See [`Order::runs`](crate::exec::pool::Order::runs).
+    /// End of each run, given as the number of the task after it. See
+    /// [`Order::runs`](crate::exec::pool::Order::runs).
     pub(crate) ends: Vec<u64>,
 }
 

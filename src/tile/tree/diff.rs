@@ -89,7 +89,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Returns the difference by which this tree follows from the tree `old`.
+    /// Returns the tiles that differ between the tree `old` and this tree.
     pub(crate) fn difference(&self, old: &Tree) -> Result<TreeDiff> {
         // With the same number of tiles, each tile is compared with the tile of the same index.
         if self.tiles() == old.tiles() {

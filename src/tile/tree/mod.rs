@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Tree ── Arc<Node> ── up to 32 nodes ── … ── up to 32 tiles ── pieces of extents of sources
-//!            └─ stored: its children are loaded on demand
+//!            └─ in a container file: its children are loaded on demand
 //! ```
 //!
 //! Nodes are immutable and shared: a clone of a tree is a snapshot, and [`Tree::split`] and [`Tree::concat`] make
@@ -10,7 +10,8 @@
 //! and residue under it. A split inside a tile sums the groups that it cuts: it reads them from their source,
 //! and can fail with IO or WITNESS.
 //!
-//! A tree from a file begins as one stored node. Every walk over it can fail with the errors of loading.
+//! A tree from a container file begins as its top node, and the nodes and tiles below are loaded on demand. Every
+//! walk over it can fail with the errors of loading.
 
 #![forbid(unsafe_code)]
 
@@ -38,7 +39,7 @@ use crate::tile::stored::{NodeRef, Store};
 use node::ChildrenRef;
 use std::sync::Arc;
 
-/// A sequence of tiles, cheap to clone.
+/// A balanced tree over a sequence of tiles, cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Tree {
     root: Option<Arc<Node>>,
@@ -72,13 +73,14 @@ impl Tree {
         Ok(Tree { root: Node::filled(tiles)? })
     }
 
-    /// Returns the tree under a node of a container file, of which nothing else is loaded. `regular` is true if the
-    /// root of the projection follows from the node's digest.
+    /// Returns a tree of a container file of which only the entry `top` of the top node is known; nodes and tiles
+    /// below are loaded on demand. `regular` is true if the root of the projection follows from the digest in
+    /// `top`.
     pub(crate) fn of_store(store: &Arc<dyn Store>, top: NodeRef, regular: bool) -> Tree {
         Tree { root: Some(Arc::new(Node::of_store(store, top, regular))) }
     }
 
-    /// Returns the tree under this node.
+    /// Returns the tree whose top node is `top`.
     #[cfg(test)]
     pub(crate) fn of_node(top: Arc<Node>) -> Tree {
         Tree { root: Some(top) }

@@ -3,14 +3,14 @@
 //! All tiles are at the same depth. A node has at most 32 children. A fresh tree is filled from the left: all
 //! its nodes have 32 children except the nodes on the right edge, so that the digest of each ([`Node::top`])
 //! is a node of the tree under the root. Edits leave at least 16 children in the nodes that they make, except
-//! on the right edge of the joined trees. Nodes from a file have any number.
+//! on the right edge of the joined trees. Nodes from a container file have any number of children.
 //!
 //! `concat` descends along the edge of the higher tree to the height of the lower tree and joins the two
 //! nodes there; on the way up, a node that got too many children is split in two. `split` cuts a path and
 //! joins the parts to its left and to its right, lowest first. Both functions are O(log n).
 //!
-//! The children of a stored node are loaded at the first call that needs them, which can fail, and evicted by
-//! the cache of their store.
+//! The children of a stored node, which lies in a container file, are loaded at the first call that needs them, which
+//! can fail, and evicted by the cache of their store.
 
 #![forbid(unsafe_code)]
 
@@ -76,7 +76,7 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Returns the number of bytes that these children count in the cache.
+    /// Returns the number of bytes of memory for which these children count in the cache.
     pub(super) fn charged(&self) -> u64 {
         self.bytes
     }
