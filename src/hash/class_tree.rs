@@ -114,7 +114,7 @@ impl Selection for ClassSet {
 
 const LEAVES: u64 = CLASSES as u64;
 
-/// Tree over the classes of a tile.
+/// Tree over the 96 resonance classes of an R96 tile. Its top is the tile's witness.
 pub(crate) struct ClassTree {
     /// Levels of the tree, the leaves first, the single top last.
     levels: Vec<Vec<Digest>>,
@@ -128,13 +128,13 @@ impl ClassTree {
         Ok(ClassTree { levels })
     }
 
-    /// Returns the witness of the tile.
+    /// Returns the witness of the tile: the top of the tree.
     pub(crate) fn witness(&self) -> Result<Digest> {
         let top = self.levels.last().and_then(|top| top.first());
         top.copied().ok_or_else(|| AtlasError::internal("a tree has no classes"))
     }
 
-    /// Returns the sibling nodes that prove `classes`.
+    /// Returns the proof of `classes` against the tile's witness: the sibling nodes on their paths, ascending.
     pub(crate) fn prove(&self, classes: ClassSet) -> Result<Vec<Digest>> {
         // The set alone determines the nodes, so that a proof has a single encoding.
         let places = rfc6962::siblings(&classes, LEAVES)?.into_iter();
@@ -142,13 +142,13 @@ impl ClassTree {
     }
 }
 
-/// Returns the number of nodes that prove `classes`.
+/// Returns the number of nodes of the proof of `classes`, which depends on the set alone.
 pub(crate) fn proof_len(classes: ClassSet) -> Result<usize> {
     Ok(rfc6962::siblings(&classes, LEAVES)?.len())
 }
 
-/// Computes the witness of a tile from the digests T of the payloads of some of its classes, ascending, and
-/// their sibling nodes.
+/// Computes the witness of a tile from the digests T of the payloads of some of its classes, ascending, and the
+/// proof of these classes: the sibling nodes on their paths.
 pub(crate) fn witness_from_classes(
     digests: &Digests,
     classes: ClassSet,

@@ -14,8 +14,8 @@ use blake3::hazmat::{ContextKey, HasherExt, Mode};
 /// A 32-byte BLAKE3 digest of a tile, of a node, or of a whole projection.
 pub type Digest = [u8; 32];
 
-/// BLAKE3's context key of `atlas_manifold 1 tree`. A constant, because a lock around a computation at
-/// first use could be held by another thread at a fork.
+/// BLAKE3's context key of the digest N, for the context string `atlas_manifold 1 tree`. A constant, because a lock
+/// around a computation at first use could be held by another thread at a fork.
 const TREE_CONTEXT_KEY: ContextKey = [
     195, 47, 8, 243, 72, 219, 91, 126, 246, 248, 146, 164, 178, 57, 15, 33, 119, 49, 183, 245, 46, 146, 71,
     250, 172, 216, 233, 30, 70, 151, 104, 231,
@@ -33,8 +33,8 @@ pub fn digest256(bytes: &[u8]) -> Digest {
     *blake3::hash(bytes).as_bytes()
 }
 
-/// Returns BLAKE3-256 of `bytes`. Calls `done` after every `step` bytes; an error of `done` ends the
-/// hashing.
+/// Returns BLAKE3-256 of `bytes`. Calls `done` with the number of bytes after every `step` bytes; an error of
+/// `done` ends the hashing.
 pub(crate) fn digest256_in_steps(
     bytes: &[u8],
     step: usize,
@@ -54,14 +54,14 @@ pub(crate) fn same(a: &Digest, b: &Digest) -> bool {
     blake3::Hash::from_bytes(*a) == blake3::Hash::from_bytes(*b)
 }
 
-/// Keys of T and N.
+/// The keys of the digests T and N, derived from the caller's key.
 #[derive(Clone)]
 struct Keys {
     tile: Key,
     tree: Key,
 }
 
-/// The digests T and N, with or without a key.
+/// The digests T (of bytes) and N (of tree nodes), with or without a key.
 #[derive(Clone)]
 pub(crate) struct Digests {
     keys: Option<Keys>,
@@ -77,7 +77,7 @@ impl Digests {
         Digests { keys }
     }
 
-    /// Returns true if both have the same key, or none. In constant time.
+    /// Returns true if both compute the same digests: with the same key, or without one. In constant time.
     pub(crate) fn is_same(&self, other: &Digests) -> bool {
         match (&self.keys, &other.keys) {
             (None, None) => true,
@@ -91,7 +91,7 @@ impl Digests {
         self.keys.is_some()
     }
 
-    /// Returns the mode of T, for the nodes of its own tree.
+    /// Returns BLAKE3's mode for T, plain or keyed, in which the nodes inside a digest T are merged.
     pub(crate) fn tile_mode(&self) -> Mode<'_> {
         match &self.keys {
             None => Mode::Hash,
@@ -99,12 +99,12 @@ impl Digests {
         }
     }
 
-    /// Returns the key of T, if there is one.
+    /// Returns the key of T, or `None` if T has no key.
     pub(crate) fn tile_key(&self) -> Option<&[u8; 32]> {
         self.keys.as_ref().map(|keys| &*keys.tile)
     }
 
-    /// Returns a hasher that computes T of the bytes it is given.
+    /// Returns a hasher that computes the digest T of the bytes it is given.
     pub(crate) fn tile_hasher(&self) -> Hasher {
         match &self.keys {
             None => Hasher::new(),
@@ -112,7 +112,7 @@ impl Digests {
         }
     }
 
-    /// Computes T(bytes).
+    /// Computes T(bytes), the BLAKE3 digest of `bytes`, with the key of T if there is one.
     pub(crate) fn tile(&self, bytes: &[u8]) -> Digest {
         match &self.keys {
             None => digest256(bytes),
@@ -128,7 +128,7 @@ impl Digests {
         }
     }
 
-    /// Computes leaf = N(0x00 ‖ length ‖ residue ‖ witness).
+    /// Computes the leaf of a tile in the tree over tiles = N(0x00 ‖ length ‖ residue ‖ witness).
     pub(crate) fn leaf(&self, length: u64, residue: u8, witness: &Digest) -> Digest {
         // Byte 0 stays 0x00, the mark of a leaf.
         let mut bytes = [0u8; 42];
@@ -138,7 +138,7 @@ impl Digests {
         self.tree(&bytes)
     }
 
-    /// Computes node = N(0x01 ‖ bytes under left ‖ bytes under right ‖ left ‖ right).
+    /// Computes a node of the tree over tiles = N(0x01 ‖ bytes under left ‖ bytes under right ‖ left ‖ right).
     pub(crate) fn node(&self, left_bytes: u64, right_bytes: u64, left: &Digest, right: &Digest) -> Digest {
         // The lengths are part of the digest, because a verifier takes offsets from them.
         let mut bytes = [0u8; 81];
@@ -150,7 +150,8 @@ impl Digests {
         self.tree(&bytes)
     }
 
-    /// Computes root = N(0x02 ‖ type ‖ K ‖ domain size ‖ tile count ‖ tree).
+    /// Computes the root of a projection = N(0x02 ‖ type ‖ K ‖ domain size ‖ tile count ‖ tree), from the top of
+    /// the tree.
     pub(crate) fn root(&self, kind: u8, classes: u8, size: u64, tiles: u64, top: &Digest) -> Digest {
         // Type and K are part of the root, so that no projection passes for another type.
         let mut bytes = [0u8; 51];
@@ -163,7 +164,8 @@ impl Digests {
         self.tree(&bytes)
     }
 
-    /// Computes the leaf of a tile's class = N(0x03 ‖ class ‖ T(payload)), from T(payload).
+    /// Computes the leaf of a class in the tree over a tile's classes = N(0x03 ‖ class ‖ T(payload)), from
+    /// T(payload).
     pub(crate) fn class_leaf(&self, class: u8, payload: &Digest) -> Digest {
         // The class is part of its leaf, so that no two classes can change places.
         let mut bytes = [0u8; 34];
@@ -173,7 +175,7 @@ impl Digests {
         self.tree(&bytes)
     }
 
-    /// Computes the node over two classes of a tile = N(0x04 ‖ left ‖ right).
+    /// Computes a node of the tree over a tile's classes = N(0x04 ‖ left ‖ right).
     pub(crate) fn class_node(&self, left: &Digest, right: &Digest) -> Digest {
         let mut bytes = [0u8; 65];
         bytes[0] = 0x04;

@@ -1,11 +1,11 @@
-//! Keys of 32 bytes.
+//! Keys of 32 bytes that are wiped from memory after use.
 
 use crate::base::stack;
 use std::ops::Deref;
 use zeroize::Zeroizing;
 
-/// A key, which is wiped when it is dropped. The key lies on the heap, because a move of a value leaves its
-/// bytes in the old place, where no drop wipes them. Code that reads the key copies it to the stack, which is
+/// A key of 32 bytes, which is wiped when it is dropped. The key lies on the heap, because a move of a value leaves
+/// its bytes in the old place, where no drop wipes them. Code that reads the key copies it to the stack, which is
 /// therefore wiped after the call.
 pub(crate) struct Key(Box<Zeroizing<[u8; 32]>>);
 
@@ -24,7 +24,7 @@ impl Key {
         Key(key)
     }
 
-    /// Returns the key that BLAKE3 derives from `key` in `context`.
+    /// Returns the key that BLAKE3 derives from `key` in derive-key mode with the context string `context`.
     pub(crate) fn derived(context: &str, key: &[u8; 32]) -> Key {
         stack::note_key();
         Key::new(&Zeroizing::new(blake3::derive_key(context, key)))

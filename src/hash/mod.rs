@@ -1,4 +1,4 @@
-//! Digests, the trees over them, and the records of an encoding.
+//! Digests, the trees over them, and the frame of serialised shards.
 //!
 //! ```text
 //! key          keys that are wiped when they are dropped
@@ -8,7 +8,7 @@
 //! class_tree   the tree over the 96 classes of a tile        → witness
 //! tile_tree    the tree over the tiles of a projection       → root
 //! scattered    the same root, from pieces in any order
-//! record       the frame of everything serialised
+//! record       the frame of serialised shards: header, records, digest
 //! ```
 
 pub(crate) mod class_tree;

@@ -19,7 +19,7 @@ use blake3::hazmat::{HasherExt, merge_subtrees_non_root, merge_subtrees_root};
 use std::fmt::Display;
 use std::ops::Range;
 
-/// Level of a group in the tree over pages.
+/// Level of a group of 16 KiB in the tree over pages, whose level 0 are the pages.
 const GROUP_LEVEL: u32 = GROUP_PAGES.ilog2();
 
 /// Returns the number of pages of a tile of `len` bytes.
@@ -27,14 +27,13 @@ pub(crate) fn pages_in(len: usize) -> u64 {
     to_u64(len.div_ceil(PAGE_SIZE))
 }
 
-/// Returns the byte range of `pages` in a tile of `len` bytes.
+/// Returns the byte range of the pages `pages` in a tile of `len` bytes.
 pub(crate) fn page_bytes(pages: &Range<u64>, len: usize) -> Range<usize> {
     // The last page may be shorter: its end is that of the tile.
     (to_usize(pages.start) * PAGE_SIZE).min(len)..(to_usize(pages.end) * PAGE_SIZE).min(len)
 }
 
-/// Computes the chaining value of the subtree over `bytes`, which begins `offset` bytes into a longer
-/// input.
+/// Computes BLAKE3's chaining value of the subtree over `bytes`, which begin `offset` bytes into a longer input.
 fn subtree(digests: &Digests, offset: usize, bytes: &[u8]) -> Digest {
     // The offset is part of every chunk, so that a chaining value is valid at its own offset only.
     let mut hasher = digests.tile_hasher();
@@ -50,33 +49,33 @@ fn parent(digests: &Digests, left: &Digest, right: &Digest, top: bool) -> Digest
     }
 }
 
-/// Chaining values of the groups of a tile, and of all nodes above them.
+/// Chaining values (BLAKE3's inner digests) of the 16 KiB groups of a tile, and of all nodes above them.
 pub(crate) struct Outboard {
     levels: Vec<Vec<Digest>>,
-    /// Residue of each group. Only set for edited tiles.
+    /// Residue of each group of 16 KiB. Only set for edited tiles.
     residues: Option<Box<[Residue; GROUPS]>>,
 }
 
 impl Outboard {
-    /// Bytes of the largest outboard: the groups, as many bytes again for the nodes above them, and the
-    /// allocations.
+    /// Maximum number of bytes of an outboard in memory: the groups, as many bytes again for the nodes above them,
+    /// and the allocations.
     pub(crate) const FOOTPRINT: u64 = (2 * GROUPS * size_of::<Digest>() + 512) as u64;
 }
 
-/// Computes the chaining value of group `group` of a tile of more than one group.
+/// Computes the chaining value of group `group` from its bytes, in a tile of more than one group.
 pub(crate) fn group_value(digests: &Digests, group: usize, bytes: &[u8]) -> Digest {
     subtree(digests, group * GROUP_SIZE, bytes)
 }
 
-/// Chaining values of the pages of one group.
+/// Chaining values of the pages of one group, at most four.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct GroupPages([Digest; GROUP_PAGES]);
 
-/// Groups, ascending, with their pages.
+/// Groups that a proof includes only in part, ascending, each with the chaining values of its pages.
 pub(crate) type EdgePages = Vec<(usize, GroupPages)>;
 
 impl GroupPages {
-    /// Hashes the pages of group `group` from its bytes, in a tile of more than a page.
+    /// Computes the chaining values of the pages of group `group` from its bytes, in a tile of more than a page.
     fn of(digests: &Digests, group: usize, bytes: &[u8]) -> GroupPages {
         let mut pages = GroupPages::default();
         // The last page of a tile may be shorter.
@@ -86,7 +85,8 @@ impl GroupPages {
         pages
     }
 
-    /// Computes a node at or below the group's level. `top` is true for the top of the tile's tree.
+    /// Computes a node of the tree over the `pages` pages of a tile that lies in this group. `top` is true for the
+    /// top of the tree.
     fn node(&self, digests: &Digests, node: NodeId, pages: u64, top: bool) -> Digest {
         // The last group of a tile may have fewer than four pages.
         let under = node.leaves(pages);
@@ -108,8 +108,8 @@ impl GroupPages {
 }
 
 impl Outboard {
-    /// Hashes a whole tile group by group, and the groups in `edges` (ascending) page by page. Returns its
-    /// outboard, its witness and the pages of the edges.
+    /// Hashes a whole tile group by group, and the groups in `edges` (ascending) page by page. Returns the tile's
+    /// outboard, its witness, and the chaining values of the pages of those groups.
     pub(crate) fn of_tile(
         digests: &Digests,
         tile: &[u8],
@@ -144,8 +144,8 @@ impl Outboard {
         Ok((outboard, witness, edge_pages))
     }
 
-    /// Computes the outboard, the witness and the residues of the groups of a whole tile. A few groups at a
-    /// time are summed and then hashed, because the sum brings them into the cache.
+    /// Computes the outboard, the witness and the residues of the groups of a whole tile. A few groups at a time
+    /// are summed and then hashed, because the sum brings them into the cache.
     pub(crate) fn with_residues(
         digests: &Digests,
         tile: &[u8],
@@ -172,8 +172,8 @@ impl Outboard {
         Ok((outboard, witness, residues))
     }
 
-    /// Builds the outboard and the witness of a tile from the chaining values of its groups if it has several
-    /// groups, else from the witness of its only group.
+    /// Builds the outboard and the witness of a tile from `groups`: the chaining values of its groups if it has
+    /// several, else the witness of its only group.
     pub(crate) fn of_groups(
         digests: &Digests,
         groups: Vec<Digest>,
@@ -194,13 +194,14 @@ impl Outboard {
         self.levels[0][group]
     }
 
-    /// Returns the residues of the groups. Only edited tiles have them.
+    /// Returns the residues of the groups of 16 KiB. Only outboards of edited tiles have them.
     pub(crate) fn residues(&self) -> Option<&[Residue; GROUPS]> {
         self.residues.as_deref()
     }
 
-    /// Checks that `bytes` are the bytes of group `group`, and returns its pages if `with_pages` is set. For
-    /// tiles of more than one group. `what` names the bytes in an error.
+    /// Fails with WITNESS if `bytes` are not those of group `group` of a tile of `len` bytes, which has more than
+    /// one group. Returns the chaining values of the group's pages if `with_pages` is set. `what` names the bytes
+    /// in an error.
     pub(crate) fn check_group(
         &self,
         digests: &Digests,
@@ -221,8 +222,8 @@ impl Outboard {
         if same(&value, &self.levels[0][group]) { Ok(pages) } else { Err(source_changed(what)) }
     }
 
-    /// Returns the proof of `pages` of a tile of `len` bytes: the sibling chaining values, by offset. `edges`
-    /// has the pages of the groups that lie only partly in the range, by group.
+    /// Returns the proof of the pages `pages` of a tile of `len` bytes: the sibling chaining values, by offset.
+    /// `edges` has the pages of the groups that lie only partly in `pages`, ascending.
     pub(crate) fn prove(
         &self,
         digests: &Digests,
@@ -253,7 +254,7 @@ impl Outboard {
     }
 }
 
-/// Returns the error for a source that no longer has the projected bytes. `what` names the bytes.
+/// Returns the error WITNESS for a source that no longer has the projected bytes. `what` names the bytes.
 pub(crate) fn source_changed(what: &dyn Display) -> AtlasError {
     AtlasError::witness(format!("the source changed: the digest of {what} differs from the projected digest"))
 }
@@ -271,9 +272,9 @@ pub(crate) fn cut_groups(pages: &Range<u64>, len: usize) -> impl Iterator<Item =
     first.into_iter().chain(last.filter(|_| first != last))
 }
 
-/// Computes the witness of a tile of `len` bytes from the bytes of some of its pages and a proof.
+/// Computes the witness of a tile of `len` bytes from a part of its pages and their proof.
 ///
-/// `take` returns the next chaining value of the proof. The bytes are the whole pages `pages`.
+/// `bytes` are the bytes of the whole pages `pages`. `take` returns the next chaining value of the proof.
 pub(crate) fn witness_from_pages(
     digests: &Digests,
     len: usize,

@@ -1,4 +1,4 @@
-//! The frame of everything serialised: magic, version, kind, records, digest (docs/format.md).
+//! The frame of every serialised shard: magic, version, kind, records, digest (docs/format.md).
 
 #![forbid(unsafe_code)]
 
@@ -9,14 +9,14 @@ use crate::hash::digest::{Digest, digest256, digest256_in_steps, same};
 use blake3::Hasher;
 use std::{fmt, io};
 
-/// First bytes of every file of this format.
+/// First bytes of every serialised shard and compressed shard.
 pub(crate) const MAGIC: [u8; 8] = [0x89, b'A', b'T', b'L', b'A', b'S', 0x0a, 0x1a];
 const VERSION: u16 = 1;
 const HEADER_SIZE: usize = 24;
 const RECORD_SIZE: usize = 16;
 const DIGEST_SIZE: usize = size_of::<Digest>();
 
-/// Kind of the serialised object.
+/// Kind of a serialised object, as its header states it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
 pub(crate) enum Kind {
@@ -25,8 +25,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Returns the tags that a reader of this kind knows. A known tag in a wrong place fails with FORMAT; any
-    /// other tag fails with UNSUPPORTED, because a newer version may have it.
+    /// Returns the tags of records that a reader of this kind knows. A known tag in a wrong place fails with
+    /// FORMAT; any other tag fails with UNSUPPORTED, because a newer version may have it.
     const fn known_tags(self) -> &'static [u16] {
         match self {
             Kind::Shard => SHARD_TAGS,
@@ -35,45 +35,46 @@ impl Kind {
     }
 }
 
-/// Tags of shards and of compressed shards. A reader of either kind knows all these tags.
+/// Tags of the records of shards and of compressed shards. A reader of either kind knows all these tags.
 const SHARD_TAGS: &[u16] = &[1, 2, 3, 4, 5, 6, 7, 16, 17];
 
-/// Returns the number of bytes of an encoding of records with these lengths.
+/// Returns the total number of bytes of an encoding whose records have values of these lengths. `None` if it
+/// overflows.
 pub(crate) fn encoded_size(lengths: &[usize]) -> Option<usize> {
     lengths
         .iter()
         .try_fold(HEADER_SIZE + DIGEST_SIZE, |sum, len| sum.checked_add(*len)?.checked_add(RECORD_SIZE))
 }
 
-/// Writes the frame around records, with the digest of the whole encoding.
+/// Writes a serialised object: header, records, and at the end a digest of all bytes before it.
 ///
-/// The bytes are hashed as they are written. Small pieces are gathered, so that hashing is as fast as over
-/// the whole encoding, and `out` needs no buffer of its own; long pieces are not copied.
+/// The bytes are hashed as they are written. Small pieces are gathered, so that hashing is as fast as over the
+/// whole encoding, and `out` needs no buffer of its own; long pieces are not copied.
 pub(crate) struct Writer<W> {
     out: W,
     kind: Kind,
-    /// Bytes not yet passed to `out`.
+    /// Bytes that were added and not yet passed to `out`.
     gathered: Vec<u8>,
-    /// Digest of the bytes passed to `out`, if there are any.
+    /// Hasher of the bytes passed to `out`, if there are any.
     hasher: Option<Box<Hasher>>,
     /// Number of bytes passed to `out`.
     written: u64,
     size: u64,
 }
 
-/// Number of bytes that are gathered, a power of two, so that BLAKE3 hashes the following bytes in large
-/// subtrees.
+/// Number of bytes that are gathered before they are hashed and written: a power of two, so that BLAKE3 hashes the
+/// following bytes in large subtrees.
 const GATHERED: usize = 16 * 1024;
 
 impl Writer<Vec<u8>> {
-    /// Writes to memory, which is allocated once.
+    /// Returns a writer to memory for records with values of these lengths. The memory is allocated once.
     pub(crate) fn to_vec(kind: Kind, lengths: &[usize]) -> Result<Self> {
         let size = announced_size(lengths)?;
         // A small encoding is gathered completely and needs no other buffer.
         Writer::new(kind, lengths, try_vec(if size < GATHERED { 0 } else { size })?)
     }
 
-    /// Appends the digest, and returns all bytes.
+    /// Appends the digest, and returns the whole encoding.
     pub(crate) fn into_vec(mut self) -> Result<Vec<u8>> {
         if self.written > 0 {
             return self.finish();
@@ -85,7 +86,8 @@ impl Writer<Vec<u8>> {
 }
 
 impl<W: io::Write> Writer<W> {
-    /// Begins an encoding of exactly the records of these lengths.
+    /// Begins an encoding in `out` that will have exactly one record for each of these lengths of values, and
+    /// writes the header.
     pub(crate) fn new(kind: Kind, lengths: &[usize], out: W) -> Result<Self> {
         let size = announced_size(lengths)?;
         // The gathered part has room for the digest too.
@@ -108,7 +110,7 @@ impl<W: io::Write> Writer<W> {
         self.put(&to_u64(len).to_le_bytes())
     }
 
-    /// Adds bytes. Inlined, so that a number is a store instead of a call of memcpy.
+    /// Adds bytes to the encoding. Inlined, so that a number is a store instead of a call of memcpy.
     #[inline(always)]
     pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<()> {
         // Fewer bytes than the room, because a full buffer is passed on at once.
@@ -119,7 +121,7 @@ impl<W: io::Write> Writer<W> {
         self.put_over(bytes)
     }
 
-    /// Adds `bytes`, which overflow the gathered part, and writes whole parts.
+    /// Adds `bytes`, which do not fit in the gathered bytes, and writes all full parts of [`GATHERED`] bytes.
     #[cold]
     #[inline(never)]
     fn put_over(&mut self, bytes: &[u8]) -> Result<()> {
@@ -157,7 +159,7 @@ impl<W: io::Write> Writer<W> {
         Ok(())
     }
 
-    /// Appends the digest, and returns the output.
+    /// Appends the digest, writes all bytes that were gathered, and returns the output.
     pub(crate) fn finish(mut self) -> Result<W> {
         self.seal()?;
         // The digest covers all bytes before itself, so that it is written without being hashed.
@@ -188,7 +190,8 @@ fn announced_size(lengths: &[usize]) -> Result<usize> {
         .ok_or_else(|| AtlasError::out_of_memory("an encoding of 2^64 bytes or more does not fit memory"))
 }
 
-/// Reads the frame of hostile bytes. Returns values, or fails with FORMAT or UNSUPPORTED.
+/// Reads a serialised object, or the value of a record of it, from hostile bytes. Each call returns a value or
+/// fails with FORMAT or UNSUPPORTED.
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     kind: Kind,
@@ -197,7 +200,8 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Checks magic, version, kind and size. [`check_digest`](Self::check_digest) checks the digest.
+    /// Checks magic, version, kind and size of a serialised object, and returns a reader of its records.
+    /// [`check_digest`](Self::check_digest) checks the digest.
     pub(crate) fn new(bytes: &'a [u8], kind: Kind) -> Result<Reader<'a>> {
         let len = bytes.len();
         // The magic comes first: a short file of another kind is no truncated shard.
@@ -250,13 +254,14 @@ impl<'a> Reader<'a> {
         Ok(reader)
     }
 
-    /// Returns the bytes and steps of [`check_digest`](Self::check_digest).
+    /// Returns the number of bytes that [`check_digest`](Self::check_digest) hashes, and the number of its steps.
     pub(crate) fn digest_work(&self) -> (u64, u64) {
         let body = to_u64(self.bytes.len() - DIGEST_SIZE);
         (body, body.div_ceil(TILE_BYTES))
     }
 
-    /// Checks the digest at the end, in steps of at most 1 MiB. `step` is called for each.
+    /// Checks the digest at the end of the encoding. Hashes at most 1 MiB per step, and calls `step` with the
+    /// number of bytes after each.
     pub(crate) fn check_digest(&self, step: impl FnMut(u64) -> Result<()>) -> Result<()> {
         let (body, digest) = self.bytes.split_at(self.bytes.len() - DIGEST_SIZE);
         // The encoding is hashed in steps, because hashing a large encoding takes long, and the call can be
@@ -269,7 +274,8 @@ impl<'a> Reader<'a> {
             .at_range(to_u64(body.len()), to_u64(DIGEST_SIZE)))
     }
 
-    /// Returns the value of the next record, which must have this tag.
+    /// Returns a reader of the value of the next record, which must have the tag `tag`. `name` names the record in
+    /// errors.
     pub(crate) fn record(&mut self, tag: u16, name: &str) -> Result<Reader<'a>> {
         debug_assert!(self.kind.known_tags().contains(&tag), "tag {tag} is missing in known_tags");
         let start = self.at;
@@ -292,7 +298,7 @@ impl<'a> Reader<'a> {
         Ok(reader)
     }
 
-    /// Fails if a record or bytes follow the last record.
+    /// Fails with FORMAT or UNSUPPORTED if bytes are left after the last record.
     pub(crate) fn end(&mut self) -> Result<()> {
         let start = self.at;
         // A single byte is no tag.
@@ -309,14 +315,14 @@ impl<'a> Reader<'a> {
         self.end - self.at
     }
 
-    /// Returns all bytes that are left.
+    /// Returns all bytes of the value that were not read yet.
     pub(crate) fn rest(&mut self) -> &'a [u8] {
         let rest = &self.bytes[self.at..self.end];
         self.at = self.end;
         rest
     }
 
-    /// Fails with FORMAT if bytes are left.
+    /// Fails with FORMAT if bytes of the value were not read. `name` names the value.
     pub(crate) fn finish(&self, name: &str) -> Result<()> {
         match self.remaining() {
             0 => Ok(()),
@@ -338,7 +344,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns the error for a tag at byte `at` in the place of another tag, or after the last tag.
+    /// Returns the error for a record with the tag `tag` at byte `at`, where another tag or no record belongs:
+    /// FORMAT if the tag is known, else UNSUPPORTED.
     fn misplaced(&self, tag: u16, at: usize, belongs: fmt::Arguments<'_>) -> AtlasError {
         let what = format!("tag {tag} at byte {at}, but {belongs}");
         // A known tag is out of its order; an unknown tag may come from a later version.
@@ -371,7 +378,7 @@ impl<'a> Reader<'a> {
         self.take()
     }
 
-    /// Checks that `count` reserved bytes are 0.
+    /// Reads `count` reserved bytes. Fails with FORMAT if any of them is not 0.
     pub(crate) fn zeros(&mut self, count: usize) -> Result<()> {
         // Byte by byte, so that an error names the first byte that is not 0.
         for _ in 0..count {

@@ -16,7 +16,7 @@ use crate::base::buffer::{try_push, try_vec};
 use crate::base::error::Result;
 use std::ops::Range;
 
-/// A node by level (0: leaves) and index within it.
+/// A node of a tree, by its level (0: the leaves) and its index within the level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NodeId {
     pub(crate) level: u32,
@@ -30,7 +30,7 @@ impl NodeId {
         NodeId { level: n.saturating_sub(1).checked_ilog2().map_or(0, |log| log + 1), index: 0 }
     }
 
-    /// Returns the leaves under this node, in a tree of `n` leaves.
+    /// Returns the indices of the leaves under this node, in a tree of `n` leaves.
     pub(crate) fn leaves(self, n: u64) -> Range<u64> {
         // The end may exceed 2^64 before it is clamped to n.
         let clamp = |leaf: u128| u64::try_from(leaf).unwrap_or(n).min(n);
@@ -39,7 +39,7 @@ impl NodeId {
     }
 }
 
-/// Set of leaves that a proof covers.
+/// Set of leaves that a proof covers, by their indices.
 pub(crate) trait Selection {
     /// Returns true if one of `leaves` is selected.
     fn touches(&self, leaves: &Range<u64>) -> bool;
@@ -58,21 +58,23 @@ impl Selection for Range<u64> {
     }
 }
 
-/// Actions of [`walk`] at the nodes that it meets, in ascending order of position.
+/// Supplier of the nodes of a tree, which [`walk`] calls at the nodes that it meets, in ascending order of position.
 pub(crate) trait Visitor {
     type Node;
 
-    /// Returns a node that has no selected leaf, and whose parent has a selected leaf.
+    /// Returns the value of a node of the proof: it has no selected leaf, and its parent has one.
     fn sibling(&mut self, node: NodeId) -> Result<Self::Node>;
 
-    /// Returns a node with all its leaves selected. `None` means to go down, unless it is a leaf.
+    /// Returns the value of a node whose leaves are all selected. With `None` the walk goes down to its children; a
+    /// leaf must have a value.
     fn covered(&mut self, node: NodeId) -> Result<Option<Self::Node>>;
 
-    /// Returns the parent of two nodes. `top` is true for the top of the tree.
+    /// Returns the value of the parent of two nodes. `top` is true if the parent is the top of the tree.
     fn combine(&mut self, left: Self::Node, right: Self::Node, top: bool) -> Result<Self::Node>;
 }
 
-/// Computes the top of a tree of `n` > 0 leaves from some of its leaves and the siblings of their paths.
+/// Computes the top of a tree of `n` > 0 leaves. `visitor` supplies the selected leaves and the siblings on their
+/// paths, and combines them.
 pub(crate) fn walk<V: Visitor>(visitor: &mut V, selected: &impl Selection, n: u64) -> Result<V::Node> {
     descend(visitor, selected, n, NodeId::top(n), true)
 }
@@ -109,7 +111,8 @@ fn descend<V: Visitor>(
     visitor.combine(left, right, top)
 }
 
-/// Returns the nodes that prove the selected leaves of `n` > 0 leaves.
+/// Returns the nodes of the proof of the selected leaves, in ascending order of position, in a tree of `n` > 0
+/// leaves.
 pub(crate) fn siblings(selected: &impl Selection, n: u64) -> Result<Vec<NodeId>> {
     struct Collect(Vec<NodeId>);
     impl Visitor for Collect {
@@ -130,7 +133,8 @@ pub(crate) fn siblings(selected: &impl Selection, n: u64) -> Result<Vec<NodeId>>
     Ok(collect.0)
 }
 
-/// Returns all levels of a tree, the leaves first and the single top last. No leaves give no levels.
+/// Returns all levels of the tree over `leaves`: the leaves first, the single top last. `combine` computes a parent
+/// from its children. No leaves give no levels.
 pub(crate) fn levels<T: Copy>(
     leaves: Vec<T>,
     mut combine: impl FnMut(NodeId, &T, &T) -> T,

@@ -1,8 +1,8 @@
-//! The LINEAR root from pieces of whole pages, in any order, each once.
+//! The root of a LINEAR projection from pieces of whole pages of 4 KiB, which arrive in any order, each once.
 //!
-//! A piece is divided into the largest nodes of BLAKE3's tree that it covers, and each is hashed. Two nodes
-//! with the same parent are merged as soon as both were added, so that only the edges of pieces with missing
-//! neighbours are kept.
+//! A piece is divided into the largest nodes of BLAKE3's tree that it covers, and each is hashed. Two nodes with
+//! the same parent are merged as soon as both were added, so that only the edges of pieces with missing neighbours
+//! are kept.
 
 #![forbid(unsafe_code)]
 
@@ -18,23 +18,24 @@ use std::collections::BTreeMap;
 /// Number of pages of a full tile.
 const PAGES: u64 = (TILE_SIZE / PAGE_SIZE) as u64;
 
-/// A node of a tile's tree: pages, counted from the beginning of the domain.
+/// A node of BLAKE3's tree inside a tile: the digest of a range of pages. Pages are counted from the start of the
+/// domain.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Part {
     first: u64,
     pages: u64,
     residue: Residue,
-    /// Chaining value, or the witness if the node is the whole tile.
+    /// Chaining value of the node, or the witness of the tile if the node is the whole tile.
     value: Digest,
 }
 
-/// Returns the end, in pages, of the tile that begins with page `start`.
+/// Returns the page after the last page of the tile that begins with page `start`, in a domain of `size` bytes.
 fn tile_end(size: u64, start: u64) -> u64 {
     (start + PAGES).min(size.div_ceil(PAGE_BYTES))
 }
 
-/// Adds the nodes of a piece to `parts`. The piece begins at a page boundary, and ends at a page boundary or
-/// with the domain.
+/// Hashes a piece of the domain, `bytes` at `offset`, and adds its nodes to `parts`. The piece begins at a page
+/// boundary, and ends at a page boundary or with the domain.
 pub(crate) fn add_parts(
     digests: &Digests,
     size: u64,
@@ -68,12 +69,12 @@ pub(crate) fn add_parts(
     Ok(())
 }
 
-/// Root of a domain whose pieces arrive in any order.
+/// Computation of the root of a domain of `size` bytes whose pieces arrive in any order.
 pub(crate) struct ScatteredRoot {
     size: u64,
-    /// Nodes without their siblings, by their first page.
+    /// Nodes whose siblings are missing so far, by their first page.
     parts: BTreeMap<u64, Part>,
-    /// Leaves of the complete tiles.
+    /// Length, residue and witness of each tile. `None` until all of its pages were added.
     tiles: Vec<Option<Leaf>>,
 }
 
@@ -86,7 +87,8 @@ impl ScatteredRoot {
         Ok(ScatteredRoot { size, parts: BTreeMap::new(), tiles })
     }
 
-    /// Returns the maximum number of bytes used while at most `pieces` pieces have a missing neighbour.
+    /// Returns the maximum memory in bytes for a domain of `size` bytes, while at most `pieces` pieces have a
+    /// missing neighbour.
     pub(crate) fn footprint(size: u64, pieces: u64) -> u64 {
         let tile = FOOTPRINT + to_u64(size_of::<Option<Leaf>>());
         // Either edge of a piece has at most one node per level; the map needs as much memory again.
@@ -94,7 +96,8 @@ impl ScatteredRoot {
         size.div_ceil(TILE_BYTES).saturating_mul(tile).saturating_add(edges)
     }
 
-    /// Adds a node, and merges it upwards as long as its sibling was added before.
+    /// Adds a node of a piece, and merges it with its sibling, and their parents likewise, as long as the sibling
+    /// was added before.
     pub(crate) fn add(&mut self, digests: &Digests, part: Part) {
         // Nodes merge inside their tile only, whose top is a leaf of the tree over tiles.
         let tile = part.first / PAGES * PAGES;
@@ -138,7 +141,7 @@ impl ScatteredRoot {
         self.tiles[to_usize(tile / PAGES)] = Some(Leaf { len, residue: part.residue, witness: part.value });
     }
 
-    /// Computes the root, once all pieces were added.
+    /// Computes the root of the domain. Fails with INTERNAL if a piece is missing.
     pub(crate) fn root(self, digests: &Digests) -> Result<Digest> {
         let count = to_u64(self.tiles.len());
         let mut tiles = try_vec(self.tiles.len())?;

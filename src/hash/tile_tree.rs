@@ -13,7 +13,7 @@ use crate::hash::rfc6962::{self, NodeId, Visitor};
 use crate::layer2::Residue;
 use std::ops::Range;
 
-/// Properties of one tile that the tree commits to.
+/// Properties of one tile to which the root commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Leaf {
     pub(crate) len: u32,
@@ -21,7 +21,7 @@ pub(crate) struct Leaf {
     pub(crate) witness: Digest,
 }
 
-/// A node of a proof: the bytes under it and its digest.
+/// A sibling node in a proof: the number of bytes of the domain under it, and its digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sibling {
     pub(crate) bytes: u64,
@@ -36,7 +36,7 @@ pub(crate) struct RootKind {
 }
 
 impl RootKind {
-    /// Returns the header of a root over `tiles` tiles of `size` bytes in total.
+    /// Returns the contents of the root besides the tree, for `tiles` tiles of `size` bytes in total.
     pub(crate) fn header(self, size: u64, tiles: u64) -> RootHeader {
         RootHeader { kind: self.kind, classes: self.classes, size, tiles }
     }
@@ -57,14 +57,14 @@ impl RootHeader {
     }
 }
 
-/// Bytes of [`Merkle`] per tile: its end, its leaf, and as much as a leaf for the nodes above.
+/// Number of bytes of [`Merkle`] per tile: its end, its leaf, and as much as a leaf for the nodes above.
 pub(crate) const FOOTPRINT: u64 = (size_of::<u64>() + 2 * size_of::<Digest>()) as u64;
 
-/// Digests of one state of a projection.
+/// All digests of the tree over the tiles of one state of a projection, and its root.
 pub(crate) struct Merkle {
     /// Levels of the tree, the leaves first, the single top last.
     levels: Vec<Vec<Digest>>,
-    /// End of each tile in the domain.
+    /// Offset in the domain at which each tile ends.
     ends: Vec<u64>,
     kind: RootKind,
     root: Digest,
@@ -76,13 +76,13 @@ impl Leaf {
     }
 }
 
-/// Computes the leaf of a tile.
+/// Computes the digest of a tile's leaf in the tree under the root.
 pub(crate) fn leaf_digest(digests: &Digests, len: u64, residue: Residue, witness: &Digest) -> Digest {
     digests.leaf(len, residue.value(), witness)
 }
 
-/// Hasher of leaves and nodes that remembers the last ones, because a domain with holes has many equal
-/// tiles.
+/// Hasher of the tree's leaves and nodes that remembers the last result of each, because a domain with holes has
+/// many equal tiles.
 pub(crate) struct TreeHasher<'d> {
     digests: &'d Digests,
     leaf: Option<(Leaf, Digest)>,
@@ -94,7 +94,7 @@ impl<'d> TreeHasher<'d> {
         TreeHasher { digests, leaf: None, node: None }
     }
 
-    /// Returns the leaf of a tile.
+    /// Returns the digest of a tile's leaf.
     pub(crate) fn leaf(&mut self, leaf: &Leaf) -> Digest {
         match &self.leaf {
             Some((last, digest)) if last == leaf => *digest,
@@ -102,7 +102,7 @@ impl<'d> TreeHasher<'d> {
         }
     }
 
-    /// Returns the node over two nodes.
+    /// Returns the digest of the node over two nodes, each given by the number of bytes under it and its digest.
     fn node(&mut self, left_bytes: u64, right_bytes: u64, left: &Digest, right: &Digest) -> Digest {
         let node = (left_bytes, right_bytes, *left, *right);
         match &self.node {
@@ -112,8 +112,8 @@ impl<'d> TreeHasher<'d> {
     }
 }
 
-/// Returns the number of bytes under, and the digest of, the top of the tree over `nodes`, each given with
-/// the bytes under it. `nodes` is not empty.
+/// Returns the number of bytes under the top of the tree over `nodes`, and its digest. Each node is given by the
+/// number of bytes under it and its digest.
 pub(crate) fn fold(digests: &Digests, mut nodes: Vec<(u64, Digest)>) -> (u64, Digest) {
     let mut hasher = TreeHasher::new(digests);
     // One level per round, in place: pair i moves to position i.
@@ -135,7 +135,7 @@ pub(crate) fn fold(digests: &Digests, mut nodes: Vec<(u64, Digest)>) -> (u64, Di
     nodes.first().copied().unwrap_or_else(|| (0, digests.no_leaves()))
 }
 
-/// Root over leaves that arrive one by one, in memory that does not grow with their number.
+/// Computation of a root over leaves that arrive one by one, which keeps at most 64 nodes in memory.
 pub(crate) struct RootFolder<'d> {
     digests: &'d Digests,
     /// Tops of full subtrees, the largest first, each with its number of leaves and bytes.
@@ -159,7 +159,7 @@ impl<'d> RootFolder<'d> {
         self.leaves += 1;
     }
 
-    /// Returns the root over all leaves so far.
+    /// Returns the root of a projection with all leaves added so far, of the given type and K.
     pub(crate) fn finish(mut self, kind: RootKind) -> Digest {
         let mut top = self.stack.pop();
         // The subtrees that are left join from the right, the smallest first, which is the shape of RFC
@@ -215,7 +215,8 @@ impl Merkle {
         Ok(Merkle { levels, ends: try_copy(&self.ends)?, kind: self.kind, root: self.root })
     }
 
-    /// Replaces the leaves of some tiles, which are given with their numbers, ascending.
+    /// Replaces the leaves of some tiles, each given with the index of its tile, ascending, and computes the root
+    /// anew.
     ///
     /// After a failure of this function or of `splice` the tree must not be used.
     pub(crate) fn replace(&mut self, digests: &Digests, leaves: &[(u64, Leaf)]) -> Result<()> {
@@ -246,7 +247,8 @@ impl Merkle {
         self.rehash(digests, dirty)
     }
 
-    /// Replaces `removed` tiles after the first `before` by `leaves`.
+    /// Replaces the `removed` tiles after the first `before` by the tiles of `leaves`, and computes the root anew.
+    /// The numbers in `leaves` have no effect.
     pub(crate) fn splice(
         &mut self,
         digests: &Digests,
@@ -283,7 +285,7 @@ impl Merkle {
         self.rehash(digests, vec![changed])
     }
 
-    /// Hashes all nodes above `dirty` leaves, which are ascending ranges.
+    /// Hashes all nodes above the leaves in the index ranges `dirty`, which are ascending, and computes the root.
     fn rehash(&mut self, digests: &Digests, mut dirty: Vec<Range<usize>>) -> Result<()> {
         let tiles = self.ends.len();
         let n = to_u64(tiles);
@@ -336,7 +338,8 @@ impl Merkle {
         &self.root
     }
 
-    /// Returns the siblings of tiles `range`, ascending. An empty range is proved by the top alone.
+    /// Returns the proof of the tiles `range`: the sibling nodes, ascending. An empty range is proved by the top
+    /// alone.
     pub(crate) fn prove(&self, range: &Range<u64>) -> Result<Vec<Sibling>> {
         let n = to_u64(self.ends.len());
         if n == 0 {
@@ -366,15 +369,15 @@ fn bytes_under(ends: &[u64], tiles: &Range<u64>) -> u64 {
     until(tiles.end) - until(tiles.start)
 }
 
-/// Returns the number of siblings that prove tiles `range` of `tiles`.
+/// Returns the number of sibling nodes in the proof of the tiles `range` of `tiles` tiles.
 pub(crate) fn proof_len(range: &Range<u64>, tiles: u64) -> Result<usize> {
     if tiles == 0 { Ok(0) } else { Ok(rfc6962::siblings(range, tiles)?.len()) }
 }
 
-/// Computes the root from the leaves of tiles `range` and their siblings, and the offset of the range.
+/// Computes the root from the leaves of the tiles `range` and the sibling nodes of their proof. Returns it with the
+/// offset of the range in the domain.
 ///
-/// All arguments may be hostile, except that `range` lies within 0..header.tiles and has as many tiles as
-/// `leaves`.
+/// All arguments may be hostile, except that `range` lies within 0..header.tiles and has as many tiles as `leaves`.
 pub(crate) fn root_from_tiles(
     digests: &Digests,
     header: &RootHeader,
@@ -417,7 +420,7 @@ struct TileVerifier<'a> {
     tiles: u64,
     leaves: &'a [Leaf],
     siblings: std::slice::Iter<'a, Sibling>,
-    /// Number of bytes of the siblings before the range.
+    /// Number of bytes under the siblings before the range: the offset of the range in the domain.
     before: u64,
 }
 

@@ -1,4 +1,4 @@
-//! One change of a domain, and its application to a tree.
+//! One change of a domain, and its application to a tile tree.
 
 use crate::base::error::{AtlasError, Result, check_range};
 use crate::base::units::ByteOffset;
@@ -70,12 +70,12 @@ impl ProjectionDelta {
         ProjectionDelta { change: Change::Update, start, end, data }
     }
 
-    /// Returns the number of new bytes.
+    /// Returns the number of bytes of `data` that the delta inserts or writes.
     pub(super) fn data_size(&self) -> u64 {
         self.data.size()
     }
 
-    /// Adds this delta to `stats`.
+    /// Adds this delta to the counts in `stats`.
     pub(super) fn count(&self, stats: &mut IncrementalStats) {
         stats.total_updates += 1;
         let kind = match self.change {
@@ -90,7 +90,8 @@ impl ProjectionDelta {
         stats.bytes_modified = stats.bytes_modified.saturating_add(bytes);
     }
 
-    /// Returns `tree` with this delta applied.
+    /// Returns a tree of the domain of `tree` after this delta. With `validate`, fails with CONSERVATION if the new
+    /// sum mod 96 does not follow from the old sum and the change.
     pub(super) fn applied(self, tree: &Tree, validate: bool, reader: &mut CheckedReader<'_>) -> Result<Tree> {
         let range = self.checked_range(tree.bytes())?;
         let (start, data) = (ByteOffset(range.start), self.data.chunked()?);

@@ -261,8 +261,8 @@ impl AtlasProjection {
         Ok(())
     }
 
-    /// Returns a hashed state with the bytes of `state` in full tiles. Tiles that are also in `earlier` are
-    /// reused.
+    /// Returns a hashed state with the bytes of `state` in full tiles. Tiles that equal those of `earlier`, the
+    /// result of an earlier call, are reused.
     fn optimized(state: &State, earlier: Option<&Tree>, operation: &mut Operation<'_>) -> Result<State> {
         let mut taken = 0;
         let tree = state.tree.retiled(earlier, &mut CheckedReader::new(&state.context), |bytes| {
@@ -279,8 +279,8 @@ impl AtlasProjection {
         Ok(state)
     }
 
-    /// Runs one call that changes the projection. First spends about `budget` nanoseconds on freeing states that
-    /// earlier calls dropped.
+    /// Runs `change`, one call that changes the projection, with the history locked, and queues the trees that it
+    /// returns for freeing. First spends about `budget` nanoseconds on freeing states that earlier calls dropped.
     fn changing(&self, budget: u64, change: impl FnOnce(&mut History) -> Result<Vec<Tree>>) -> Result<()> {
         let state = self.state();
         let cache = Arc::clone(&state.cache);
@@ -327,7 +327,7 @@ pub struct IncrementalUpdateContext<'p> {
 }
 
 impl<'p> IncrementalUpdateContext<'p> {
-    /// Configures the projection and begins a series.
+    /// Sets the projection's configuration of updates, and begins a series with empty statistics.
     pub fn new(projection: &'p AtlasProjection, config: &IncrementalConfig) -> Self {
         projection.configure_incremental(config);
         IncrementalUpdateContext { projection, stats: IncrementalStats::default(), nanoseconds: 0 }

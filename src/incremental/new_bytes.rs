@@ -9,8 +9,8 @@ use crate::layer2::Residue;
 use crate::source::Source;
 use std::ops::Range;
 
-/// Bytes in chunks of a tile's size. The last chunk may be shorter. Each chunk is freed separately, so that
-/// no call has to free much memory at once.
+/// The new bytes of an edit, in chunks of a tile's size (1 MiB). The last chunk may be shorter. Each chunk is freed
+/// separately, so that no call has to free much memory at once.
 #[derive(Clone)]
 pub(crate) struct NewBytes {
     chunks: Vec<Source>,
@@ -18,14 +18,15 @@ pub(crate) struct NewBytes {
 }
 
 impl NewBytes {
-    /// Wraps `bytes` without a copy. If they exceed a chunk, [`chunked`](Self::chunked) copies them.
+    /// Wraps `bytes` without a copy, as a single chunk of any length. If it exceeds 1 MiB,
+    /// [`chunked`](Self::chunked) divides it.
     pub(crate) fn from_vec(bytes: Vec<u8>) -> NewBytes {
         let size = to_u64(bytes.len());
         // No chunk may be empty, because no tile is empty.
         NewBytes { chunks: if size == 0 { Vec::new() } else { vec![Source::from_vec(bytes)] }, size }
     }
 
-    /// Copies `bytes`.
+    /// Copies `bytes` into chunks of 1 MiB.
     pub(crate) fn copy_of(bytes: &[u8]) -> Result<NewBytes> {
         let mut chunks = try_vec(bytes.len().div_ceil(TILE_SIZE))?;
         for chunk in bytes.chunks(TILE_SIZE) {
@@ -34,7 +35,7 @@ impl NewBytes {
         Ok(NewBytes { chunks, size: to_u64(bytes.len()) })
     }
 
-    /// Returns the same bytes in chunks.
+    /// Returns the same bytes in chunks of at most 1 MiB. Copies them if they are a single longer chunk.
     pub(crate) fn chunked(self) -> Result<NewBytes> {
         match &self.chunks[..] {
             // A long vector is copied into chunks, because a single allocation is freed as a whole.
@@ -52,12 +53,13 @@ impl NewBytes {
         self.chunks.iter().map(|chunk| Ok((chunk, bytes_of(chunk)?)))
     }
 
-    /// Returns the sum of all bytes.
+    /// Returns the residue of all bytes, their sum mod 96.
     pub(crate) fn residue(&self) -> Result<Residue> {
         self.chunks().map(|chunk| Ok(Residue::of(chunk?.1))).sum()
     }
 
-    /// Iterates over the parts of a range, each as a range of a chunk.
+    /// Iterates over the parts of `range`, counted from the first byte: the chunk of each part, and its range in
+    /// the chunk.
     pub(crate) fn parts(&self, range: Range<u64>) -> impl Iterator<Item = (&Source, Range<u64>)> {
         let first = to_usize(range.start / TILE_BYTES);
         let mut start = to_u64(first) * TILE_BYTES;

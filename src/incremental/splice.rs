@@ -1,4 +1,4 @@
-//! Edits of a tree: parts that are removed, inserted, overwritten and divided again.
+//! Edits of a tile tree: bytes are removed, inserted or overwritten, and a domain is divided into full tiles again.
 //!
 //! ```text
 //! insert        split, join left and data, join with right
@@ -6,8 +6,8 @@
 //! overwrite     new pieces in the existing tiles, whose edges stay
 //! ```
 //!
-//! A join mends the seam: among the two tiles on either side of it, neighbours that fit into one tile are
-//! merged. Two neighbours therefore always exceed 1 MiB together, so that there are at most 2·ceil(size / 1
+//! A join of two trees mends their seam: among the two tiles on either side of it, neighbours that fit into one tile
+//! are merged. Two neighbours therefore always exceed 1 MiB together, so that there are at most 2·ceil(size / 1
 //! MiB) + 1 tiles.
 
 use super::new_bytes::NewBytes;
@@ -26,15 +26,16 @@ use crate::tile::{Tile, groups_below, retiled_footprint};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Maximum number of pieces in a window of 16 KiB; more are merged into one piece. Each piece costs cache misses on
-/// the way to its bytes: with a maximum of 8, a million tiny edits made reading 3.6 times slower.
+/// Maximum number of pieces (parts of sources) in a window of 16 KiB of a tile; more are copied into one piece.
+/// Each piece costs cache misses on the way to its bytes: with a maximum of 8, a million tiny edits made reading
+/// 3.6 times slower.
 const MAX_PIECES: u8 = 5;
 
-/// Number of tiles on either side of a join that may be too small.
+/// Number of tiles on either side of a join that are examined, and merged with neighbours if they fit into one tile.
 const SEAM: usize = 2;
 
 impl Tree {
-    /// Returns a tree over library memory, in full tiles and a last tile that may be shorter.
+    /// Returns a tree of `data`, the new bytes of an edit, in full tiles and a last tile that may be shorter.
     pub(crate) fn of_data(data: &NewBytes) -> Result<Tree> {
         let mut tiles = try_vec(to_usize(data.size().div_ceil(TILE_BYTES)))?;
         for chunk in data.chunks() {
@@ -45,7 +46,7 @@ impl Tree {
         Tree::from_tiles(tiles)
     }
 
-    /// Concatenates like [`concat`](Tree::concat), and mends the seam.
+    /// Concatenates like [`concat`](Tree::concat), and merges neighbours at the seam that fit into one tile.
     pub(crate) fn join(left: &Tree, right: &Tree, reader: &mut CheckedReader<'_>) -> Result<Tree> {
         // An empty side is mended too, because the other side may begin or end with a tile that was cut.
         let before = left.iter_from_tile(TileIndex(left.tiles().saturating_sub(to_u64(SEAM))));
@@ -87,7 +88,7 @@ impl Tree {
         Tree::concat(&Tree::concat(&head, &Tree::from_tiles(tiles)?)?, &tail)
     }
 
-    /// Replaces `range` by `data`. Also returns the residue of the old bytes.
+    /// Returns a tree in which `data` replaces the bytes `range`, and the residue of the replaced bytes.
     pub(crate) fn spliced(
         &self,
         range: &Range<u64>,
@@ -101,7 +102,7 @@ impl Tree {
         Ok((Tree::join(&left, &right, reader)?, gone.residue()))
     }
 
-    /// Moves `range` before the byte at `to`. `to` lies outside the range.
+    /// Returns a tree in which the bytes `range` are moved before the byte at `to`, which lies outside the range.
     pub(crate) fn moved(&self, range: &Range<u64>, to: u64, reader: &mut CheckedReader<'_>) -> Result<Tree> {
         // Two neighbouring ranges change places.
         let (first, middle, last) =
@@ -116,7 +117,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Overwrites the bytes from `offset` on with `data`. No tile edge moves.
+    /// Returns a tree in which `data` replaces as many bytes from `offset` on. No tile edge moves.
     pub(crate) fn overwritten(
         &self,
         offset: ByteOffset,
@@ -150,12 +151,11 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Returns the same bytes in full tiles from offset 0 on and a last tile that may be shorter. Reuses
-    /// equal tiles of `earlier`. `account` is called for every new tile with the total bytes of the new
-    /// tiles.
+    /// Returns a tree of the same bytes in full tiles from offset 0 on and a last tile that may be shorter. Reuses
+    /// equal tiles of `earlier`. `account` is called for every new tile with the bytes of memory that all new tiles
+    /// use so far.
     ///
-    /// Pieces are not merged here, because their number per byte does not grow; the next edit of a tile
-    /// merges them.
+    /// Pieces are not merged here, because their number per byte does not grow; the next edit of a tile merges them.
     pub(crate) fn retiled(
         &self,
         earlier: Option<&Tree>,
@@ -210,7 +210,8 @@ impl Tree {
         Tree::from_tiles(tiles)
     }
 
-    /// Returns the change of the residue if `data` overwrites the bytes from `offset` on.
+    /// Returns the change of the domain's residue if `data` replaces as many bytes from `offset` on. Compares with
+    /// the old bytes, which are checked.
     pub(crate) fn delta(
         &self,
         offset: ByteOffset,
@@ -277,8 +278,7 @@ impl Tree {
     }
 }
 
-/// Makes an extent of `range` of `chunk`, which is memory of the library, and returns a piece with all of its
-/// bytes.
+/// Returns a piece, with an extent of its own, of the bytes `range` of `chunk`, which is memory of the library.
 fn data_piece(chunk: &Source, range: Range<u64>) -> Result<Piece> {
     let bytes = chunk
         .slice(range.start, to_usize(range.end - range.start))
@@ -286,13 +286,13 @@ fn data_piece(chunk: &Source, range: Range<u64>) -> Result<Piece> {
     Ok(Piece::whole(Extent::in_memory(chunk.clone(), range.start, bytes)?))
 }
 
-/// Returns the set of groups that a range of a tile touches.
+/// Returns the bit set of the 16 KiB groups that a byte range of a tile touches.
 fn groups_touched(range: &Range<usize>) -> u64 {
     let (first, last) = (range.start / GROUP_SIZE, range.end.div_ceil(GROUP_SIZE));
     groups_below(last * GROUP_SIZE) & !groups_below(first * GROUP_SIZE)
 }
 
-/// Merges the tiles in `run`, which have at most 1 MiB together, into one tile.
+/// Merges the tiles in `run`, which have at most 1 MiB together, into one tile. A single tile stays as it is.
 fn merge(run: &[Arc<Tile>], reader: &mut CheckedReader<'_>) -> Result<Option<Arc<Tile>>> {
     // A single tile is kept unchanged, with its witness.
     let [first, _, ..] = run else { return Ok(run.first().cloned()) };
@@ -305,7 +305,8 @@ fn merge(run: &[Arc<Tile>], reader: &mut CheckedReader<'_>) -> Result<Option<Arc
     Ok(Some(tile))
 }
 
-/// Returns the pieces of a tile, with one piece for each window of 16 KiB that has too many.
+/// Returns the pieces of a tile, in which one piece replaces those of each window of 16 KiB that has more than
+/// [`MAX_PIECES`].
 fn flattened(pieces: Vec<Piece>, reader: &mut CheckedReader<'_>) -> Result<Vec<Piece>> {
     // Count the pieces in each window.
     let mut counts = [0u8; GROUPS];
@@ -339,7 +340,8 @@ fn flattened(pieces: Vec<Piece>, reader: &mut CheckedReader<'_>) -> Result<Vec<P
     Ok(done)
 }
 
-/// Returns one piece of library memory with the bytes of all pieces, which are checked against their origins.
+/// Copies the bytes of `pieces`, `len` bytes in all, to library memory and returns them as one piece. The bytes are
+/// checked against the witnesses with which they were projected.
 fn flat(pieces: &[Piece], len: usize, reader: &mut CheckedReader<'_>) -> Result<Piece> {
     let mut buffer = Buffer::new(len)?;
     let mut rest = &mut buffer[..];

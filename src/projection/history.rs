@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Settings of updates.
+/// Settings of incremental updates: validation, and the length of the history.
 ///
 /// ```
 /// use atlas_manifold::{AtlasProjection, IncrementalConfig, ProjectionDelta, Source};
@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct IncrementalConfig {
     /// If set, the residue after an update is checked against the residue of the change.
     pub validate_conservation: bool,
-    /// If set, a history is kept.
+    /// If set, a history is kept, so that deltas can be rolled back.
     pub enable_rollback: bool,
     /// Maximum number of deltas in the history; the oldest are dropped beyond it.
     pub max_deltas: u64,
@@ -45,7 +45,7 @@ impl IncrementalConfig {
     pub(crate) const DEFAULT: Self =
         IncrementalConfig { validate_conservation: true, enable_rollback: true, max_deltas: 1_000 };
 
-    /// Returns the maximum number of deltas in the history.
+    /// Returns the maximum number of deltas in the history, 0 if rollback is disabled.
     fn capacity(&self) -> u64 {
         if self.enable_rollback { self.max_deltas } else { 0 }
     }
@@ -55,7 +55,7 @@ impl IncrementalConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct IncrementalStats {
-    /// Number of deltas of all kinds.
+    /// Number of applied deltas of all kinds.
     pub total_updates: u64,
     /// Number of deltas that insert.
     pub insert_operations: u64,
@@ -65,7 +65,7 @@ pub struct IncrementalStats {
     pub delete_operations: u64,
     /// Number of deltas that move.
     pub move_operations: u64,
-    /// Number of calls that rolled back.
+    /// Number of successful calls of rollback.
     pub rollbacks: u64,
     /// Number of bytes inserted, deleted and moved. An update counts the longer of the old and the new
     /// bytes.
@@ -77,8 +77,7 @@ pub struct IncrementalStats {
 }
 
 impl IncrementalStats {
-    /// Adds the counts of another call, except rollbacks, violations and times, which are counted when they
-    /// happen.
+    /// Adds the counts of `other`, except rollbacks, violations and times, which are counted when they happen.
     pub(crate) fn add(&mut self, other: &IncrementalStats) {
         self.total_updates += other.total_updates;
         self.insert_operations += other.insert_operations;
@@ -100,7 +99,7 @@ pub(crate) struct PastState {
 #[derive(Default)]
 pub(crate) struct History {
     config: IncrementalConfig,
-    /// Oldest first.
+    /// States before each delta in the history, oldest first.
     past: VecDeque<PastState>,
 }
 
@@ -131,7 +130,8 @@ impl History {
         })
     }
 
-    /// Adds the states before each of some deltas, oldest first. Returns the trees that no longer fit.
+    /// Adds states from before single deltas, given oldest first. Returns the trees of the oldest states if there
+    /// are more than the maximum.
     pub(crate) fn extend(&mut self, states: impl IntoIterator<Item = PastState>) -> Vec<Tree> {
         self.past.extend(states);
         self.evict()
@@ -149,13 +149,13 @@ impl History {
         self.truncate(self.past.len())
     }
 
-    /// Sets the configuration. Returns the trees that no longer fit.
+    /// Sets the configuration. Removes the oldest states beyond its maximum and returns their trees.
     fn configure(&mut self, config: IncrementalConfig) -> Vec<Tree> {
         self.config = config;
         self.evict()
     }
 
-    /// Removes the oldest states beyond the capacity and returns their trees.
+    /// Removes the oldest states beyond the configured maximum and returns their trees.
     fn evict(&mut self) -> Vec<Tree> {
         // A capacity above the address space is no bound.
         let capacity = usize::try_from(self.config.capacity()).unwrap_or(usize::MAX);
@@ -164,15 +164,15 @@ impl History {
     }
 }
 
-/// Updates of one handle: its history and its statistics. Readers of the configuration, of the length and
+/// History and statistics of the updates of one projection handle. Readers of the configuration, of the length and
 /// of the totals do not wait for an update.
 #[derive(Default)]
 pub(crate) struct UpdateLog {
-    /// The lock of the history serialises updates.
+    /// History of the projection. Its lock serialises updates.
     history: Mutex<History>,
-    /// Copy of the configuration of `history`.
+    /// Copy of the configuration of `history`, to be read during an update.
     config: Mutex<IncrementalConfig>,
-    /// Copy of the length of `history`.
+    /// Copy of the length of `history`, to be read during an update.
     len: AtomicU64,
     totals: Mutex<Totals>,
 }
@@ -195,7 +195,7 @@ impl UpdateLog {
         }
     }
 
-    /// Runs one update on the history. Other updates wait.
+    /// Runs `call`, one update, with the history locked. Other updates wait.
     pub(crate) fn update<R>(&self, call: impl FnOnce(&mut History) -> R) -> R {
         let mut history = lock(&self.history);
         let result = call(&mut history);
@@ -204,8 +204,8 @@ impl UpdateLog {
         result
     }
 
-    /// Sets the configuration of `history`, the locked history of this log. Returns the trees that no longer
-    /// fit.
+    /// Sets the configuration of `history`, the locked history of this log. Removes the oldest states beyond its
+    /// maximum and returns their trees.
     pub(crate) fn configure(&self, history: &mut History, config: &IncrementalConfig) -> Vec<Tree> {
         // Readers take the lock of this copy alone.
         *lock(&self.config) = *config;
@@ -217,7 +217,7 @@ impl UpdateLog {
         self.len.load(Ordering::Acquire)
     }
 
-    /// Adds the counts of a call, and its time.
+    /// Adds the counts of a call, and the time that it took, to the totals.
     pub(crate) fn count(&self, stats: &IncrementalStats, nanoseconds: u64) {
         // Counts and time change under the same lock, so that a mean fits its count.
         let mut totals = lock(&self.totals);

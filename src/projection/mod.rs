@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProjectionInfo {
-    /// Transformation from tiles to payload.
+    /// Transformation from a tile's bytes to the payload that its witness covers.
     pub projection_type: ProjectionType,
     /// Number of bytes of the domain.
     pub domain_size: u64,
@@ -41,7 +41,7 @@ pub struct ProjectionInfo {
     pub tile_count: u64,
     /// Sum of all bytes mod 96.
     pub residue: Residue,
-    /// Number of tiles in a row of the plane, ceil(sqrt(tile_count)); the same as the number of rows.
+    /// Number of tiles in a row of the tile plane, ceil(sqrt(tile_count)); the same as the number of rows.
     pub width: u64,
     /// K of R96, the number of classes that rebuild the domain. 0 for LINEAR.
     pub data_classes: u8,
@@ -61,7 +61,7 @@ pub struct TileInfo {
     pub length: u64,
     /// Sum of the tile's bytes mod 96.
     pub residue: Residue,
-    /// Digest of the tile.
+    /// Digest of the tile, to which the root commits.
     pub witness: Digest,
 }
 
@@ -89,7 +89,7 @@ pub struct AtlasProjection {
     state: Mutex<Arc<State>>,
     transform: Mutex<Affine>,
     pub(crate) updates: UpdateLog,
-    /// True if reads are checked against the witnesses.
+    /// True if [`read`](AtlasProjection::read) checks bytes against the witnesses.
     verifies_reads: bool,
 }
 
@@ -112,7 +112,8 @@ impl AtlasProjection {
         Self::from_fresh(context, tree)
     }
 
-    /// Returns the projection of fresh tiles, if the policy of `context` accepts them.
+    /// Returns a projection of fresh tiles. Fails with CONSERVATION if the policy of `context` is STRICT and their
+    /// sum is not 0 mod 96.
     pub(crate) fn from_fresh(context: Arc<Context>, tree: Tree) -> Result<AtlasProjection> {
         // The policy is checked once for all bytes. Later changes are checked by their own sums.
         let residue = tree.residue();
@@ -134,7 +135,8 @@ impl AtlasProjection {
         Self::of(Arc::new(state), Affine::IDENTITY, UpdateLog::default())
     }
 
-    /// Returns a projection on a state from a file.
+    /// Returns a projection on a state that was loaded from a container. `verifies_reads` is true if `read` checks
+    /// bytes.
     pub(crate) fn from_stored(state: State, verifies_reads: bool) -> AtlasProjection {
         AtlasProjection { verifies_reads, ..Self::from_state(state) }
     }
@@ -144,7 +146,7 @@ impl AtlasProjection {
         AtlasProjection { state, transform: Mutex::new(transform), updates, verifies_reads: false }
     }
 
-    /// Replaces the state. The caller must hold the lock of the edits.
+    /// Replaces the present state. The caller must hold the lock of the history, which serialises edits.
     pub(crate) fn set_state(&self, state: State) {
         // The old state is dropped after the lock is released, so that readers do not wait.
         let before = std::mem::replace(&mut *lock(&self.state), Arc::new(state));
@@ -253,8 +255,8 @@ impl AtlasProjection {
         Ok(())
     }
 
-    /// Reads and hashes every byte again. An error of WITNESS or CONSERVATION names the first tile that
-    /// differs.
+    /// Reads and hashes every byte again, and compares with the witnesses and residues. An error of WITNESS or
+    /// CONSERVATION names the first tile that differs.
     pub fn verify(&self, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
         // Edited tiles get their witnesses first, with which their bytes are compared.
@@ -281,21 +283,24 @@ impl AtlasProjection {
         file.persist().map_err(|failed| failed.1)
     }
 
-    /// Maps the tile plane by `params`, after the earlier maps. The bytes stay as they are.
+    /// Applies the map `params` to the plane on which the tiles are laid out, after the earlier maps. The bytes
+    /// stay as they are.
     pub fn transform(&self, params: &TransformParams) -> Result<()> {
         let mut transform = lock(&self.transform);
         *transform = transform.then(params)?;
         Ok(())
     }
 
-    /// Returns the axis-aligned bounds of a transformed tile.
+    /// Returns the axis-aligned bounds of a tile on the transformed plane. Fails with OUT_OF_RANGE if there is no
+    /// such tile.
     pub fn tile_bounds(&self, tile: u64) -> Result<Bounds> {
         // A copy of the map, so that the lock is not held for longer.
         let map = *lock(&self.transform);
         plane::tile_bounds(&map, tile, self.state().tree.tiles())
     }
 
-    /// Returns the tile at a point of the transformed plane. Fails with OUT_OF_RANGE if there is none.
+    /// Returns the tile at a point of the transformed plane. Fails with OUT_OF_RANGE if there is none, with
+    /// INVALID_ARGUMENT if a coordinate is not finite.
     pub fn tile_at(&self, x: f64, y: f64) -> Result<u64> {
         let map = *lock(&self.transform);
         plane::tile_at(&map, x, y, self.state().tree.tiles())

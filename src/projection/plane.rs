@@ -1,14 +1,14 @@
-//! Affine maps of the tile plane. They never touch the bytes.
+//! Affine maps of the plane on which the tiles of a projection are laid out. They never touch the bytes.
 //!
-//! Tile i is the unit square at column i mod width, row i / width, with width = height =
-//! ceil(sqrt(tile count)). A map scales a point, turns it counter-clockwise about the origin, and
-//! moves it; maps compose, each after the earlier maps.
+//! Tile i is the unit square at column i mod width, row i / width, with width = height = ceil(sqrt(tile count)). A
+//! map scales a point, turns it counter-clockwise about the origin, and moves it; maps compose, each after the
+//! earlier maps.
 
 #![forbid(unsafe_code)]
 
 use crate::base::error::{AtlasError, Result};
 
-/// Scaling, then rotation, then translation.
+/// Map of the tile plane: scaling, then rotation, then translation.
 ///
 /// ```
 /// use atlas_manifold::{AtlasProjection, Source, TransformParams};
@@ -119,14 +119,15 @@ impl Affine {
     }
 }
 
-/// Returns ceil(sqrt(tiles)), the plane's width and height.
+/// Returns ceil(sqrt(tiles)), the number of columns and of rows of the plane.
 pub(crate) fn width(tiles: u64) -> u64 {
     // An integer root, because floating point would round for large counts.
     let root = tiles.isqrt();
     if root * root == tiles { root } else { root + 1 }
 }
 
-/// Returns the bounds of the four transformed corners of a tile.
+/// Returns the axis-aligned bounds of tile `tile` of `tiles` after the map. Fails with OUT_OF_RANGE if there is no
+/// such tile.
 #[expect(clippy::cast_precision_loss, reason = "2^53 columns are more than any domain has")]
 pub(crate) fn tile_bounds(map: &Affine, tile: u64, tiles: u64) -> Result<Bounds> {
     if tile >= tiles {
@@ -147,7 +148,8 @@ pub(crate) fn tile_bounds(map: &Affine, tile: u64, tiles: u64) -> Result<Bounds>
     })
 }
 
-/// Returns the tile whose transformed square contains the point (its lower edges included).
+/// Returns the tile whose square, transformed by `map`, contains the point (x, y); a square includes its lower
+/// edges. Fails with OUT_OF_RANGE if there is none, with INVALID_ARGUMENT if a coordinate is not finite.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,

@@ -18,19 +18,20 @@ use crate::tile::tree::{Reclaimer, TileAt, Tree, TreeDiff};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// Caches of one handle, shared by its states. A snapshot gets its own.
+/// Last computed digests of a projection handle, and its queue of dropped trees. Shared by the states of the
+/// handle; a snapshot gets its own.
 #[derive(Default)]
 pub(crate) struct HandleCache {
     pub(crate) reclaimer: Reclaimer,
-    /// Last computed digests, from which the computation of the next digests starts.
+    /// The digests that were computed last, from which those of the next state are computed.
     latest: Mutex<Option<Latest>>,
-    /// True if the states came from a file: their digests are then in the nodes of their trees, if the tops
-    /// of the trees lead to the root.
+    /// True if the states came from a container file: their digests are then in the nodes of their trees, if the
+    /// root follows from the top nodes.
     is_stored: bool,
 }
 
 impl HandleCache {
-    /// Returns the caches of a handle whose states come from a file.
+    /// Returns the caches of a handle whose states come from a container file.
     pub(crate) fn of_stored() -> HandleCache {
         HandleCache { is_stored: true, ..HandleCache::default() }
     }
@@ -40,17 +41,17 @@ impl HandleCache {
 struct Latest {
     tree: Tree,
     merkle: Arc<Merkle>,
-    /// Number of calls since the projection changed from this tree.
+    /// Number of calls in a row that found the projection with another tree than this.
     idle: u32,
 }
 
-/// After this many calls without a root the cached digests are dropped and the next root starts from
-/// scratch. Until then the last hashed state stays in memory.
+/// Number of calls on other states after which the cached digests are dropped, and the next root is computed from
+/// scratch. Until then the state that was hashed last stays in memory.
 const IDLE_CALLS: u32 = 256;
 
 impl HandleCache {
-    /// Does the housekeeping of every call: expires the digest cache, and frees dropped states for about
-    /// `budget` nanoseconds. The caller holds no lock.
+    /// Does the housekeeping of every call: expires the cached digests, and frees dropped states for about `budget`
+    /// nanoseconds. `present` is the projection's tree. The caller holds no lock.
     pub(crate) fn tidy(&self, present: &Tree, budget: u64) {
         // A call on the state that has these digests starts the count again.
         self.forget_latest(|latest| {
@@ -60,7 +61,7 @@ impl HandleCache {
         self.reclaimer.free(budget);
     }
 
-    /// Frees all memory that is not part of the projection any more.
+    /// Frees at once all memory of the handle that is not part of the tree `present`.
     pub(crate) fn clear(&self, present: &Tree) {
         self.forget_latest(|latest| !latest.tree.is(present));
         // Everything is freed at once, because the caller asks for the memory.
@@ -74,23 +75,23 @@ impl HandleCache {
     }
 }
 
-/// One state: tiles and their digests, computed on demand for an edited state. Immutable.
+/// One state of a projection: tiles and their digests, computed on demand for an edited state. Immutable.
 pub(crate) struct State {
     pub(crate) context: Arc<Context>,
     pub(crate) cache: Arc<HandleCache>,
     pub(crate) tree: Tree,
     merkle: OnceLock<Arc<Merkle>>,
-    /// The root. It may be known without the digests.
+    /// The root, once it is known. It may be known before the other digests.
     root: OnceLock<Digest>,
-    /// The root that a container claims, to be compared with the computed root.
+    /// The root that a container states, if it is still to be compared with the computed root.
     claim: Option<Digest>,
 }
 
 /// The digests between the tiles of a state and its root.
 pub(crate) enum Levels<'s> {
-    /// Digests of all levels, in memory.
+    /// Digests of all levels of the tree under the root, in arrays.
     Flat(&'s Merkle),
-    /// Digests in the nodes of the tile tree, with the root.
+    /// Digests in the nodes of the state's tile tree, and the root.
     Nodes(&'s State, Digest),
 }
 
@@ -102,7 +103,8 @@ impl Levels<'_> {
         }
     }
 
-    /// Returns the siblings of tiles `range`, ascending. An empty range is proved by the top alone.
+    /// Returns the proof of the tiles `range`: the sibling nodes, ascending. An empty range is proved by the top
+    /// alone.
     pub(crate) fn prove(&self, range: &Range<u64>) -> Result<Vec<Sibling>> {
         match self {
             Levels::Flat(merkle) => merkle.prove(range),
@@ -119,7 +121,7 @@ impl Drop for State {
 }
 
 impl State {
-    /// Returns the first state of a projection. Every tile must have its witness.
+    /// Returns the first state of a projection, with all its digests. Every tile must have its witness.
     pub(crate) fn new(context: Arc<Context>, tree: Tree) -> Result<State> {
         let state = State::restore(context, Arc::default(), tree, None);
         // The tiles were just hashed, so that only the nodes above them are missing.
@@ -129,8 +131,8 @@ impl State {
         Ok(state)
     }
 
-    /// Returns a state of tiles that were not just hashed, with its root if it is known. Missing digests
-    /// are computed on demand.
+    /// Returns a state of a tree whose digests are not computed yet, with its root if it is known. The digests are
+    /// computed on demand.
     pub(crate) fn restore(
         context: Arc<Context>,
         cache: Arc<HandleCache>,
@@ -141,8 +143,8 @@ impl State {
         State { context, cache, tree, merkle: OnceLock::new(), root, claim: None }
     }
 
-    /// Returns a state from a file. `root` is the file's claim. It is accepted if the top of the tree leads
-    /// to it, and otherwise compared when the root is first needed.
+    /// Returns a state from a container file that states the root `root`. The root is accepted if the digest of the
+    /// tree's top node leads to it, and otherwise compared when the root is first needed.
     pub(crate) fn stored(context: Arc<Context>, tree: Tree, root: Digest) -> State {
         // The nodes of an irregular tree do not lead to the root.
         let regular = tree.is_regular();
@@ -152,12 +154,12 @@ impl State {
         state
     }
 
-    /// Returns another state of the same handle, with its root if it is known.
+    /// Returns a state of `tree` for the same handle, with its root if it is known.
     pub(crate) fn successor(&self, tree: Tree, root: Option<Digest>) -> State {
         State::restore(Arc::clone(&self.context), Arc::clone(&self.cache), tree, root)
     }
 
-    /// Returns the same state for another handle.
+    /// Returns a copy of the state for another handle, with caches of its own.
     pub(super) fn snapshot(&self) -> State {
         // The new handle starts with the cached digests, and its own clean-up queue.
         let latest = lock(&self.cache.latest).clone();
@@ -176,24 +178,24 @@ impl State {
         state
     }
 
-    /// Returns the root if it is known.
+    /// Returns the root if it is known already. Computes nothing.
     pub(crate) fn known_root(&self) -> Option<Digest> {
         self.root.get().copied()
     }
 
-    /// Returns the digests. The first call after an edit hashes the edited tiles, with progress once per
-    /// tile, and may find that the source changed.
+    /// Returns the digests of all levels of the tree under the root. The first call after an edit hashes the edited
+    /// tiles, reports no progress of its own, and fails with WITNESS if their source changed.
     pub(crate) fn merkle(&self, operation: &mut Operation<'_>) -> Result<&Merkle> {
         self.merkle_beside(operation, 0)
     }
 
-    /// Returns the digests like `merkle`. `beside` bytes already count against the memory limit.
+    /// Returns the digests like [`merkle`](Self::merkle). `beside` bytes already count against the memory limit.
     pub(crate) fn merkle_beside(&self, operation: &mut Operation<'_>, beside: u64) -> Result<&Merkle> {
         self.merkle_reporting(operation, beside, false)
     }
 
-    /// Returns the digests between tiles and root, in memory or in the nodes. `beside` bytes already count
-    /// against the memory limit.
+    /// Returns the digests between tiles and root, in arrays or in the nodes of the tree. `beside` bytes already
+    /// count against the memory limit.
     pub(crate) fn levels(&self, operation: &mut Operation<'_>, beside: u64) -> Result<Levels<'_>> {
         // No flat arrays are made for a tree from a file: its nodes have the digests.
         if self.leads_to_root() {
@@ -202,7 +204,8 @@ impl State {
         self.merkle_beside(operation, beside).map(Levels::Flat)
     }
 
-    /// Hashes the edited tiles, with progress. `beside` bytes already count against the memory limit.
+    /// Returns the root. Hashes the edited tiles first, with progress once per tile. `beside` bytes already count
+    /// against the memory limit.
     pub(crate) fn hash(&self, operation: &mut Operation<'_>, beside: u64) -> Result<Digest> {
         // A pool from before a fork is refused, whether or not anything is left to do.
         operation.executor.check()?;
@@ -227,7 +230,8 @@ impl State {
         }
     }
 
-    /// Compares the root that a file claims with its tiles, if the top of its tree does not lead to the root.
+    /// Fails with WITNESS if the root that a container file states is not that of its tiles. Compares nothing if
+    /// the root follows from the digest of the tree's top node.
     pub(crate) fn prove(&self, operation: &mut Operation<'_>) -> Result<()> {
         // The claim is compared as soon as the digests are computed.
         if self.claim.is_some() {
@@ -236,12 +240,13 @@ impl State {
         Ok(())
     }
 
-    /// Returns true if the root follows from the top of a tree from a file.
+    /// Returns true if the tree came from a container file and the root follows from the digest of its top node.
     fn leads_to_root(&self) -> bool {
         self.cache.is_stored && self.merkle.get().is_none() && self.tree.is_regular()
     }
 
-    /// Computes the root from the nodes of the tree. Only edited nodes are hashed.
+    /// Computes the root from the digests in the nodes of the tree. Only edited tiles and nodes are hashed.
+    /// `report` is true for progress once per tile.
     fn hash_nodes(&self, operation: &mut Operation<'_>, beside: u64, report: bool) -> Result<Digest> {
         operation.executor.check()?;
         if let Some(root) = self.root.get() {
@@ -311,8 +316,8 @@ impl State {
         Ok(self.keep_latest(merkle))
     }
 
-    /// Updates the cached digests to this state. `copy` is the cache entry that the difference was taken
-    /// from.
+    /// Returns the digests of this state, made from the cached digests by hashing the leaves of the tiles in
+    /// `difference` and the nodes above them. `copy` is the cache entry from which the difference was taken.
     fn next_merkle(&self, copy: Latest, difference: &TreeDiff) -> Result<Merkle> {
         // The entry is taken out during the work, so that no thread waits for it.
         let taken = lock(&self.cache.latest).take_if(|now| now.tree.is(&copy.tree));
@@ -359,13 +364,13 @@ impl State {
         failed.map_or(Ok(merkle), Err)
     }
 
-    /// Returns the header of this state's root.
+    /// Returns the contents of this state's root besides the tree: type, K, domain size and tile count.
     pub(crate) fn root_header(&self) -> RootHeader {
         self.context.scheme.root_kind().header(self.tree.bytes(), self.tree.tiles())
     }
 }
 
-/// Returns the leaf of a tile in the tree under the root.
+/// Returns the length, the residue and the witness of a tile, to which the root commits.
 pub(crate) fn leaf(at: &TileAt) -> Result<Leaf> {
     let witness = *at.tile.witness().ok_or_else(|| AtlasError::internal("a tile has no witness"))?;
     // A tile has at most 1 MiB.

@@ -17,8 +17,8 @@ use crate::tile::scheme::{Scheme, Workspace};
 use crate::tile::stored::{SpanKind, TilePlace, TileSpans};
 use crate::tile::tree::{TileAt, Tree};
 
-/// Fails with WITNESS if the bytes of a tile do not match its witness, else with CONSERVATION if they do not
-/// match its residue.
+/// Hashes and sums the bytes of the tile at `at`. Fails with WITNESS if they do not match the tile's witness, else
+/// with CONSERVATION if they do not match its residue.
 pub(crate) fn check_tile(
     scheme: &Scheme,
     workspace: &mut Workspace,
@@ -29,7 +29,8 @@ pub(crate) fn check_tile(
     compare(at, residues.total(), &found)
 }
 
-/// Refuses a tile whose bytes have another residue or witness than it commits to.
+/// Compares the residue and digest that were computed from a tile's bytes with the tile's own. Fails with WITNESS
+/// or CONSERVATION if they differ.
 fn compare(at: &TileAt, residue: Residue, found: &Digest) -> Result<()> {
     let place = |error: AtlasError| error.at_index(at.index.0).at_range(at.offset.0, at.tile.len() as u64);
     // The witness is compared first: changed bytes are reported as WITNESS, whatever their sum is.
@@ -49,9 +50,10 @@ fn compare(at: &TileAt, residue: Residue, found: &Digest) -> Result<()> {
     Ok(())
 }
 
-/// Reads and checks every tile in parallel, and passes the bytes of each to `then`, from any thread. A tile in
-/// a hole of a sparse file is not read. With `in_place` the bytes may be checked without a copy, also by an
-/// accelerator, and `then` need not be called.
+/// Reads every tile of `tree` in parallel, checks its bytes against its witness and residue, and passes the bytes
+/// to `then`, from any thread. Tiles in holes of a sparse file are checked as zeros, without a read. With
+/// `in_place`, bytes in memory are checked without a copy, and `then` is not called for tiles that an accelerator
+/// has checked.
 pub(crate) fn for_each_checked_tile(
     scheme: &Scheme,
     tree: &Tree,
@@ -119,7 +121,8 @@ pub(crate) fn for_each_checked_tile(
     tracker.finish()
 }
 
-/// Returns true if all bytes of a tile are known to be zeros without a read.
+/// Returns true if all bytes of a tile are known to be zeros without a read: they lie in a hole of their source, or
+/// their container records them as zeros.
 pub(crate) fn is_hole(holes: &Holes, tile: &Tile) -> bool {
     // An edited tile is never a hole: its pieces may come from several places.
     let Some(extent) = tile.whole() else { return false };
@@ -132,8 +135,8 @@ pub(crate) fn is_hole(holes: &Holes, tile: &Tile) -> bool {
         && stored.spans().is_ok_and(|spans| are_holes(holes, spans, stored.store.base()))
 }
 
-/// Returns true if all bytes of the spans, in the file of a store or in its base, are known to be zeros
-/// without a read.
+/// Returns true if all bytes of a tile of a container are known to be zeros without a read: each of its spans is
+/// recorded as zeros, or lies in a hole of `base`, the container's source of the bytes that it does not hold.
 pub(crate) fn are_holes(holes: &Holes, spans: &TileSpans, base: Option<&Source>) -> bool {
     // A span of the base is looked up in the base; raw and encoded bytes count as data.
     spans.spans.iter().all(|span| match (span.kind, base) {

@@ -1,4 +1,5 @@
-//! Extents: the parts of sources that tiles are made of, as they were when they were projected.
+//! Extents: the ranges of sources that tiles are made of, with the residues and the witness that their bytes had
+//! when they were projected.
 
 #![forbid(unsafe_code)]
 
@@ -18,37 +19,39 @@ use crate::tile::stored::{CommitId, Span, StoredBytes, StoredTile, TilePlace};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// Up to 1 MiB of the projected bytes of a source, or of the new bytes of an edit.
+/// A range of up to 1 MiB of a source, with the residues and the witness of the bytes that were projected from it.
+/// The new bytes of an edit are an extent of library memory, without a witness.
 pub(crate) struct Extent {
     pub(super) source: Source,
     pub(super) offset: u64,
     pub(super) len: u32,
-    /// Residue of all bytes.
+    /// Residue of all bytes of the extent.
     residue: Residue,
     trust: Trust,
-    /// Residue of each group of 16 KiB, counted from the extent's start. The residues of a stored tile are
-    /// computed when they are first needed.
+    /// Residue of each group of 16 KiB, counted from the extent's start. The residues of a tile of a container file
+    /// are computed when they are first needed.
     residues: OnceLock<[Residue; GROUPS]>,
     kept: Mutex<Kept>,
-    /// The stored tile, if the extent is a whole stored tile.
+    /// The tile of a container file, if the extent is the whole of such a tile.
     stored: Option<Arc<StoredTile>>,
 }
 
-/// Cached properties of an extent.
+/// Cached properties of an extent: chaining values, and the places in container files to which it was written.
 #[derive(Default)]
 struct Kept {
-    /// Chaining values of the extent. Set once they or the bytes were verified, and removed by the cache in
-    /// `tile::outboards` if it is full.
+    /// Chaining values of the extent's groups of 16 KiB. Set once they or the bytes were verified, and removed by
+    /// the cache in `tile::outboards` if it is full.
     outboard: Option<Arc<Outboard>>,
-    /// Parts that were written to a file. Boxed, because most extents have none.
+    /// Parts of the extent that were written to container files. Boxed, because most extents have none.
     #[expect(clippy::box_collection, reason = "an extent is small")]
     written: Option<Box<Vec<WrittenRun>>>,
 }
 
-/// A part of an extent that was written to a file.
+/// A part of an extent that was written to a container file: `span` is its place there, `commit` the commit that
+/// wrote it.
 #[derive(Clone)]
 pub(crate) struct WrittenRun {
-    /// Offset of the first byte in the extent.
+    /// Offset of the part's first byte in the extent.
     pub(crate) start: u32,
     pub(crate) span: Span,
     pub(crate) commit: Arc<CommitId>,
@@ -70,7 +73,7 @@ pub(crate) enum Trust {
     Witnessed(Digest),
 }
 
-/// The residues of the groups of a tile whose source does not exist yet.
+/// Residues of the 16 KiB groups of a tile or extent, from the first group on. Entries without a group are 0.
 pub(crate) struct GroupResidues([Residue; GROUPS]);
 
 impl GroupResidues {
@@ -78,12 +81,12 @@ impl GroupResidues {
         GroupResidues(group_residues(bytes))
     }
 
-    /// Returns true if these are the residues of the groups.
+    /// Returns true if these residues equal `groups`.
     pub(crate) fn is_same(&self, groups: &[Residue; GROUPS]) -> bool {
         self.0 == *groups
     }
 
-    /// Returns the residue of all the bytes.
+    /// Returns the residue of the whole tile: the sum of the residues of its groups.
     pub(crate) fn total(&self) -> Residue {
         self.0.iter().copied().sum()
     }
@@ -92,7 +95,8 @@ impl GroupResidues {
         self.0
     }
 
-    /// Collects the residues of the groups of a tile, in order.
+    /// Collects the residues of the groups of a tile, which `groups` returns from the first on. Entries without a
+    /// group are 0.
     pub(crate) fn from_groups(groups: impl Iterator<Item = Residue>) -> Self {
         let mut residues = [Residue::ZERO; GROUPS];
         residues.iter_mut().zip(groups).for_each(|(place, residue)| *place = residue);
@@ -112,12 +116,13 @@ impl std::fmt::Display for Extent {
 }
 
 impl Extent {
-    /// Returns the extent at `offset` of `source`, which is library memory with the given bytes there.
+    /// Returns the extent of `bytes`, which lie at `offset` of `source`, memory of the library. It has no witness.
     pub(crate) fn in_memory(source: Source, offset: u64, bytes: &[u8]) -> Result<Extent> {
         Self::new(source, offset, bytes.len(), GroupResidues::of(bytes), Trust::Memory)
     }
 
-    /// Returns the extent of `len` bytes at `offset` of `source` that sum to these residues.
+    /// Returns the extent of `len` bytes at `offset` of `source`. `residues` are the residues of its groups,
+    /// `trust` the basis on which its bytes are trusted.
     pub(crate) fn new(
         source: Source,
         offset: u64,
@@ -130,8 +135,9 @@ impl Extent {
         Ok(Extent { source, offset, len, residue, trust, residues, kept: Mutex::default(), stored: None })
     }
 
-    /// Returns the extent that is all of a stored tile. `place` is the source of its bytes and their offset there.
-    /// `None` means that they lie in several places, and are read through the tile's spans.
+    /// Returns the extent of a whole tile of a container file. `place` is the source that has all bytes of the
+    /// tile, and their offset there. `None` means that they lie in several places, and are read through the tile's
+    /// spans.
     pub(crate) fn stored(tile: StoredTile, place: Option<(Source, u64)>) -> Result<Extent> {
         let entry = tile.entry;
         let len = tile_len(to_usize(u64::from(entry.len)))?;
@@ -153,17 +159,17 @@ impl Extent {
         })
     }
 
-    /// Returns the stored tile, if the extent is a whole stored tile.
+    /// Returns the tile of a container file, if the extent is the whole of such a tile.
     pub(crate) fn stored_tile(&self) -> Option<&Arc<StoredTile>> {
         self.stored.as_ref()
     }
 
-    /// Returns the source, and the offset of the first byte there.
+    /// Returns the source of the extent, and the offset of the extent's first byte in the source.
     pub(crate) fn place(&self) -> (&Source, u64) {
         (&self.source, self.offset)
     }
 
-    /// Returns the parts within `range` that were written to files.
+    /// Returns the parts that overlap `range` of the extent and were written to container files.
     pub(crate) fn written(&self, range: &Range<u32>) -> Vec<WrittenRun> {
         // Runs are copied out, so that the lock is not held while the caller uses them.
         let kept = lock(&self.kept);
@@ -171,7 +177,8 @@ impl Extent {
         runs.filter(|run| run.start < range.end && range.start < run.end()).cloned().collect()
     }
 
-    /// Records the place of a part that was written. It replaces earlier places of the same bytes.
+    /// Records that a part of the extent was written to a container file. Removes the records of earlier writes
+    /// that overlap this part.
     pub(crate) fn set_written(&self, run: WrittenRun) {
         let mut kept = lock(&self.kept);
         let runs = kept.written.get_or_insert_default();
@@ -202,8 +209,8 @@ impl Extent {
         }
     }
 
-    /// Returns the residues of the groups. The residues of a stored tile are computed by the first call,
-    /// which reads and checks the whole tile.
+    /// Returns the residues of the extent's groups of 16 KiB. For a tile of a container file, the first call
+    /// computes them, which reads and checks the whole tile.
     pub(crate) fn residues(self: &Arc<Self>) -> Result<&[Residue; GROUPS]> {
         match self.residues.get() {
             Some(residues) => Ok(residues),
@@ -250,8 +257,8 @@ impl Extent {
         Ok(residues)
     }
 
-    /// Compares the residues of the groups, just summed, with the known residues. Fails with CONSERVATION if
-    /// they differ.
+    /// Compares `found`, residues just computed from the bytes of all groups, with the known residues, and keeps
+    /// them if they are new. Fails with CONSERVATION if they differ.
     pub(crate) fn check_residues(&self, found: [Residue; GROUPS]) -> Result<&[Residue; GROUPS]> {
         // The sum of all bytes is always known, the sums of the groups only if they were computed before.
         let total: Residue = found.iter().copied().sum();
@@ -264,8 +271,8 @@ impl Extent {
         Ok(self.residues.get_or_init(|| found))
     }
 
-    /// Returns the outboard if it is kept, or can be made from stored chaining values. Also `None` if the
-    /// chaining values cannot be loaded; reading the bytes then reports the reason.
+    /// Returns the chaining values of the extent's groups if they are cached, or stored in the container file from
+    /// which the extent was loaded. `None` also if they cannot be loaded; reading the bytes then reports the reason.
     pub(crate) fn outboard(self: &Arc<Self>) -> Option<Arc<Outboard>> {
         if let Some(outboard) = &lock(&self.kept).outboard {
             return Some(Arc::clone(outboard));
@@ -294,18 +301,18 @@ impl Extent {
         std::mem::replace(&mut lock(&self.kept).outboard, outboard)
     }
 
-    /// Returns the bytes of `range` in place, if they are in memory.
+    /// Returns the bytes `range` of the extent without a copy, if they are in memory.
     pub(crate) fn slice(&self, range: &Range<usize>) -> Option<&[u8]> {
         self.source.slice(self.offset + to_u64(range.start), range.len())
     }
 
-    /// Returns the bytes of `range` in place like [`slice`](Self::slice), if nothing else can change them
-    /// after a check.
+    /// Returns the bytes `range` of the extent without a copy like [`slice`](Self::slice), if nothing else can
+    /// change them after a check.
     pub(crate) fn fixed_slice(&self, range: &Range<usize>) -> Option<&[u8]> {
         self.source.fixed_slice(self.offset + to_u64(range.start), range.len())
     }
 
-    /// Fills `out` with the bytes from `start` on, as the source holds them now.
+    /// Fills `out` with the extent's bytes from `start` on, as the source has them now, unverified.
     pub(crate) fn read(&self, start: usize, out: &mut [u8]) -> Result<()> {
         self.source.read(self.offset + to_u64(start), out)
     }
@@ -318,9 +325,9 @@ impl Extent {
         self.residue
     }
 
-    /// Returns the residue of a part, from the kept residues of its groups. A group that is cut is read
-    /// through `reader`, which checks its digest: a sum alone accepts bytes in another order, and one wrong
-    /// read would make the residues of both parts permanently wrong.
+    /// Returns the residue of the bytes `range` of the extent, from the residues of its groups. A group that the
+    /// range cuts is summed from its bytes, which are checked: one wrong read would make the residues of both parts
+    /// permanently wrong.
     pub(super) fn residue_of(
         self: &Arc<Self>,
         range: &Range<usize>,
@@ -356,7 +363,7 @@ impl Extent {
         Ok(residue)
     }
 
-    /// Returns the number of groups that [`residue_of`](Self::residue_of) reads.
+    /// Returns the number of groups that [`residue_of`](Self::residue_of) reads for `range`.
     pub(super) fn groups_read(&self, range: &Range<usize>) -> usize {
         // The end of the extent is no cut, although it may lie inside a group.
         let is_cut = |at: usize| !at.is_multiple_of(GROUP_SIZE) && at != self.len();
@@ -366,7 +373,8 @@ impl Extent {
         }
     }
 
-    /// Returns the residue of a part of one group, from the bytes.
+    /// Returns the residue of the bytes `range`, a part of one group, after a check of that group. Fails with
+    /// WITNESS if its bytes changed.
     fn sum_within(
         self: &Arc<Self>,
         residues: &[Residue; GROUPS],
@@ -402,7 +410,7 @@ impl Extent {
     }
 }
 
-/// Returns the residues of the groups of a tile's bytes.
+/// Returns the residue of each group of 16 KiB of a tile's bytes.
 fn group_residues(bytes: &[u8]) -> [Residue; GROUPS] {
     Residue::of_groups(bytes, GROUP_SIZE)
 }

@@ -1,6 +1,6 @@
-//! Many tiles in parallel: reads a source and makes a fresh tile of each part.
+//! Projection of a source on many threads: its parts are read, summed and hashed, and become fresh tiles.
 //!
-//! Tiles in holes of sparse files are known without a read.
+//! Tiles in holes of sparse files are known to be zeros, and are not read.
 
 #![forbid(unsafe_code)]
 
@@ -26,7 +26,7 @@ pub(crate) fn tile_footprint() -> u64 {
     crate::tile::fresh_footprint() + crate::hash::tile_tree::FOOTPRINT
 }
 
-/// Returns a fresh tile of the bytes at `offset` of `source`.
+/// Sums and hashes `bytes`, which lie at `offset` of `source`, and returns them as a fresh tile.
 pub(crate) fn fresh_tile(
     scheme: &Scheme,
     workspace: &mut Workspace,
@@ -38,7 +38,7 @@ pub(crate) fn fresh_tile(
     projected_tile(source, offset, bytes.len(), residues, witness)
 }
 
-/// Returns the tile of `len` bytes at `offset` of `source`, which were hashed.
+/// Returns the tile of the `len` bytes at `offset` of `source`, whose residues and witness were computed before.
 fn projected_tile(
     source: &Source,
     offset: u64,
@@ -50,42 +50,42 @@ fn projected_tile(
     Ok(Arc::new(Tile::whole_of(extent)))
 }
 
-/// Sizes of the steps in which tiles are read and hashed, and of the work in flight.
+/// Limits of a parallel projection: bytes in flight, bytes to prefetch, and bytes per read.
 pub(crate) struct Pace {
     /// Maximum number of bytes that are being hashed, or hashed and not yet delivered.
     pub(crate) window: u64,
-    /// Number of bytes announced to the system ahead of a tile. 0 means none.
+    /// Number of bytes ahead of a read that the system is asked to prefetch. 0 means no request.
     pub(crate) ahead: u64,
-    /// The largest read, at least 1. Reads of several tiles are whole tiles.
+    /// Maximum number of bytes per read, at least 1. A read of more than one tile is a whole number of tiles.
     pub(crate) read: usize,
 }
 
 impl Pace {
-    /// Unlimited pace: each task is one tile, without a window.
+    /// No limit of the bytes in flight, no prefetching, and reads of at most one tile.
     pub(crate) const FREE: Pace = Pace { window: u64::MAX, ahead: 0, read: TILE_SIZE };
 }
 
-/// Tiles to read and to hash.
+/// The tiles of a source that are to be read and hashed.
 pub(crate) struct HashJob<'a> {
     pub(crate) scheme: &'a Scheme,
     pub(crate) source: &'a Source,
     pub(crate) geometry: Geometry<'a>,
-    /// The first tile to hash. The tiles before it are hashed already.
+    /// Index of the first tile to hash. The tiles before it are hashed already.
     pub(crate) first: u64,
     pub(crate) pace: &'a Pace,
 }
 
-/// Execution of a job within an operation.
+/// Resources for a [`HashJob`] in one call: the accelerator if one is used, the workers, and the tiles of each task.
 pub(crate) struct HashPlan<'a> {
     offload: Option<Offload<'a>>,
     workers: Workers<'a>,
-    /// Tiles that are read, as many at a time as a task takes. The tiles between them are zeros.
+    /// Tiles to read, as many per step as a task takes. The tiles between two steps lie in holes and are zeros.
     reads: Steps,
 }
 
 impl HashJob<'_> {
-    /// Returns the plan with the number of workers, or fails with LIMIT. It counts the projection's memory for
-    /// its tiles.
+    /// Returns the tiles of each task and the number of workers that the memory limit allows. Fails with LIMIT if
+    /// it does not allow one worker besides the projection's memory for all its tiles.
     pub(crate) fn plan<'a>(&self, operation: &Operation<'a>) -> Result<HashPlan<'a>> {
         let count = self.geometry.tiles();
         // Every tile takes memory in the projection, also a tile in a hole.
@@ -139,7 +139,8 @@ impl HashJob<'_> {
         Ok(HashPlan { offload, workers, reads })
     }
 
-    /// Returns the tiles from the first one to hash on that are not known to be zeros.
+    /// Returns the tiles to read, `step` tiles per task: all from the first tile to hash on that are not known to
+    /// be zeros.
     fn reads(&self, step: u64) -> Result<Steps> {
         let count = self.geometry.tiles();
         let tiles = self.first.min(count)..count;
@@ -197,7 +198,7 @@ impl HashJob<'_> {
         self.zeros(due..count, &mut sink)
     }
 
-    /// Makes tiles that lie in holes.
+    /// Makes the tiles with the indices `tiles`, which lie in holes, without a read, and passes them to `sink`.
     fn zeros(&self, tiles: Range<u64>, sink: &mut impl FnMut(Arc<Tile>) -> Result<()>) -> Result<()> {
         let mut workspace = Workspace::default();
         for tile in tiles {
@@ -211,7 +212,7 @@ impl HashJob<'_> {
         Ok(())
     }
 
-    /// Returns the number of tiles per read.
+    /// Returns the number of tiles that a single read fetches.
     fn tiles_a_read(&self) -> u64 {
         match self.geometry {
             Geometry::Canonical { .. } => {
@@ -338,7 +339,8 @@ impl StopFlag {
     }
 }
 
-/// Fills `out` by reads of at most `step` bytes.
+/// Fills `out` with the bytes of `source` from `offset` on, by reads of at most `step` bytes. Fails with CANCELLED
+/// once `stop` is set.
 pub(crate) fn read_in_steps(
     source: &Source,
     offset: u64,
@@ -356,7 +358,7 @@ pub(crate) fn read_in_steps(
     Ok(())
 }
 
-/// Hashes the tiles of `source` in parallel: a fresh tree over it. Reports progress once per tile.
+/// Reads and hashes all tiles of `source` in parallel, and returns the tree of them. Reports progress once per tile.
 pub(crate) fn project(
     scheme: &Scheme,
     source: &Source,
@@ -382,7 +384,7 @@ pub(crate) fn project(
 pub(crate) enum Geometry<'a> {
     /// Full tiles from offset 0, and a last tile that may be shorter.
     Canonical { size: u64 },
-    /// End of each tile.
+    /// Tiles that end at these offsets, ascending. The first tile begins at offset 0.
     Ends(&'a [u64]),
 }
 
@@ -394,7 +396,7 @@ impl Geometry<'_> {
         }
     }
 
-    /// Returns the offset and length of tile `index`.
+    /// Returns the offset in the domain and the length of tile `index`.
     fn tile(&self, index: u64) -> (u64, usize) {
         let (start, end) = match self {
             // The end of a full last tile could pass 2^64.

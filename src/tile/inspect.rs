@@ -1,7 +1,7 @@
-//! Parts of a tile whose bytes differ from the bytes that the tile commits to.
+//! Search for the ranges of a tile whose bytes differ from the bytes that the tile's witness commits to.
 //!
-//! The first pass is that of a projection: one sum and one digest over the whole tile. Only a tile that fails
-//! this pass is examined again, group by group if its file keeps chaining values.
+//! First the whole tile is summed and hashed, as in a projection. Only a tile that fails this check is examined
+//! again, in groups of 16 KiB if its container file keeps their chaining values.
 
 #![forbid(unsafe_code)]
 
@@ -17,7 +17,7 @@ use crate::tile::one_tile::Scratch;
 use crate::tile::scheme::{Scheme, Workspace};
 use std::ops::Range;
 
-/// Wrong bytes of a tile.
+/// A range of a tile that is damaged: its bytes differ from the projected bytes, are missing or cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
     /// Range of the bytes in the tile.
@@ -26,34 +26,35 @@ pub(crate) struct Fault {
     pub(crate) os_error: i32,
 }
 
-/// Findings of one tile.
+/// Result of the inspection of one tile.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// Ascending. Adjacent faults of one kind are merged.
+    /// Damaged ranges of the tile, ascending. Adjacent faults of one kind are merged.
     pub(crate) faults: Vec<Fault>,
-    /// True if the bytes are right and the recorded sum is wrong.
+    /// True if the bytes match the tile's witness, and the recorded residue is wrong.
     pub(crate) sum_differs: bool,
 }
 
-/// Returns the chaining values of the groups of a tile, if a file keeps them.
+/// Returns the chaining values of the 16 KiB groups of a tile, if the tile is stored in a container file that has
+/// them.
 pub(crate) fn chaining_values(tile: &Tile) -> Option<&[Digest]> {
     let spans = tile.whole()?.stored_tile()?.spans().ok()?;
     Some(&*spans.chaining_values).filter(|values| !values.is_empty())
 }
 
-/// Returns the bytes of group `group` in a tile of `len` bytes.
+/// Returns the byte range of the 16 KiB group `group` in a tile of `len` bytes.
 pub(crate) fn group_range(group: usize, len: usize) -> Range<usize> {
     group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(len)
 }
 
-/// Checks the bytes of tiles, one after the other.
+/// Finds the damaged ranges of tiles, one tile after the other, with reused buffers.
 pub(crate) struct Inspector<'c> {
     scheme: &'c Scheme,
     workspace: Workspace,
     scratch: Scratch,
 }
 
-/// Reads bytes of a tile from a place in it on.
+/// Function that fills a buffer with the bytes of a tile, from an offset in the tile on.
 pub(crate) type ReadTile<'r> = dyn Fn(usize, &mut [u8]) -> Result<()> + 'r;
 
 impl<'c> Inspector<'c> {
@@ -61,16 +62,17 @@ impl<'c> Inspector<'c> {
         Inspector { scheme, workspace: Workspace::default(), scratch: Scratch::default() }
     }
 
-    /// Returns true if the witness of a tile is that of zeros.
+    /// Returns true if a tile has the witness and the residue of a tile of zeros.
     pub(crate) fn is_of_zeros(&mut self, tile: &Tile) -> Result<bool> {
         let zeros = self.scheme.witness_of_zeros(tile.len(), &mut self.workspace)?;
         // The residue counts too: a damaged tree may claim another sum for the bytes.
         Ok(tile.residue() == Residue::ZERO && tile.witness().is_some_and(|witness| same(witness, &zeros)))
     }
 
-    /// Compares bytes with a tile that has its witness. `in_place` has all the bytes if they are in memory.
+    /// Compares the bytes of a tile with its witness, which must be known, and returns the damaged ranges.
+    /// `in_place` has all bytes of the tile if they are in memory; else `read` reads them.
     ///
-    /// Fails only for reasons other than the bytes, for example with OUT_OF_MEMORY.
+    /// Fails only for reasons other than damage, for example with OUT_OF_MEMORY.
     pub(crate) fn inspect(
         &mut self,
         tile: &Tile,

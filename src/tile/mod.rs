@@ -1,9 +1,9 @@
 //! Tiles and their parts.
 //!
-//! An extent is up to 1 MiB of a source at the time of its projection: its place, the residues of its groups,
-//! its witness. The new bytes of an edit are an extent of library memory, which cannot change and has no
-//! witness. A piece is a part of an extent. A tile is one or more pieces, 1 byte to 1 MiB together, with their
-//! residue; a fresh tile is one whole extent.
+//! An extent is a range of up to 1 MiB of a source, with the residues of its groups of 16 KiB and its witness at
+//! the time of its projection. The new bytes of an edit are an extent of library memory, which cannot change and
+//! has no witness. A piece is a part of an extent. A tile is one or more pieces, 1 byte to 1 MiB together, with
+//! their residue; a fresh tile is one whole extent.
 
 #![forbid(unsafe_code)]
 
@@ -41,14 +41,15 @@ enum TilePieces {
     Many(Box<[Piece]>),
 }
 
-/// An outboard that a tile keeps.
+/// An outboard (chaining values of the 16 KiB groups of a tile) that a tile keeps: its own, or that of another tile
+/// with which it shares some groups.
 #[derive(Clone)]
 struct KeptOutboard {
     outboard: Arc<Outboard>,
-    /// Set of groups that the tile shares with the tile of this outboard. `None` means that the outboard is
-    /// the tile's own.
+    /// Bit set of the groups that the tile shares with the tile to which the outboard belongs. `None` means that
+    /// the outboard is the tile's own.
     common: Option<u64>,
-    /// True once `tile::outboards` has counted the outboard.
+    /// True once the outboard counts against the limit of the cache in `tile::outboards`.
     counted: bool,
 }
 
@@ -61,17 +62,17 @@ pub(crate) struct Tile {
     kept: Mutex<Kept>,
 }
 
-/// Cached properties of a tile.
+/// Cached properties of a tile: its outboard, and its entry in a container file.
 #[derive(Default)]
 struct Kept {
-    /// Outboard of an edited tile. Kept on demand and dropped again, see `tile::outboards`.
+    /// Chaining values of the groups of an edited tile. Kept on demand and dropped again, see `tile::outboards`.
     outboard: Option<KeptOutboard>,
-    /// Entry of the tile in the newest file and generation to which it was written. `None` means not written
-    /// yet.
+    /// Entry of the tile in the newest container file and generation to which it was written. `None` means not
+    /// written yet.
     written: Option<Box<WrittenTile>>,
 }
 
-/// A tile that was written to a file.
+/// Entry of a tile in a container file, and the commit that wrote it there.
 #[derive(Clone)]
 pub(crate) struct WrittenTile {
     pub(crate) commit: Arc<CommitId>,
@@ -79,7 +80,7 @@ pub(crate) struct WrittenTile {
 }
 
 impl Tile {
-    /// Returns the tile that is all of an extent. Its witness is known if the extent was hashed.
+    /// Returns the tile that consists of all bytes of `extent`. Its witness is known if the extent was hashed.
     pub(crate) fn whole_of(extent: Extent) -> Tile {
         let witness = extent.witness().map_or_else(OnceLock::new, OnceLock::from);
         let piece = Piece::whole(extent);
@@ -92,7 +93,8 @@ impl Tile {
         }
     }
 
-    /// Returns a tile of these pieces, which are 1 byte to 1 MiB together.
+    /// Returns a tile of these pieces (parts of extents) in this order. Fails with INTERNAL unless they have 1 byte
+    /// to 1 MiB together.
     pub(crate) fn of_pieces(pieces: Vec<Piece>) -> Result<Tile> {
         // Neighbours in the same extent become a single piece again, so that repeated cuts leave no trace.
         let mut joined: Vec<Piece> = try_vec(pieces.len())?;
@@ -116,7 +118,7 @@ impl Tile {
         Ok(tile)
     }
 
-    /// Returns the extent, if the tile is a whole extent.
+    /// Returns the extent (range of a source), if the tile consists of exactly one whole extent.
     pub(crate) fn whole(&self) -> Option<&Arc<Extent>> {
         match &self.pieces {
             TilePieces::One(piece) if piece.start == 0 && piece.len == piece.extent.len => {
@@ -126,17 +128,17 @@ impl Tile {
         }
     }
 
-    /// Returns the entry of a tile that is stored unchanged in a file.
+    /// Returns the tile's entry in the container file that has it, if the tile was loaded from there and not edited.
     pub(crate) fn stored(&self) -> Option<&TileEntry> {
         self.whole().and_then(|extent| extent.stored_tile()).map(|stored| &stored.entry)
     }
 
-    /// Returns the entry with which the tile was written last.
+    /// Returns the tile's entry in the container file to which it was written last, with the commit that wrote it.
     pub(crate) fn written(&self) -> Option<WrittenTile> {
         lock(&self.kept).written.as_deref().cloned()
     }
 
-    /// Remembers the entry with which the tile was written.
+    /// Remembers the tile's entry in a container file to which it was just written.
     pub(crate) fn set_written(&self, written: WrittenTile) {
         // The previous entry is dropped after the lock is released.
         let before = lock(&self.kept).written.replace(Box::new(written));
@@ -184,7 +186,7 @@ impl Tile {
         }
     }
 
-    /// Returns true if both have the same parts.
+    /// Returns true if both tiles consist of the same parts of the same extents. Bytes are not compared.
     pub(crate) fn is(&self, other: &Tile) -> bool {
         // Extents and places are compared, and no bytes.
         let (left, right) = (self.pieces(), other.pieces());
@@ -217,12 +219,12 @@ impl Tile {
         }
     }
 
-    /// Reads like [`read_raw`](Self::read_raw), into initialised bytes.
+    /// Fills `out`, which is initialised memory, like [`read_raw`](Self::read_raw).
     pub(crate) fn read(&self, start: usize, out: &mut [u8]) -> Result<()> {
         self.read_raw(start, OutBytes::new(out))
     }
 
-    /// Returns the bytes in place, if they are one piece of memory.
+    /// Returns the bytes of the tile without a copy, if they are in memory, in one piece.
     pub(crate) fn slice(&self) -> Option<&[u8]> {
         match &self.pieces {
             TilePieces::One(piece) => {
@@ -233,7 +235,8 @@ impl Tile {
         }
     }
 
-    /// Cuts the tile in two, `at` bytes from the start; 0 < `at` < len.
+    /// Returns the first `at` bytes of the tile and the rest as two tiles; 0 < `at` < len. `reader` reads and
+    /// checks the group that is cut, to sum its parts.
     pub(crate) fn split(&self, at: usize, reader: &mut CheckedReader<'_>) -> Result<(Tile, Tile)> {
         let (left, right) = cut_pieces(self.pieces(), at, reader)?;
         let (left, right) = (Tile::of_pieces(left)?, Tile::of_pieces(right)?);
@@ -243,7 +246,7 @@ impl Tile {
         Ok((left, right))
     }
 
-    /// Returns the outboard if it is available.
+    /// Returns the chaining values of all groups of the tile, if they are cached or stored in a container file.
     pub(crate) fn outboard(&self) -> Option<Arc<Outboard>> {
         // The outboard of a whole extent lies in the extent, where all tiles made of it find it.
         if let Some(extent) = self.whole()
@@ -256,8 +259,8 @@ impl Tile {
         kept.outboard.as_ref().filter(|kept| kept.common.is_none()).map(|kept| Arc::clone(&kept.outboard))
     }
 
-    /// Keeps the tile's own outboard, unless it has one with more information. The caller must call
-    /// [`count`](Self::count) next.
+    /// Keeps `outboard`, the chaining values of the tile's own groups, unless the tile has its own already and
+    /// `outboard` adds no residues to it. The caller must call [`count`](Self::count) next.
     pub(crate) fn set_outboard(&self, outboard: Arc<Outboard>) {
         let before = {
             let mut kept = lock(&self.kept);
@@ -277,7 +280,8 @@ impl Tile {
         drop(before);
     }
 
-    /// Counts the outboard of the tile. Returns true if it has one that was not counted before.
+    /// Marks the outboard that the tile keeps as counted by the cache. Returns true if it was not counted before,
+    /// and false also if there is none.
     pub(crate) fn count(&self) -> bool {
         lock(&self.kept).outboard.as_mut().is_some_and(|kept| !std::mem::replace(&mut kept.counted, true))
     }
@@ -288,15 +292,16 @@ impl Tile {
         drop(kept);
     }
 
-    /// Returns another tile's outboard, and the set of groups that the two tiles have in common.
+    /// Returns the outboard of another tile that this tile inherited, and the bit set of the groups that both tiles
+    /// share. `None` if it has none or its own.
     pub(crate) fn common_groups(&self) -> Option<(Arc<Outboard>, u64)> {
         // The outboard is shared, so that the lock is released before the caller reads it.
         let kept = lock(&self.kept).outboard.clone()?;
         Some((kept.outboard, kept.common?))
     }
 
-    /// Keeps the chaining values of the groups in the bit set `groups`, whose bytes are the same in `from`.
-    /// Only useful for outboards that know the residues of their groups.
+    /// Takes over the outboard that `from` keeps, for the groups in the bit set `groups`, whose bytes are the same
+    /// in both tiles. No effect if that outboard does not have the residues of its groups.
     pub(crate) fn inherit(&self, from: &Tile, groups: u64) {
         // Cloned first, so that the locks of two tiles are never held together.
         let Some(kept) = lock(&from.kept).outboard.clone() else { return };
@@ -310,7 +315,7 @@ impl Tile {
     }
 }
 
-/// Returns the set of groups that end at or before `len`.
+/// Returns the bit set of the 16 KiB groups of a tile that end at or before byte `len`.
 pub(crate) fn groups_below(len: usize) -> u64 {
     // A full tile has 64 groups, and a shift by 64 would overflow.
     match u32::try_from(len / GROUP_SIZE) {
@@ -325,8 +330,8 @@ impl std::fmt::Debug for Tile {
     }
 }
 
-/// Returns the size of the memory that a divided tile of this number of pieces uses, including its place in the
-/// tree.
+/// Returns the number of bytes that a tile of `pieces` pieces takes in memory after a division of the domain into
+/// full tiles, including its place in the tree.
 pub(crate) fn retiled_footprint(pieces: usize) -> u64 {
     to_u64(size_of::<Tile>() + 4 * size_of::<usize>() + 16 + pieces * size_of::<Piece>())
 }

@@ -10,23 +10,25 @@ use crate::hash::digest::{Digest, Digests};
 use crate::layer2::Residue;
 use crate::tile::extent::GroupResidues;
 
-/// A buffer of one tile, taken when it is first needed.
+/// A reusable buffer for the bytes of one tile, allocated when it is first needed.
 #[derive(Default)]
 pub(crate) struct Scratch {
     buffer: Option<Buffer>,
 }
 
 impl Scratch {
-    /// Returns `len` bytes of unspecified contents. `len` is at most the size of a tile.
+    /// Returns the first `len` bytes of the buffer, with unspecified contents. `len` is at most the size of a tile.
     pub(crate) fn bytes(&mut self, len: usize) -> Result<&mut [u8]> {
         Ok(&mut Buffer::or_new(&mut self.buffer, TILE_SIZE)?[..len])
     }
 }
 
-/// Number of bytes that are hashed and then summed, if hashing first is faster.
+/// Number of bytes that [`sum_and_digest`] hashes before it sums them, on processors on which hashing first is
+/// faster.
 const HASH_FIRST_STEP: usize = 128 * 1024;
 
-/// Computes the residues of the groups of at most a tile's bytes and T of the bytes, in one pass over memory.
+/// Computes the residues of the 16 KiB groups of `bytes`, at most 1 MiB, and the BLAKE3 digest T of all of them, in
+/// one pass over memory.
 ///
 /// The first of the two computations loads the bytes into the cache for the second. The sum loads them
 /// faster, except if BLAKE3 hashes 16 chunks at a time: it then reads 16 streams at once, which uses memory
@@ -57,8 +59,8 @@ pub(crate) fn sum_and_digest(digests: &Digests, bytes: &[u8]) -> (GroupResidues,
 /// Number of bytes that are read, summed and hashed at a time, so that they stay in the second-level cache.
 pub(crate) const PART: usize = 128 * 1024;
 
-/// Sums and hashes `len` bytes, like [`sum_and_digest`], which `read` reads part by part. A part is a
-/// multiple of a group.
+/// Computes the residues and the digest of `len` bytes, like [`sum_and_digest`]. `read` reads them part by part
+/// into `part`, whose length is a multiple of a group of 16 KiB.
 pub(crate) fn sum_and_digest_of_parts(
     digests: &Digests,
     len: usize,

@@ -4,11 +4,11 @@
 
 use crate::hash::key::Key;
 
-/// Transformation from the bytes of a tile to its witnessed payload.
+/// Type of a projection: the transformation from the bytes of a tile to the payload that its witness covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ProjectionType {
-    /// The bytes themselves.
+    /// No transformation: the payload of a tile is its bytes.
     #[default]
     Linear,
     /// The exact Fourier transform over GF(12289), distributed over 96 resonance classes of which any K
@@ -17,7 +17,7 @@ pub enum ProjectionType {
 }
 
 impl ProjectionType {
-    /// Returns the number in the root, in shards and in the C API.
+    /// Returns the number that stands for the type in roots, in shards and in the C API.
     pub(crate) fn code(self) -> u8 {
         match self {
             ProjectionType::Linear => 0,
@@ -25,7 +25,7 @@ impl ProjectionType {
         }
     }
 
-    /// Returns the type with this number.
+    /// Returns the type with this number, or `None` if there is none.
     pub(crate) fn from_code(code: u8) -> Option<ProjectionType> {
         match code {
             0 => Some(ProjectionType::Linear),
@@ -35,7 +35,7 @@ impl ProjectionType {
     }
 }
 
-/// Requirement on the sum of all bytes.
+/// Requirement on the sum of all bytes of the domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ConservationPolicy {
     /// Any bytes; residue and correction are recorded.
@@ -61,7 +61,7 @@ pub enum ConservationPolicy {
 #[derive(Clone)]
 pub struct ProjectionOptions {
     pub(crate) policy: ConservationPolicy,
-    /// K of R96.
+    /// K of R96: the number of the 96 classes that suffice to rebuild the domain.
     pub(crate) data_classes: u8,
     pub(crate) key: Option<Key>,
 }

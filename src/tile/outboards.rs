@@ -1,4 +1,5 @@
-//! A bounded cache of the chaining values of tiles from which shards are extracted, or which are edited.
+//! A bounded cache of outboards: chaining values of the 16 KiB groups of tiles from which shards are extracted, or
+//! which are edited.
 
 use crate::base::sync::lock;
 use crate::hash::outboard::Outboard;
@@ -8,19 +9,19 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-/// Maximum number of kept outboards, of 4 KiB each: 64 MiB.
+/// Maximum number of outboards in a cache, of about 4 KiB each: 64 MiB.
 const KEPT: usize = if cfg!(test) { 64 } else { 16 * 1024 };
 
-/// Number of outboards that a call may keep within its memory limit.
+/// Number of outboards (chaining values of a tile) that a call may still add to the cache within its memory limit.
 pub(crate) struct OutboardBudget(AtomicU64);
 
 impl OutboardBudget {
-    /// Returns a budget for `bytes` of memory.
+    /// Returns a budget of as many outboards as fit in `bytes` of memory.
     pub(crate) fn new(bytes: u64) -> OutboardBudget {
         OutboardBudget(AtomicU64::new(bytes / Outboard::FOOTPRINT))
     }
 
-    /// Counts one more outboard. Returns false if it may not be kept.
+    /// Takes one outboard from the budget. Returns false if none is left.
     pub(crate) fn take(&self) -> bool {
         // Relaxed, because the number is only a count.
         let mut left = self.0.load(Ordering::Relaxed);
@@ -35,10 +36,10 @@ impl OutboardBudget {
     }
 }
 
-/// Outboards in memory. Shared by a projection and its snapshots.
+/// Cache of outboards, the chaining values of tiles. Shared by a projection and its snapshots.
 pub(crate) struct OutboardCache {
     kept: Mutex<Holders>,
-    /// Maximum number of kept outboards.
+    /// Maximum number of outboards in the cache.
     capacity: usize,
 }
 
@@ -50,9 +51,9 @@ impl Default for OutboardCache {
 
 #[derive(Default)]
 struct Holders {
-    /// Oldest first, approximately.
+    /// Extents and tiles that keep an outboard, approximately in the order in which they got it.
     holders: VecDeque<Holder>,
-    /// Index at which the search for dropped holders continues.
+    /// Index in `holders` at which the search for dropped extents and tiles continues.
     next: usize,
 }
 
@@ -83,14 +84,14 @@ impl Holder {
 }
 
 impl OutboardCache {
-    /// Returns a cache of at most this number of bytes, and of at most the default capacity.
+    /// Returns a cache of at most `bytes` bytes, and of at most the default number of outboards.
     pub(crate) fn within(bytes: u64) -> OutboardCache {
         // The capacity never exceeds that of the other caches, even if the memory allows more.
         let capacity = usize::try_from(bytes / Outboard::FOOTPRINT).unwrap_or(KEPT).min(KEPT);
         OutboardCache { kept: Mutex::default(), capacity }
     }
 
-    /// Keeps the outboard of a tile, and drops the oldest outboard if there are too many.
+    /// Keeps the chaining values of a tile with the tile, and drops those of the oldest holder if the cache is full.
     pub(crate) fn keep(&self, tile: &Arc<Tile>, outboard: Arc<Outboard>) {
         // The outboard of a whole extent serves every tile that contains the extent.
         if let Some(extent) = tile.whole() {
@@ -100,7 +101,8 @@ impl OutboardCache {
         self.count(tile);
     }
 
-    /// Keeps the outboard of an extent, whose bytes were found to be those of its origin.
+    /// Keeps the chaining values of an extent with the extent. The caller has verified them, or the bytes from
+    /// which they come.
     pub(crate) fn keep_extent(&self, extent: &Arc<Extent>, outboard: Arc<Outboard>) {
         // An extent that had an outboard before is in the list already.
         if extent.set_outboard(Some(outboard)).is_none() {
@@ -108,7 +110,7 @@ impl OutboardCache {
         }
     }
 
-    /// Counts a tile that may have taken over an outboard.
+    /// Counts a tile that may have inherited the outboard of another tile, so that the cache bounds it too.
     pub(crate) fn count(&self, tile: &Arc<Tile>) {
         if tile.count() {
             self.add(Holder::Tile(Arc::downgrade(tile)));

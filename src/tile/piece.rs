@@ -1,4 +1,4 @@
-//! Pieces: parts of extents, which an edit cuts and joins.
+//! Pieces: parts of extents (ranges of sources), which edits cut, and join to new tiles.
 
 #![forbid(unsafe_code)]
 
@@ -9,7 +9,7 @@ use crate::base::error::Result;
 use crate::layer2::Residue;
 use std::sync::Arc;
 
-/// A part of an extent, with its residue.
+/// A part of an extent (a range of a source), with the residue of its bytes.
 #[derive(Clone)]
 pub(crate) struct Piece {
     pub(super) extent: Arc<Extent>,
@@ -19,7 +19,7 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
-    /// Returns the piece that is all of an extent.
+    /// Returns the piece that consists of all bytes of `extent`.
     pub(crate) fn whole(extent: Extent) -> Piece {
         let (len, residue) = (extent.len, extent.residue());
         Piece { extent: Arc::new(extent), start: 0, len, residue }
@@ -29,7 +29,7 @@ impl Piece {
         &self.extent
     }
 
-    /// Returns the offset of the first byte in the extent.
+    /// Returns the offset of the piece's first byte in its extent.
     pub(crate) fn start(&self) -> usize {
         self.start as usize
     }
@@ -50,7 +50,8 @@ impl Piece {
         Arc::ptr_eq(&self.extent, &other.extent) && (self.start, self.len) == (other.start, other.len)
     }
 
-    /// Cuts the piece in two, `at` bytes from the start; 0 < `at` < len.
+    /// Returns the first `at` bytes of the piece and the rest as two pieces; 0 < `at` < len. `reader` reads and
+    /// checks a group that is cut, to sum its parts.
     fn cut(&self, at: usize, reader: &mut CheckedReader<'_>) -> Result<(Piece, Piece)> {
         // Start, middle and end are offsets in the extent.
         let (start, middle, end) = (self.start(), self.start() + at, self.start() + self.len());
@@ -67,7 +68,7 @@ impl Piece {
         Ok((part(self.start, at, left), part(self.start + at, self.len - at, self.residue - left)))
     }
 
-    /// Extends the piece by `next`, if that continues it.
+    /// Extends the piece by `next`, if `next` continues it in the same extent. Returns true if it was extended.
     pub(super) fn extend(&mut self, next: &Piece) -> bool {
         // The pieces must also be adjacent in the extent, because neighbours in a tile may lie anywhere in
         // the extent.
@@ -80,7 +81,8 @@ impl Piece {
     }
 }
 
-/// Cuts `pieces` in two, `at` bytes from their start.
+/// Returns the pieces of the first `at` bytes of `pieces`, and the pieces of the rest. A piece that contains the
+/// cut becomes two.
 pub(crate) fn cut_pieces(
     pieces: &[Piece],
     at: usize,
@@ -110,7 +112,7 @@ pub(crate) fn cut_pieces(
     Ok((try_copy(pieces)?, Vec::new()))
 }
 
-/// Returns copies of the pieces.
+/// Returns a copy of the list of pieces.
 fn try_copy(pieces: &[Piece]) -> Result<Vec<Piece>> {
     try_collect(pieces.iter().cloned())
 }
@@ -122,7 +124,7 @@ fn split_off(pieces: &mut Vec<Piece>, index: usize) -> Result<Vec<Piece>> {
     Ok(rest)
 }
 
-/// Cuts like [`cut_pieces`], and consumes the pieces.
+/// Cuts like [`cut_pieces`], but consumes `pieces` instead of copying them.
 pub(crate) fn cut_off(
     mut pieces: Vec<Piece>,
     at: usize,

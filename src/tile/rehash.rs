@@ -1,15 +1,15 @@
-//! Witnesses of edited tiles, from the parts that changed, and only from verified bytes.
+//! Witnesses of edited tiles, computed from the groups of 16 KiB that changed, and only from verified bytes.
 //!
 //! ```text
-//! for each group of 16 KiB of the tile:
-//! shared with the tile before the edit, whose outboard is available:   its value
-//! the same group of an extent of the source:                           the value in the extent's outboard
+//! for each group of the tile, its chaining value:
+//! shared with the tile before the edit, whose outboard is available:   the value in that outboard
+//! a whole group of an extent of the source:                            the value in the extent's outboard
 //! else:  copy the bytes of its pieces and hash them. Bytes of the source are checked in the same
-//!        pass: against the outboard of its extent, or the whole extent against its witness.
+//!        pass: against the outboard of their extent, or the whole extent against its witness.
 //! ```
 //!
-//! The outboard of an extent is made when the extent is checked against its witness, so that it represents
-//! the projected bytes, even if the source has other bytes now.
+//! The outboard of an extent (a range of a source) has the chaining values of its groups. It is made when the extent
+//! is checked against its witness, so that it represents the projected bytes, even if the source has other bytes now.
 
 #![forbid(unsafe_code)]
 
@@ -34,29 +34,30 @@ use crate::tile::tree::TileAt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Minimum size for which two threads are used. Each then has at least some 50 µs of hashing.
+/// Minimum length of a tile's bytes for which two threads share the work. Each then has at least some 50 µs of
+/// hashing.
 const SHARED_MIN: usize = 256 * 1024;
 
-/// Reads extents and verifies them against the witness with which they were projected. Copies bytes that
-/// another process could change in between.
+/// Reads extents (ranges of sources) and verifies their bytes against the witness with which they were projected.
+/// Bytes that another process could change are copied before they are verified.
 pub(crate) struct CheckedReader<'c> {
     context: &'c Context,
     /// Threads that may share the work on a single tile.
     executor: Executor<'c>,
-    /// Number of outboards that the reader may keep. `None` means the general limit.
+    /// Number of outboards that the reader may add to the cache. `None` means that only the cache's own limit holds.
     budget: Option<&'c OutboardBudget>,
-    /// The extent that was checked as a whole, its outboard, and a copy of its bytes if the bytes in the
+    /// The extent that was verified as a whole last, and its outboard. `bytes` has a copy of its bytes if the
     /// source can change.
     held: Option<(Arc<Extent>, Arc<Outboard>)>,
     bytes: Option<Buffer>,
     group: Option<Buffer>,
-    /// The group of an extent that was checked last: a copy of its bytes is in `group`, unless the bytes in
-    /// the source cannot change.
+    /// The extent and the index of the group of it that was verified last. `group` has a copy of the group's bytes,
+    /// unless the source cannot change.
     checked: Option<(Arc<Extent>, usize)>,
-    /// An assembled whole tile, and the buffers of its transform.
+    /// Buffer in which the bytes of a whole R96 tile are assembled. `workspace` has the buffers of its transform.
     tile: Option<Buffer>,
     workspace: Workspace,
-    /// True if the workspace has the transform of the extent that was checked as a whole.
+    /// True if `workspace` has the transform of the bytes of the extent in `held`.
     transformed: bool,
 }
 
@@ -87,18 +88,18 @@ impl<'c> CheckedReader<'c> {
         }
     }
 
-    /// Lets several threads hash one tile. Only useful for a single tile, because several tiles use all
-    /// threads anyway.
+    /// Lets the threads of `executor` share the hashing of one tile. Only useful for a single tile, because several
+    /// tiles use all threads anyway.
     fn shared(self, executor: Executor<'c>) -> CheckedReader<'c> {
         CheckedReader { executor, ..self }
     }
 
-    /// Limits the number of kept outboards.
+    /// Limits the number of outboards that the reader adds to the cache.
     fn within(self, budget: &'c OutboardBudget) -> CheckedReader<'c> {
         CheckedReader { budget: Some(budget), ..self }
     }
 
-    /// Returns the executor for `len` bytes of a tile.
+    /// Returns the executor for work on `len` bytes of a tile: the calling thread alone if they are too few to share.
     fn executor(&self, len: usize) -> Executor<'c> {
         if len < SHARED_MIN { Executor::Inline } else { self.executor }
     }
@@ -111,7 +112,8 @@ impl<'c> CheckedReader<'c> {
         &self.context.outboards
     }
 
-    /// Fills `out` with the bytes of `extent` from `start` on. Fails with WITNESS if they changed.
+    /// Fills `out` with the bytes of `extent` from `start` on, after verifying them. Fails with WITNESS if the
+    /// source has other bytes now.
     pub(crate) fn copy(&mut self, extent: &Arc<Extent>, start: usize, out: &mut [u8]) -> Result<()> {
         // Library memory cannot change, so that it needs no check.
         if extent.trust() == Trust::Memory {
@@ -137,8 +139,8 @@ impl<'c> CheckedReader<'c> {
         Ok(())
     }
 
-    /// Returns the outboard of an extent of more than one group. `None` for library memory, which was not
-    /// hashed.
+    /// Returns the chaining values of an extent of more than one group, computed from its verified bytes if they
+    /// are not cached. `None` for library memory that was not hashed.
     fn outboard(&mut self, extent: &Arc<Extent>) -> Result<Option<Arc<Outboard>>> {
         if let Some((held, outboard)) = &self.held
             && Arc::ptr_eq(held, extent)
@@ -156,7 +158,8 @@ impl<'c> CheckedReader<'c> {
         self.held.as_ref().is_some_and(|(held, _)| Arc::ptr_eq(held, extent))
     }
 
-    /// Checks a whole extent, and keeps its bytes and its outboard.
+    /// Verifies a whole extent against its witness and returns its outboard. The reader keeps the outboard, and a
+    /// copy of the bytes if the source can change, for later calls.
     pub(crate) fn hold(&mut self, extent: &Arc<Extent>) -> Result<Arc<Outboard>> {
         // If this call fails, nothing is held: the buffer has lost the bytes of the previous extent.
         self.held = None;
@@ -247,7 +250,8 @@ impl<'c> CheckedReader<'c> {
         Ok(())
     }
 
-    /// Fills `out` with the bytes of `range` of the pieces.
+    /// Fills `out` with the verified bytes of `parts`, one after the other. Each part is a range of the extent to
+    /// which its piece belongs.
     fn assemble(&mut self, parts: &[(Piece, Range<usize>)], out: &mut [u8]) -> Result<()> {
         let mut rest = out;
         for (piece, range) in parts {
@@ -285,10 +289,10 @@ pub(crate) fn read_checked(
     if rest.is_empty() { Ok(()) } else { Err(AtlasError::internal("a read ends after the end of its tile")) }
 }
 
-/// Divides a tile into consecutive ranges, each given as parts of pieces.
+/// Walk over the pieces of a tile, which divides the tile's bytes into consecutive ranges.
 struct PieceCursor<'t> {
     pieces: &'t [Piece],
-    /// Consumed bytes of the first piece.
+    /// Number of bytes of the first piece that earlier ranges took.
     used: usize,
 }
 
@@ -314,7 +318,8 @@ impl PieceCursor<'_> {
     }
 }
 
-/// Returns the witness of a tile. Computes it if it is not known yet, and sums its residue again.
+/// Returns the witness of a tile. If it is not known yet, computes it from verified bytes and checks the tile's
+/// residue against their sum.
 pub(crate) fn witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReader<'_>) -> Result<Digest> {
     match tile.witness() {
         Some(witness) => Ok(*witness),
@@ -404,16 +409,18 @@ fn linear_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReade
     Ok(tile.set_witness(witness))
 }
 
-/// Returns the bytes of a tile that an edit brought as a whole, which no part of a verified tile is in.
+/// Returns the bytes of a tile that is one extent of new bytes of an edit. `None` for any other tile.
 fn new_bytes(tile: &Tile) -> Option<&[u8]> {
     let extent = tile.whole().filter(|extent| extent.trust() == Trust::Memory)?;
     extent.fixed_slice(&(0..tile.len()))
 }
 
-/// New tiles among the tasks of a worker, which an accelerator may share. The others are `None`.
+/// Hashes of the tiles of a worker's run, computed together so that an accelerator can share them. `None` for tiles
+/// that are not one extent of new bytes.
 type NewTiles = Ahead<Option<TileHash>>;
 
-/// Returns the hash of the tile of a task if it is new, together with those of its run. `None` leaves it to the caller.
+/// Returns the hash of the tile of `task` if it is one extent of new bytes; the first task of a run hashes all such
+/// tiles of the run. `None` leaves the tile to the caller.
 fn hash_new(
     context: &Context,
     ahead: &mut NewTiles,
@@ -432,7 +439,8 @@ fn hash_new(
     Ok(found.flatten())
 }
 
-/// Gives a tile the witness that was computed from all its bytes.
+/// Sets the witness of a tile from `hash`, which was computed from all its bytes, and caches its chaining values.
+/// Fails with CONSERVATION if the tile has another residue.
 fn set_hash(
     context: &Context,
     tile: &Arc<Tile>,
@@ -460,8 +468,8 @@ fn check_residue(tile: &Tile, residue: Residue) -> Result<()> {
     )))
 }
 
-/// Splits pending tiles into runs for one worker. The tiles of a run share an extent, which is then verified
-/// once. With many tiles the runs are short enough for all threads.
+/// Divides the tiles in `pending` into runs, one worker each, and returns the end of each run. Neighbours in a run
+/// share an extent, which is then verified once. With many tiles the runs are short enough to occupy all threads.
 fn runs(pending: &[&TileAt], threads: usize) -> Result<Vec<u64>> {
     // About four runs per thread keep all threads busy. At least two tiles are needed to share an extent.
     let longest = (pending.len() / (4 * threads.max(1))).clamp(2, 16);
@@ -485,8 +493,8 @@ fn runs(pending: &[&TileAt], threads: usize) -> Result<Vec<u64>> {
     Ok(ends)
 }
 
-/// Computes the missing witnesses of `tiles` in parallel. With `report`, each tile counts as progress.
-/// Without it, the progress callback can only cancel.
+/// Computes the missing witnesses of `tiles` in parallel. With `report`, each tile counts as progress. Without it,
+/// the progress callback can only cancel. `result` bytes count against the memory limit already.
 pub(crate) fn witnesses(
     context: &Context,
     tiles: &[TileAt],

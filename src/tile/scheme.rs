@@ -28,18 +28,18 @@ use blake3::Hasher;
 use std::sync::OnceLock;
 use zeroize::Zeroize;
 
-/// Blocks that are transformed at a time: a full tile for K from 64 on.
+/// Maximum number of R96 blocks that are transformed at a time: all blocks of a full tile if K is 64 or more.
 const SLICE_BLOCKS: usize = 80;
 
-/// Bytes of a worker besides the bytes of the tile: the payloads of a slice, a hasher per class, and the
-/// transform's own buffers.
+/// Number of bytes of a worker's buffers for R96, besides the bytes of the tile: the payloads of up to 80 blocks, a
+/// hasher per class, and the transform's own buffers.
 const WORKSPACE: usize =
     SLICE_BLOCKS * CLASSES * CLASS_BLOCK_BYTES + CLASSES * size_of::<Hasher>() + 128 * 1024;
 
-/// Projection type, K and digests of a projection.
+/// Type, K and key of a projection, and the computation of witnesses by them.
 pub(crate) struct Scheme {
     digests: Digests,
-    /// `None` for LINEAR.
+    /// Transform and K of R96. `None` for LINEAR.
     r96: Option<R96>,
     /// Witness of a full tile of zeros, computed when it is first needed.
     zeros: OnceLock<Digest>,
@@ -59,7 +59,7 @@ impl R96 {
     }
 }
 
-/// The buffers of one worker, made when they are first needed.
+/// The buffers of one worker for the R96 transform, allocated when they are first needed.
 #[derive(Default)]
 pub(crate) struct Workspace {
     payloads: Option<Buffer>,
@@ -73,13 +73,14 @@ impl Drop for Workspace {
     }
 }
 
-/// Returns the buffer for the payloads of a slice.
+/// Returns the buffer for the payloads of all classes of up to 80 blocks, allocated at the first call.
 fn room(payloads: &mut Option<Buffer>) -> Result<&mut Buffer> {
     Buffer::or_new(payloads, SLICE_BLOCKS * CLASSES * CLASS_BLOCK_BYTES)
 }
 
 impl Scheme {
-    /// Returns the scheme. Fails with INVALID_ARGUMENT if K is outside 1..=96.
+    /// Returns the scheme of a projection of type `kind`. Fails with INVALID_ARGUMENT for R96 with a K outside
+    /// 1..=96.
     pub(crate) fn new(kind: ProjectionType, options: &ProjectionOptions) -> Result<Scheme> {
         let r96 = match kind {
             ProjectionType::Linear => None,
@@ -107,17 +108,18 @@ impl Scheme {
         self.r96.as_ref().map_or(0, |r96| r96.data_classes)
     }
 
-    /// Returns type and K in the form that the root covers.
+    /// Returns type and K of the projection in the form in which its root contains them.
     pub(crate) fn root_kind(&self) -> RootKind {
         RootKind { kind: self.kind().code(), classes: self.data_classes() }
     }
 
-    /// Returns the size of the memory of a [`Workspace`].
+    /// Returns the number of bytes of a [`Workspace`], 0 for LINEAR.
     pub(crate) fn workspace(&self) -> u64 {
         if self.r96.is_some() { to_u64(WORKSPACE) } else { 0 }
     }
 
-    /// Computes the residues of a tile's groups and its witness, in one pass over memory if possible.
+    /// Computes the residues of the 16 KiB groups of a tile and its witness. For LINEAR the bytes are read from
+    /// memory once.
     pub(crate) fn sum_and_witness(
         &self,
         bytes: &[u8],
@@ -131,9 +133,8 @@ impl Scheme {
         }
     }
 
-    /// Computes the same as [`sum_and_witness`](Self::sum_and_witness) for a tile of `len` bytes, which
-    /// `read` reads part by part into `buffer`. `None` if the type needs all bytes at once; nothing is read
-    /// then.
+    /// Computes the same as [`sum_and_witness`](Self::sum_and_witness) for a tile of `len` bytes, which `read`
+    /// reads part by part into `buffer`. `None` for R96, which needs all bytes at once; nothing is read then.
     pub(crate) fn sum_and_witness_of_parts(
         &self,
         len: usize,
@@ -162,7 +163,7 @@ impl Scheme {
         Ok(witness)
     }
 
-    /// Computes the witness of a tile of these bytes. `executor` may run some of the hashing.
+    /// Computes the witness of a tile of these bytes. `executor` may run some of the hashing on other threads.
     pub(crate) fn witness(
         &self,
         bytes: &[u8],
@@ -176,8 +177,8 @@ impl Scheme {
         .map(|(witness, ())| witness)
     }
 
-    /// Computes the witness like [`witness`](Self::witness). `around` runs the transform, possibly beside
-    /// other work.
+    /// Computes the witness like [`witness`](Self::witness). `around` gets the transform as a function and must
+    /// call it, possibly beside other work. Also returns the result of `around`.
     pub(crate) fn witness_beside<R>(
         &self,
         bytes: &[u8],
@@ -206,7 +207,8 @@ impl Scheme {
         Ok((self.witness_of(payloads, executor)?, result))
     }
 
-    /// Returns the witness of a tile whose classes have these payloads, one after the other.
+    /// Returns the witness of an R96 tile from `payloads`, the payloads of its 96 classes, one after the other and
+    /// equally long.
     fn witness_of(&self, payloads: &[u8], executor: Executor<'_>) -> Result<Digest> {
         // All classes of a tile have payloads of the same length.
         let len = payloads.len() / CLASSES;
@@ -224,9 +226,9 @@ impl Scheme {
         ClassTree::new(&self.digests, &digests)?.witness()
     }
 
-    /// Computes the witness of the successor of the tile `before`, whose witness this workspace computed last:
-    /// classes of equal bytes are taken from its payloads. If both have the same length, only the blocks that
-    /// differ are transformed.
+    /// Computes the witness of a tile with the bytes `bytes`. `before` are the bytes of the tile that this
+    /// workspace transformed last. If both have the same length, only the blocks that differ are transformed,
+    /// because the workspace still has the others.
     pub(crate) fn witness_after(
         &self,
         before: &[u8],
@@ -264,8 +266,8 @@ impl Scheme {
         self.witness_of(payloads, executor)
     }
 
-    /// Transforms a tile. For each slice of the tile, `sink` gets the payload of each class and its offset in
-    /// the class's payload.
+    /// Transforms an R96 tile, up to 80 blocks at a time, and returns the tree over its classes. `sink` gets each
+    /// part of a payload: the class, the offset of the part in the class's payload, and the bytes.
     pub(crate) fn classes(
         &self,
         bytes: &[u8],
@@ -317,8 +319,8 @@ impl Scheme {
     }
 }
 
-/// Returns the decoder for `classes`, or fails with INCOMPLETE if they are fewer than K, the number of
-/// classes that rebuild a tile.
+/// Returns the decoder that rebuilds tiles from the payloads of `classes`. Fails with INCOMPLETE if these are fewer
+/// than K (`data_classes`), the number of classes that rebuild a tile.
 pub(crate) fn decoder(data_classes: u8, classes: ClassSet) -> Result<Decoder> {
     // K was checked before, and a set has no class twice, so that too few classes are the only possible
     // error.
@@ -329,11 +331,11 @@ pub(crate) fn decoder(data_classes: u8, classes: ClassSet) -> Result<Decoder> {
     })
 }
 
-/// Rebuilds the blocks of a tile into `bytes`, from block `first` on. `payloads` are the tile's, one per class
-/// of the decoder.
+/// Rebuilds the bytes of a tile into `bytes`, from block `first` on. `payloads` are the payloads of the tile's
+/// classes, in the order of the decoder's classes.
 ///
-/// Fails with FORMAT if the payloads represent no bytes, with WITNESS if more than K classes contradict one
-/// another.
+/// Fails with FORMAT if the payloads represent no bytes, with WITNESS if there are more than K and they contradict
+/// one another.
 pub(crate) fn decode_blocks(
     decoder: &Decoder,
     payloads: &[&[u8]],

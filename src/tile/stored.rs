@@ -1,8 +1,8 @@
-//! References to the parts of a tile tree that lie in a file.
+//! References to the parts of a tile tree that lie in a container file.
 //!
-//! For some nodes and tiles of a tree only the place in a file is known. They are loaded when they are
-//! needed, through a [`Store`], and checked against the digest in their parent. This module does not depend
-//! on the layout of the file.
+//! For some nodes and tiles of a tree only the place in the file is known. They are loaded when they are needed,
+//! through a [`Store`], and checked against the digest in their parent. This module does not depend on the layout
+//! of the file.
 
 #![forbid(unsafe_code)]
 
@@ -19,42 +19,43 @@ use crate::tile::tree::{Charge, NodeCache};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-/// A commit of a file. Names the contents of the file up to the end of the commit.
+/// Identity of a commit of a container file. It also identifies the contents of the file up to the end of the commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CommitId {
     pub(crate) generation: u64,
-    /// Offset of the commit record.
+    /// Offset of the commit record in the container file.
     pub(crate) offset: u64,
-    /// Full seal of the commit record.
+    /// Seal of the commit record: the digest of its contents, all 32 bytes of it.
     pub(crate) seal: Digest,
 }
 
-/// Kind of place that holds bytes of a tile.
+/// Kind of the place in which a run of a tile's bytes lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum SpanKind {
-    /// The bytes are in the base.
+    /// The base: the source outside of the container file in which the bytes were left.
     Base,
-    /// The bytes are in the file, without encoding.
+    /// The container file itself, with the bytes stored as they are.
     Raw,
-    /// The bytes are a part of an encoded record in the file.
+    /// A record of the container file that has the bytes compressed, possibly with other bytes.
     Encoded,
-    /// Nowhere: they are zeros.
+    /// No place: the bytes are zeros.
     Zeros,
 }
 
-/// A run of bytes of a tile, and its place.
+/// A run of consecutive bytes of a tile, and the place of these bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) kind: SpanKind,
-    /// Offset in the base or in the file, or of the encoded record; 0 for zeros.
+    /// Offset of the bytes in the base or in the container file, or of the compressed record in the file; 0 for
+    /// zeros.
     pub(crate) place: u64,
-    /// Offset within the decoded record. 0 unless encoded.
+    /// Offset of the bytes within the decompressed record. 0 for other kinds.
     pub(crate) start: u32,
     pub(crate) len: u32,
 }
 
 impl Span {
-    /// Returns true if `next` continues this span, so that both can be one span.
+    /// Returns true if the bytes of `next` follow those of this span in the same place, so that both can be one span.
     pub(crate) fn continues(&self, next: &Span) -> bool {
         if self.kind != next.kind {
             return false;
@@ -71,7 +72,7 @@ impl Span {
         }
     }
 
-    /// Returns the part of the span in `range`, counted from its start.
+    /// Returns the span of the bytes `range` of this span, counted from its first byte.
     pub(crate) fn part(&self, range: &Range<u32>) -> Span {
         // Bytes in a decoded record have two offsets, of which only the inner offset moves.
         let len = range.end - range.start;
@@ -93,16 +94,16 @@ impl Span {
     }
 }
 
-/// The place of all bytes of a tile.
+/// Place of all bytes of a tile, as the tile's entry in a container file states it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum TilePlace {
-    /// One span: kind, place, and offset within a decoded record.
+    /// All bytes are one span: its kind, its place, and its offset within a decompressed record.
     Span(SpanKind, u64, u32),
-    /// A record at this offset, which has several spans or chaining values.
+    /// The record at this offset of the container file lists the tile's spans and chaining values.
     Record(u64),
 }
 
-/// Entry of a tile in a leaf of the stored tree.
+/// Entry of a tile in its parent node in a container file: all that is known of the tile before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TileEntry {
     pub(crate) len: u32,
@@ -111,7 +112,8 @@ pub(crate) struct TileEntry {
     pub(crate) witness: Digest,
 }
 
-/// Entry of a node in its parent in the stored tree.
+/// Entry of a node in its parent in a container file: offset and size of its record, and the totals and digest of
+/// its tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NodeRef {
     pub(crate) offset: u64,
@@ -121,17 +123,18 @@ pub(crate) struct NodeRef {
     pub(crate) bytes: u64,
     pub(crate) tiles: u64,
     pub(crate) top: Digest,
-    /// Offset at or before which the record of the node must end.
+    /// Offset in the container file at or before which the record of the node must end.
     pub(crate) limit: u64,
 }
 
-/// Sizes in bytes: the head of a node's record, a child that is a node, and a child that is a tile.
+/// Size in bytes of the head of a node's record. Each child follows with an entry, of `NODE_CHILD` bytes for a node
+/// and `TILE_CHILD` bytes for a tile.
 pub(crate) const NODE_HEAD: u32 = 40;
 pub(crate) const NODE_CHILD: u32 = 64;
 pub(crate) const TILE_CHILD: u32 = 48;
 
 impl NodeRef {
-    /// Returns the number of children of the node, by the size of its record.
+    /// Returns the number of children of the node, which follows from the size of its record.
     pub(crate) fn count(&self) -> usize {
         let each = if self.height == 0 { TILE_CHILD } else { NODE_CHILD };
         // The count is small, because a record of a node has some kilobytes.
@@ -139,63 +142,64 @@ impl NodeRef {
     }
 }
 
-/// The children of a stored node.
+/// The children of a node that was loaded from a container file.
 pub(crate) enum StoredChildren {
     Nodes(Vec<NodeRef>),
     Tiles(Vec<Arc<Tile>>),
 }
 
-/// The spans of a tile, and the chaining values of its groups if they are stored.
+/// The places of all bytes of a tile, in order, and the chaining values of its 16 KiB groups if they are stored.
 pub(crate) struct TileSpans {
     pub(crate) spans: Box<[Span]>,
     pub(crate) chaining_values: Box<[Digest]>,
-    /// Offset of the record that names the spans.
+    /// Offset of the record that lists the spans: a record of the tile alone, or the leaf if the tile is a single
+    /// span.
     pub(crate) record: u64,
 }
 
 impl TileSpans {
-    /// Returns the size of the memory that the spans use.
+    /// Returns the number of bytes that the spans and chaining values use in memory.
     pub(crate) fn footprint(&self) -> u64 {
         (size_of::<TileSpans>() + size_of_val(&*self.spans) + size_of_val(&*self.chaining_values)) as u64
     }
 }
 
-/// One generation of a file, from which a tree loads its nodes and tiles.
+/// One generation of a container file, from which a tree loads its nodes and tiles.
 pub(crate) trait Store: Send + Sync {
     /// Returns the commit that made the generation.
     fn commit(&self) -> &Arc<CommitId>;
 
-    /// Returns the context: digests, and the caches that tiles share.
+    /// Returns the context of the projection: its digests, and the caches that its tiles share.
     fn context(&self) -> &Arc<Context>;
 
-    /// Returns the cache of loaded nodes.
+    /// Returns the cache of nodes that were loaded from the container file.
     fn cache(&self) -> &Arc<NodeCache>;
 
-    /// Returns the base that is attached.
+    /// Returns the source that has the bytes which the container does not hold, if it is attached.
     fn base(&self) -> Option<&Source>;
 
     /// Loads the children of a node. Fails with WITNESS or FORMAT if they do not match the entry of the node.
     fn children(self: Arc<Self>, node: &NodeRef) -> Result<StoredChildren>;
 
-    /// Loads the spans of a tile, checked.
+    /// Loads the places of a tile's bytes, and checks them for validity.
     fn spans(&self, tile: &StoredTile) -> Result<TileSpans>;
 
-    /// Fills `out` with the bytes of a tile from `start` on, unverified.
+    /// Fills `out` with the bytes of the tile that has `spans`, from byte `start` of the tile on, unverified.
     fn read(&self, spans: &TileSpans, start: u32, out: OutBytes<'_>) -> Result<()>;
 
-    /// Returns the identity of the file that has the generation (not of its base). `None` if it is not known.
+    /// Returns the identity of the container file (not of its base). `None` if it is not known.
     fn file(&self) -> Option<FileId>;
 
-    /// Returns the name for error texts.
+    /// Returns the name of the container for error texts.
     fn name(&self) -> String;
 }
 
-/// A tile of a stored tree, and its spans once they are loaded.
+/// A tile of a tree in a container file, and the places of its bytes once they are loaded.
 pub(crate) struct StoredTile {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) entry: TileEntry,
-    /// Offset of the leaf with the entry. `first` has bytes 4..8 of the entry: the offset of the tile in a
-    /// decoded record, kept also if the kind of the entry allows none.
+    /// Offset of the leaf record that has the tile's entry. `first` has bytes 4..8 of the entry: the offset of the
+    /// tile in a decompressed record, kept also if the kind of the entry allows none.
     pub(crate) leaf: u64,
     pub(crate) first: u32,
     spans: OnceLock<(TileSpans, Charge)>,
@@ -206,7 +210,7 @@ impl StoredTile {
         StoredTile { store, entry, leaf, first, spans: OnceLock::new() }
     }
 
-    /// Returns the spans, loaded at the first call.
+    /// Returns the places of the tile's bytes, which the first call loads.
     pub(crate) fn spans(&self) -> Result<&TileSpans> {
         if let Some((spans, _)) = self.spans.get() {
             return Ok(spans);
@@ -219,7 +223,7 @@ impl StoredTile {
     }
 }
 
-/// The bytes of a stored tile, wherever its spans lie.
+/// Reader of the bytes of a tile in a container file, in whatever places they lie.
 pub(crate) struct StoredBytes(pub(crate) Arc<StoredTile>);
 
 impl ReadBytes for StoredBytes {

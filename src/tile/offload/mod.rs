@@ -1,12 +1,13 @@
 //! Tiles of a call that an accelerator hashes, and the checks of its results.
 //!
-//! Tiles in memory of the host are shared: the device gets its part in two batches, the calling thread hashes the
-//! others meanwhile, and the next share follows from the time that both took. A call with few of them, or with a device
-//! that does not pay, leaves them to the processor. Tiles in a buffer of the device are all hashed there. The processor
-//! hashes the first tile of the device again, and every 1,024th after it. So it needs the bytes that the device had: a
-//! mapping, to which other processes can write, is copied first.
+//! Tiles in memory of the host are shared: the device gets its share in two batches, the calling thread hashes the
+//! other tiles meanwhile, and the next share follows from the time that both took. A call with few such tiles, or with
+//! a device that is too slow to pay, leaves them to the processor. Tiles in a buffer of the device are all hashed by
+//! the device. The processor hashes the first tile of the device again, and every 1,024th after it, to check the
+//! device. It therefore needs the bytes that the device had: a mapping, to which other processes can write, is copied
+//! first.
 //!
-//! A worker of a call needs several tiles for that. Calls whose tasks are single tiles have [`Runs`].
+//! To share tiles, a worker needs several at a time. Calls whose tasks are single tiles have [`Runs`].
 
 #![forbid(unsafe_code)]
 
@@ -33,56 +34,60 @@ use std::time::Instant;
 mod runs;
 pub(crate) use runs::{Ahead, Confirmed, Runs};
 
-/// Distance of the tiles of the device that are hashed again.
+/// Number of tiles of the device for each tile that the processor hashes again, to check the device.
 const CHECKED: u64 = if cfg!(test) { 3 } else { 1024 };
 
-/// Maximum number of tiles of a task whose bytes are in memory of the host: buffers of 16 MiB per thread.
+/// Maximum number of tiles per task, if their bytes are in memory of the host: a thread then needs buffers of at
+/// most 16 MiB.
 pub(crate) const STRETCH: u64 = 16;
 
-/// Minimum number of tiles in memory of the host that are shared. Fewer are done before a device has begun.
+/// Minimum number of tiles in memory of the host for which a call uses the device. Fewer are hashed before a device
+/// has begun.
 const SHARED_MIN: u64 = 4;
 
-/// A tile to hash.
+/// A tile to hash: its index, and its bytes in memory of the host or on a device.
 #[derive(Clone, Copy)]
 pub(crate) struct BatchTile<'b> {
-    /// Number of the tile for errors.
+    /// Index of the tile in its tree, which errors name.
     pub(crate) index: u64,
     pub(crate) bytes: TileBytes<'b>,
 }
 
-/// The bytes of a tile.
+/// Place of the bytes of a tile: memory of the host, or a buffer of a device.
 #[derive(Clone, Copy)]
 pub(crate) enum TileBytes<'b> {
     Host(&'b [u8]),
     Device(DeviceTile<'b>),
 }
 
-/// A tile in a buffer of a device.
+/// A tile whose bytes lie in a buffer of a device.
 #[derive(Clone, Copy)]
 pub(crate) struct DeviceTile<'b> {
     pub(crate) buffer: &'b DeviceBuffer,
-    /// Its first byte in the range of the buffer.
+    /// Offset of the tile's first byte in the range that `buffer` stands for.
     pub(crate) offset: u64,
     pub(crate) len: usize,
 }
 
 impl<'b> BatchTile<'b> {
-    /// Tile `index` with bytes in memory of the host.
+    /// Returns tile `index` with `bytes`, which are in memory of the host.
     pub(crate) fn host(index: u64, bytes: &'b [u8]) -> BatchTile<'b> {
         BatchTile { index, bytes: TileBytes::Host(bytes) }
     }
 }
 
-/// Digest and sums of a tile.
+/// Result of hashing a tile: its residues, its witness and, on request, the chaining values of its groups.
 pub(crate) struct TileHash {
     pub(crate) residues: GroupResidues,
     pub(crate) witness: Digest,
-    /// Chaining values of the groups of a tile of several, if they were wanted.
+    /// Chaining values of the tile's groups of 16 KiB. Empty if they were not requested, or if the tile has a
+    /// single group.
     pub(crate) groups: Vec<Digest>,
 }
 
 impl TileHash {
-    /// Hashes a tile on the processor.
+    /// Computes the residues and the witness of a tile on the processor, and with `with_groups` the chaining values
+    /// of its groups.
     fn of(scheme: &Scheme, bytes: &[u8], with_groups: bool, workspace: &mut Workspace) -> Result<TileHash> {
         if !with_groups || bytes.len() <= GROUP_SIZE {
             let (residues, witness) = scheme.sum_and_witness(bytes, workspace)?;
@@ -94,26 +99,27 @@ impl TileHash {
     }
 }
 
-/// The accelerator of a call.
+/// The accelerator that a call uses to hash tiles, and the number of tiles that it has hashed for the call.
 pub(crate) struct Offload<'a> {
     accelerator: &'a Arc<Accelerator>,
-    /// True if the device gets a share of the tiles in memory of the host.
+    /// True if the device also takes a share of the tiles whose bytes are in memory of the host.
     is_shared: bool,
     /// Number of tiles that the device has hashed for this call.
     hashed: AtomicU64,
 }
 
-/// A batch in a buffer of the device.
+/// A batch of tiles in a buffer of the device that the device hashes now.
 struct InPlace<'t, 'a> {
     tiles: &'t [(u64, DeviceTile<'t>)],
     running: Running<'a>,
-    /// Results that the processor found for some of the tiles, by their place.
+    /// Results of the processor for the tiles of the batch that are checked, each with the tile's position in the
+    /// batch.
     expected: Vec<(usize, TileHash)>,
 }
 
 impl<'a> Offload<'a> {
-    /// Returns the accelerator of `executor`, if there is one and if it computes the witnesses of `scheme`, for `count`
-    /// tiles.
+    /// Returns the accelerator of `executor` for a call of `count` tiles. `None` if there is none, or if it cannot
+    /// compute the witnesses of `scheme`, as for R96.
     pub(crate) fn of(executor: Executor<'a>, scheme: &Scheme, count: u64) -> Option<Offload<'a>> {
         // Nothing of this module is in a library without the feature.
         if !cfg!(feature = "opencl") {
@@ -126,7 +132,7 @@ impl<'a> Offload<'a> {
         is_linear.then(|| Offload { accelerator, is_shared, hashed: AtomicU64::new(0) })
     }
 
-    /// Returns the accelerator for the tiles of `source`, if it hashes any of them.
+    /// Returns the accelerator for a projection of `source` with `count` tiles. `None` if it would hash none of them.
     pub(crate) fn of_source(
         executor: Executor<'a>,
         scheme: &Scheme,
@@ -140,8 +146,8 @@ impl<'a> Offload<'a> {
         takes_any.then_some(Offload { is_shared, ..offload })
     }
 
-    /// Returns the accelerator for the tiles of `tree`, if it hashes any of them. The first one decides whether they
-    /// lie on the device.
+    /// Returns the accelerator for the tiles of `tree`. `None` if it would hash none of them. The first tile
+    /// decides whether the tiles count as lying on the device.
     pub(crate) fn of_tree(executor: Executor<'a>, scheme: &Scheme, tree: &Tree) -> Option<Offload<'a>> {
         let offload = Self::of(executor, scheme, tree.tiles())?;
         // A tree that cannot be loaded fails later.
@@ -162,12 +168,13 @@ impl<'a> Offload<'a> {
         self.accelerator
     }
 
-    /// True if tiles in memory of the host may go to the device.
+    /// True if the device takes a share of the tiles whose bytes are in memory of the host.
     pub(crate) fn is_shared(&self) -> bool {
         self.is_shared
     }
 
-    /// Returns the number of tiles of a task, of `count` tiles for `threads` threads. `most` bounds it.
+    /// Returns the number of tiles per task if `threads` threads hash `count` tiles: at least 1, and else at most
+    /// `most`.
     pub(crate) fn stretch(&self, count: u64, threads: usize, most: u64) -> u64 {
         // Two tasks per thread at least, so that all threads end at about the same time.
         let wanted = count / (2 * to_u64(threads.max(1)));
@@ -181,7 +188,8 @@ impl<'a> Offload<'a> {
         wanted.min(STRETCH).min(batches + 1).min(most).max(1)
     }
 
-    /// Returns bytes of `source` in place, if device and processor find the same bytes there.
+    /// Returns `len` bytes of `source` without a copy, if they are in memory. If the device takes a share of such
+    /// tiles, only memory that no other process can change counts.
     pub(crate) fn slice<'s>(
         offload: Option<&Offload<'_>>,
         source: &'s Source,
@@ -194,7 +202,8 @@ impl<'a> Offload<'a> {
         }
     }
 
-    /// Hashes tiles. The results are in order.
+    /// Hashes `tiles` on the device and the processor, and returns the results in order. `with_groups` requests the
+    /// chaining values of their groups too.
     pub(crate) fn hash(
         &self,
         scheme: &Scheme,
@@ -229,7 +238,8 @@ impl<'a> Offload<'a> {
         Ok(found)
     }
 
-    /// Hashes tiles in memory of the host, some of them on the device.
+    /// Hashes tiles in memory of the host, a share of them on the device, and appends the results to `found` in
+    /// order.
     fn host(
         &self,
         scheme: &Scheme,
@@ -284,7 +294,7 @@ impl<'a> Offload<'a> {
         Ok(())
     }
 
-    /// Hashes tiles in one buffer of the device.
+    /// Hashes tiles in one buffer of the device on the device, and appends the results to `found` in order.
     fn device(
         &self,
         scheme: &Scheme,
@@ -323,7 +333,7 @@ impl<'a> Offload<'a> {
         before.map_or(Ok(()), |before| self.finish(before, found))
     }
 
-    /// Waits for a batch in a buffer of the device.
+    /// Waits for a batch in a buffer of the device, and appends its checked results to `found`.
     fn finish(&self, batch: InPlace<'_, '_>, found: &mut Vec<TileHash>) -> Result<()> {
         let mut expected = batch.expected.into_iter().peekable();
         for (place, (hashed, (index, _))) in batch.running.wait()?.into_iter().zip(batch.tiles).enumerate() {
@@ -333,7 +343,7 @@ impl<'a> Offload<'a> {
         Ok(())
     }
 
-    /// Returns the bytes of a tile in a buffer of the device.
+    /// Copies the bytes of a tile from a buffer of the device to memory of the host.
     fn copy_of(&self, tile: DeviceTile<'_>) -> Result<Buffer> {
         let mut copy = Buffer::new(tile.len)?;
         // A device that cannot be read has failed, as one that cannot hash.
@@ -345,8 +355,9 @@ impl<'a> Offload<'a> {
         Ok(copy)
     }
 
-    /// Hashes some of the next `count` tiles of the device, while it hashes them all: the first one of the call and every
-    /// [`CHECKED`]th after it. `bytes` returns those of a tile by its place.
+    /// Hashes on the processor some of the next `count` tiles of the device, while the device hashes them all: the
+    /// first tile of the call and every [`CHECKED`]th after it. `bytes` returns the bytes of a tile by its
+    /// position. Returns positions and results.
     fn expected<B: Deref<Target = [u8]>>(
         &self,
         scheme: &Scheme,
@@ -364,7 +375,8 @@ impl<'a> Offload<'a> {
         Ok(expected)
     }
 
-    /// Converts the result of a tile, which must be `expected` if the processor hashed it too.
+    /// Converts the device's result for tile `index`. Fails with INTERNAL if it is invalid, or is not `expected`,
+    /// the result of the processor for the same tile.
     fn accept(&self, index: u64, hashed: Hashed, expected: Option<TileHash>) -> Result<TileHash> {
         // A sum above 95 is none, on whatever tile.
         let mut residues = [Residue::ZERO; RESIDUES];
@@ -383,7 +395,8 @@ impl<'a> Offload<'a> {
         Ok(TileHash { residues, witness: hashed.digest, groups: hashed.groups })
     }
 
-    /// Returns the error for a wrong result, and refuses all later work.
+    /// Returns the error for a wrong result of the device for tile `index`, and makes the accelerator refuse all
+    /// later work.
     #[cold]
     fn wrong(&self, index: u64) -> AtlasError {
         self.accelerator.refuse();
@@ -394,10 +407,10 @@ impl<'a> Offload<'a> {
         .at_index(index)
     }
 
-    /// Hashes those of `tiles` that the device takes, and returns for each whether its bytes are those that it commits
-    /// to, or the error of its read.
+    /// Hashes those of `tiles` that the device takes, alone or with the processor. Returns for each tile true if
+    /// its bytes match its witness and residue, or the error of its read.
     ///
-    /// A tile that is not confirmed is the caller's to check. `buffers` are those of the worker.
+    /// False means not confirmed: the caller must check the tile. `buffers` are reused by all calls of a worker.
     fn confirm(
         &self,
         scheme: &Scheme,
@@ -449,7 +462,7 @@ impl<'a> Offload<'a> {
         Ok(confirmed)
     }
 
-    /// Returns the place of a tile that lies in a buffer of the device.
+    /// Returns the range of a device's buffer in which a tile lies, or `None` if it does not lie in one.
     fn place_of<'t>(&self, tile: &'t Tile) -> Option<DeviceTile<'t>> {
         let (source, offset) = tile.whole()?.place();
         let (buffer, offset) = source.device_range(self.accelerator, offset, tile.len())?;
@@ -457,14 +470,15 @@ impl<'a> Offload<'a> {
     }
 }
 
-/// Returns the bytes of a tile in place, if nothing else can change them after a check.
+/// Returns the bytes of a tile without a copy, if it is one extent in memory that nothing else can change after a
+/// check.
 fn fixed_bytes(tile: &Tile) -> Option<&[u8]> {
     tile.whole()?.fixed_slice(&(0..tile.len()))
 }
 
 impl Scheme {
-    /// Computes the residues and the witness of each of `tiles`, and passes them to `each` in order, whose error ends
-    /// the batch. Without an accelerator each tile is passed on before the next one is hashed.
+    /// Computes the residues and the witness of each of `tiles`, and passes them to `each` in order. An error of
+    /// `each` ends the batch. Without an accelerator each tile is passed on before the next tile is hashed.
     pub(crate) fn witness_batch(
         &self,
         tiles: &[BatchTile<'_>],

@@ -1,4 +1,5 @@
-//! Runs of tiles for calls whose tasks are single tiles: a worker takes a run, and hashes all of it at the first task.
+//! Runs of tasks, of one tile each: a worker takes a run, and hashes all its tiles on an accelerator at the first
+//! task.
 
 #![forbid(unsafe_code)]
 
@@ -11,20 +12,23 @@ use crate::tile::tree::TileAt;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// Runs of tasks of a tile each, in which a worker hashes several tiles at once. Empty without an accelerator.
+/// Division of the tasks of a call, of one tile each, into runs. A worker hashes the tiles of a run together. Empty
+/// without an accelerator.
 #[derive(Default)]
 pub(crate) struct Runs<'a> {
     offload: Option<Offload<'a>>,
     stretch: u64,
     buffers: u64,
-    /// See [`Order::runs`](crate::exec::pool::Order::runs).
+    /// End of each run, given as the number of the task after it. See
+    /// [`Order::runs`](crate::exec::pool::Order::runs).
     pub(crate) ends: Vec<u64>,
 }
 
 impl<'a> Runs<'a> {
-    /// Returns the runs of `count` tasks of a call, or none without an accelerator.
+    /// Divides `count` tasks of a call into runs. Without an accelerator there are none.
     ///
-    /// `memory` is the room for the buffers of a worker, for tiles that are read. `None` means that none are.
+    /// `memory` is the number of bytes that the buffers of all threads may have together, for tiles that are read.
+    /// `None` means that no tile is read into a buffer.
     pub(crate) fn new(
         offload: Option<Offload<'a>>,
         count: u64,
@@ -43,21 +47,21 @@ impl<'a> Runs<'a> {
         Ok(Runs { offload: Some(offload), stretch, buffers, ends })
     }
 
-    /// Returns the size of the buffers of a worker.
+    /// Returns the number of bytes of the buffers of one worker.
     pub(crate) fn buffers(&self) -> u64 {
         self.buffers
     }
 
-    /// The rest of the run of a task.
+    /// Returns the tasks from `task` to the end of its run.
     fn rest(&self, task: u64) -> Range<u64> {
         let run = task.checked_div(self.stretch).map_or(usize::MAX, to_usize);
         task..self.ends.get(run).map_or(task, |end| *end)
     }
 }
 
-/// Results for a run, which a worker makes at the first of its tasks.
+/// Results for the tasks of a run, which a worker computes together at the first task.
 pub(crate) struct Ahead<T> {
-    /// Task of the first result.
+    /// Task to which the first result in `ready` belongs.
     next: u64,
     ready: VecDeque<T>,
 }
@@ -69,7 +73,8 @@ impl<T> Default for Ahead<T> {
 }
 
 impl<T> Ahead<T> {
-    /// Returns the result for a task. `make` makes those of a range of tasks. `None` without an accelerator.
+    /// Returns the result for `task`. If it is not ready, calls `make` to compute the results from `task` to the
+    /// end of its run. `None` without an accelerator.
     pub(crate) fn take(
         &mut self,
         runs: &Runs<'_>,
@@ -88,8 +93,8 @@ impl<T> Ahead<T> {
 }
 
 impl Ahead<TileHash> {
-    /// Returns the hash of the tile of a task, with its chaining values if they are wanted. `tile` returns the tile
-    /// of a task. `None` without an accelerator.
+    /// Returns the residues and the witness of the tile of `task`, with chaining values if `with_groups` is set.
+    /// `tile` returns the tile of a task. `None` without an accelerator.
     pub(crate) fn hash<'b>(
         &mut self,
         runs: &Runs<'_>,
@@ -103,7 +108,7 @@ impl Ahead<TileHash> {
     }
 }
 
-/// Tiles of a run that were confirmed at its first task.
+/// Tiles of a run that were compared with their witnesses at its first task, and the buffers for that.
 #[derive(Default)]
 pub(crate) struct Confirmed {
     ahead: Ahead<Result<bool>>,
@@ -111,8 +116,9 @@ pub(crate) struct Confirmed {
 }
 
 impl Confirmed {
-    /// Returns true if the tile of a task has the bytes that it commits to, or the error of its read. False leaves the
-    /// check to the caller, as does a `tile` without a tile for a task. Fails if the device does.
+    /// Returns true if an accelerator confirmed the bytes of the tile of `task`, false if the caller must check
+    /// them, or the error of their read. `tile` returns the tile of a task; `None` leaves it to the caller. The
+    /// outer error is a failure of the device.
     pub(crate) fn take(
         &mut self,
         runs: &Runs<'_>,

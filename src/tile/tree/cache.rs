@@ -1,6 +1,6 @@
-//! The loaded children of stored nodes, within a bound.
+//! Cache of the children of nodes that lie in a container file, within a bound of memory.
 //!
-//! A stored node holds its loaded children; the cache decides for how long. It examines nodes in the order in
+//! A node of the file holds its loaded children; the cache decides for how long. It examines nodes in the order in
 //! which they were loaded: a node that was used since the last examination stays, any other drops its children.
 //! Children in use live until they are released.
 
@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-/// Bound for the memory of loaded nodes of a file.
+/// Cache that bounds the memory of the nodes and tiles that are loaded from a container file.
 pub(crate) struct NodeCache {
     capacity: u64,
     taken: Arc<AtomicU64>,
@@ -23,11 +23,11 @@ pub(crate) struct NodeCache {
 struct Loaded {
     /// Nodes that have loaded children, the oldest first.
     order: VecDeque<Weak<Node>>,
-    /// Index at which the search for dropped nodes continues.
+    /// Index in `order` at which the search for dropped nodes continues.
     next: usize,
 }
 
-/// Memory that counts against a cache until this value is dropped.
+/// Number of bytes that count against a cache until this value is dropped.
 pub(crate) struct Charge {
     taken: Arc<AtomicU64>,
     bytes: u64,
@@ -41,23 +41,24 @@ impl Drop for Charge {
 }
 
 impl NodeCache {
-    /// Returns a cache of `capacity` bytes.
+    /// Returns a cache for at most `capacity` bytes.
     pub(crate) fn new(capacity: u64) -> NodeCache {
         NodeCache { capacity, taken: Arc::default(), nodes: Mutex::default() }
     }
 
-    /// Counts `bytes` of memory until the result is dropped.
+    /// Counts `bytes` of memory against the cache until the result is dropped.
     pub(crate) fn charge(&self, bytes: u64) -> Charge {
         self.taken.fetch_add(bytes, Ordering::Relaxed);
         Charge { taken: Arc::clone(&self.taken), bytes }
     }
 
-    /// Returns the number of bytes charged now.
+    /// Returns the number of bytes that count against the cache now.
     pub(crate) fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Keeps the loaded children of `node`, and evicts the children of other nodes if there are too many.
+    /// Keeps the loaded children of `node`, and evicts children of nodes that were not used lately while the cache
+    /// exceeds its capacity.
     pub(super) fn keep(&self, node: &Arc<Node>) {
         let (mut evicted, mut used) = (Vec::new(), Vec::new());
         {

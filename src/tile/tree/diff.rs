@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 /// Difference between two trees in terms of tiles.
 pub(crate) enum TreeDiff {
-    /// Both trees have the same number of tiles. These tiles differ.
+    /// Both trees have the same number of tiles. These tiles of the new tree differ from the old tiles of the same
+    /// index.
     Replaced(Vec<TileAt>),
     /// The first `before` tiles are shared, then `inserted` replaces `removed` tiles of the old tree, and all
     /// later tiles are shared.
@@ -20,7 +21,7 @@ pub(crate) enum TreeDiff {
 }
 
 impl TreeDiff {
-    /// Returns the tiles that are new.
+    /// Returns the tiles of the new tree that differ from those of the old tree.
     pub(crate) fn tiles(&self) -> &[TileAt] {
         match self {
             TreeDiff::Replaced(tiles) | TreeDiff::Spliced { inserted: tiles, .. } => tiles,
@@ -29,8 +30,8 @@ impl TreeDiff {
 }
 
 impl Tree {
-    /// Compares this tree with `other` from the first byte on, boundary by boundary, and skips shared parts.
-    /// Every tile must have its witness. `visit` gets the parts of this tree in order.
+    /// Compares this tree with `other` in the order of the domain, and skips parts that both share. Every tile must
+    /// have its witness. `visit` gets the parts of this tree in order, each with the result of its comparison.
     pub(crate) fn compare(
         &self,
         other: &Tree,
@@ -88,7 +89,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Returns the change from `old` to this tree.
+    /// Returns the tiles that differ between the tree `old` and this tree.
     pub(crate) fn difference(&self, old: &Tree) -> Result<TreeDiff> {
         // With the same number of tiles, each tile is compared with the tile of the same index.
         if self.tiles() == old.tiles() {
@@ -124,23 +125,27 @@ impl Tree {
     }
 }
 
-/// A part of a tree that was compared with another tree. The pairs are numbers of bytes and of tiles.
+/// A part of a tree, and the result of its comparison with another tree. The pairs are (number of bytes, number of
+/// tiles).
 pub(crate) enum Compared<'c> {
-    /// A part that both trees have at this place.
+    /// A part that both trees have at the same offset.
     Same((u64, u64)),
-    /// Tiles that begin at the same place and are not the same.
+    /// Two different tiles at the same offset: first that of this tree, then that of the other tree.
     Tiles(&'c Arc<Tile>, &'c Arc<Tile>),
-    /// Tiles that do not begin at a tile boundary of the other tree, or begin after its end.
+    /// A part that has no counterpart, because it does not begin at a tile edge of the other tree, or begins after
+    /// its end.
     Apart((u64, u64)),
 }
 
-/// Cursors to advance next: the cursor of this tree, the cursor of the other tree, or both.
+/// Next move of the two cursors: each flag is true if a cursor moves, first that of this tree, then that of the
+/// other tree.
 enum Step {
     Skip(bool, bool),
     Descend(bool, bool),
 }
 
-/// Compares two items that begin at one place.
+/// Compares two nodes or tiles that begin at the same offset. Passes the result to `visit` if it is known, and
+/// returns the next move of the cursors.
 fn at_one_edge(
     item: &Item<'_>,
     other: &Item<'_>,
@@ -173,8 +178,8 @@ fn at_one_edge(
     })
 }
 
-/// Calls `differs` with the number of each tile, counted from the front or from the back, that differs between
-/// the trees, until it returns false or one of the trees ends.
+/// Calls `differs` with the number of each tile that differs between the trees, until it returns false or one of
+/// the trees ends. The number is counted from the first tile, or from the last with `backwards`.
 fn walk(new: &Tree, old: &Tree, backwards: bool, mut differs: impl FnMut(u64) -> Result<bool>) -> Result<()> {
     let (mut new, mut old) = (Cursor::new(new, backwards), Cursor::new(old, backwards));
     let mut index = 0;
@@ -216,7 +221,7 @@ fn walk(new: &Tree, old: &Tree, backwards: bool, mut differs: impl FnMut(u64) ->
     }
 }
 
-/// Returns true if both are the same node, or have the same top over their tiles.
+/// Returns true if both are the same node, or lie in container files with the same digest, size and height.
 fn same_node(a: &Arc<Node>, b: &Arc<Node>) -> bool {
     Arc::ptr_eq(a, b)
         || match (a.stored(), b.stored()) {
@@ -228,7 +233,8 @@ fn same_node(a: &Arc<Node>, b: &Arc<Node>) -> bool {
         }
 }
 
-/// Returns true if both are the same tile. A stored tile may have been loaded twice.
+/// Returns true if both are the same tile, or lie in container files with the same length, residue and witness. A
+/// tile of a file may have been loaded twice.
 fn same_tile(a: &Arc<Tile>, b: &Arc<Tile>) -> bool {
     Arc::ptr_eq(a, b)
         || match (a.stored(), b.stored()) {
@@ -247,7 +253,7 @@ impl Item<'_> {
         matches!(self, Item::Node(_))
     }
 
-    /// Returns the number of bytes and of tiles of the item.
+    /// Returns the number of bytes and the number of tiles of the node or tile.
     fn extent(&self) -> (u64, u64) {
         match self {
             Item::Node(node) => (node.bytes(), node.tiles()),
@@ -256,12 +262,12 @@ impl Item<'_> {
     }
 }
 
-/// A place in a tree, at a node or a tile.
+/// Position of a walk over a tree, at a node or a tile.
 struct Cursor<'a> {
-    /// The top node, while the cursor is there.
+    /// The top node, while the cursor stands on it.
     top: Option<&'a Arc<Node>>,
-    /// Children of the ancestors, each with the number of the entered child, counted in walking order. The
-    /// last entry is the cursor's place.
+    /// The children of each node above the cursor, with the number of the child on the path, counted in walking
+    /// order. The last entry is the cursor's own position.
     path: Vec<(ChildrenRef<'a>, usize)>,
     backwards: bool,
 }
@@ -271,7 +277,7 @@ impl<'a> Cursor<'a> {
         Cursor { top: tree.root.as_ref(), path: Vec::new(), backwards }
     }
 
-    /// Returns the position of a child in its node.
+    /// Returns the index in `children` of the child that is `number` in walking order. `None` after the last child.
     fn position(&self, children: &Children, number: usize) -> Option<usize> {
         // Number 0 of a backward walk is the last child.
         let len = children.len();
@@ -291,7 +297,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Moves to the first child.
+    /// Moves the cursor from a node to its first child in walking order.
     fn descend(&mut self) -> Result<()> {
         let below = match (self.top.take(), self.path.last()) {
             (Some(top), _) => top.children()?,
@@ -305,7 +311,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Moves to the item after the present item and everything below it.
+    /// Moves the cursor past the present node or tile and everything below it.
     fn skip(&mut self) {
         self.top = None;
         // A node whose last child was passed is left, and its parent moves on.

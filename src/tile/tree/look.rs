@@ -1,4 +1,4 @@
-//! Search for one place of a tree whose nodes may be damaged.
+//! Search for a single tile of a tree whose nodes in a container file may be damaged.
 
 use super::node::Children;
 use super::{TileAt, Tree};
@@ -8,7 +8,7 @@ use crate::base::units::{ByteOffset, TileIndex};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Contents of a tree at a place.
+/// Result of the search: the tile, or the damaged node below which it lies.
 pub(crate) enum Seen {
     Tile(TileAt),
     Unloaded(Unloaded),
@@ -16,7 +16,7 @@ pub(crate) enum Seen {
 
 /// A node whose children cannot be loaded, because its record is damaged or cannot be read.
 pub(crate) struct Unloaded {
-    /// Indices of the tiles below.
+    /// Indices of the tiles below the node.
     pub(crate) tiles: Range<u64>,
     /// Range of the bytes of these tiles in the domain.
     pub(crate) bytes: Range<u64>,
@@ -24,17 +24,19 @@ pub(crate) struct Unloaded {
 }
 
 impl Tree {
-    /// Finds tile `index`. `None` if there is none.
+    /// Finds tile `index`, or the node above it that cannot be loaded. `None` if there is no such tile.
     pub(crate) fn look_at_tile(&self, index: TileIndex) -> Result<Option<Seen>> {
         self.look(|tiles, _| tiles <= index.0)
     }
 
-    /// Finds the tile that holds the byte at `offset`. `None` if there is none.
+    /// Finds the tile that holds the byte at `offset`, or the node above it that cannot be loaded. `None` if there
+    /// is none.
     pub(crate) fn look_at_byte(&self, offset: ByteOffset) -> Result<Option<Seen>> {
         self.look(|_, bytes| bytes <= offset.0)
     }
 
-    /// Finds the item after the longest prefix whose end satisfies `skip(tiles, bytes)`.
+    /// Finds the first tile for whose end `skip` returns false, or the node above it that cannot be loaded. `skip`
+    /// gets the number of tiles and of bytes from the start of the tree to that end.
     fn look(&self, skip: impl Fn(u64, u64) -> bool) -> Result<Option<Seen>> {
         // A place after the end of the tree skips its root.
         let Some(mut node) = self.root.clone().filter(|root| !skip(root.tiles(), root.bytes())) else {

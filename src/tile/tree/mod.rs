@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Tree ── Arc<Node> ── up to 32 nodes ── … ── up to 32 tiles ── pieces of extents of sources
-//!            └─ stored: its children are loaded on demand
+//!            └─ in a container file: its children are loaded on demand
 //! ```
 //!
 //! Nodes are immutable and shared: a clone of a tree is a snapshot, and [`Tree::split`] and [`Tree::concat`] make
@@ -10,7 +10,8 @@
 //! and residue under it. A split inside a tile sums the groups that it cuts: it reads them from their source,
 //! and can fail with IO or WITNESS.
 //!
-//! A tree from a file begins as one stored node. Every walk over it can fail with the errors of loading.
+//! A tree from a container file begins as its top node, and the nodes and tiles below are loaded on demand. Every
+//! walk over it can fail with the errors of loading.
 
 #![forbid(unsafe_code)]
 
@@ -38,17 +39,17 @@ use crate::tile::stored::{NodeRef, Store};
 use node::ChildrenRef;
 use std::sync::Arc;
 
-/// A sequence of tiles, cheap to clone.
+/// A balanced tree over a sequence of tiles, cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Tree {
     root: Option<Arc<Node>>,
 }
 
-/// A tile and its place.
+/// A tile of a tree, its index and its offset in the domain.
 #[derive(Clone)]
 pub(crate) struct TileAt {
     pub(crate) index: TileIndex,
-    /// Offset of the first byte in the domain.
+    /// Offset of the tile's first byte in the domain.
     pub(crate) offset: ByteOffset,
     pub(crate) tile: Arc<Tile>,
 }
@@ -60,36 +61,37 @@ impl std::fmt::Display for TileAt {
 }
 
 impl TileAt {
-    /// Returns the offset after the last byte.
+    /// Returns the offset in the domain after the tile's last byte.
     pub(crate) fn end(&self) -> ByteOffset {
         self.offset + to_u64(self.tile.len())
     }
 }
 
 impl Tree {
-    /// Returns a tree of these tiles, filled from the left.
+    /// Returns a tree of these tiles, in which all nodes but those on the right edge are full.
     pub(crate) fn from_tiles(tiles: Vec<Arc<Tile>>) -> Result<Tree> {
         Ok(Tree { root: Node::filled(tiles)? })
     }
 
-    /// Returns a tree of which only the top node is known. `regular` is true if its top leads to the root
-    /// that it belongs to.
+    /// Returns a tree of a container file of which only the entry `top` of the top node is known; nodes and tiles
+    /// below are loaded on demand. `regular` is true if the root of the projection follows from the digest in
+    /// `top`.
     pub(crate) fn of_store(store: &Arc<dyn Store>, top: NodeRef, regular: bool) -> Tree {
         Tree { root: Some(Arc::new(Node::of_store(store, top, regular))) }
     }
 
-    /// Returns the tree under this node.
+    /// Returns the tree whose top node is `top`.
     #[cfg(test)]
     pub(crate) fn of_node(top: Arc<Node>) -> Tree {
         Tree { root: Some(top) }
     }
 
-    /// Returns the top node.
+    /// Returns the top node, or `None` if the tree is empty.
     pub(crate) fn top_node(&self) -> Option<&Arc<Node>> {
         self.root.as_ref()
     }
 
-    /// Returns true if the two are one tree, of the same nodes.
+    /// Returns true if both trees have the same top node in memory, or are empty.
     pub(crate) fn is(&self, other: &Tree) -> bool {
         match (&self.root, &other.root) {
             (Some(left), Some(right)) => Arc::ptr_eq(left, right),
@@ -109,38 +111,39 @@ impl Tree {
         self.root.as_ref().map_or(Residue::ZERO, |node| node.residue())
     }
 
-    /// Returns the number of edges from the top node down to a node of tiles.
+    /// Returns the number of edges from the top node down to a node whose children are tiles.
     pub(crate) fn height(&self) -> u8 {
         self.root.as_ref().map_or(0, |node| node.height())
     }
 
-    /// Returns true if [`top`](Self::top) leads to the root.
+    /// Returns true if the root of the projection follows from [`top`](Self::top): the nodes have the shape of its
+    /// RFC 6962 tree.
     pub(crate) fn is_regular(&self) -> bool {
         self.root.as_ref().is_none_or(|node| node.is_regular())
     }
 
-    /// Returns the digest of the top node. All tiles must have their witnesses.
+    /// Returns the digest of the top node, which covers all tiles. All tiles must have their witnesses.
     pub(crate) fn top(&self, digests: &Digests) -> Result<Digest> {
         self.root.as_ref().map_or_else(|| Ok(digests.no_leaves()), |node| node.top(digests))
     }
 
-    /// Returns all tiles.
+    /// Iterates over all tiles in order.
     pub(crate) fn iter(&self) -> Iter<'_> {
         self.iter_from_tile(TileIndex(0))
     }
 
-    /// Returns all tiles of a tree that can be loaded.
+    /// Returns all tiles. Panics if a tile cannot be loaded.
     #[cfg(test)]
     pub(crate) fn all(&self) -> Vec<TileAt> {
         self.iter().map(Result::unwrap).collect()
     }
 
-    /// Returns the tiles from number `index` on.
+    /// Iterates over the tiles from tile `index` on.
     pub(crate) fn iter_from_tile(&self, index: TileIndex) -> Iter<'_> {
         self.iter_behind(|tiles, _| tiles <= index.0)
     }
 
-    /// Returns all tiles from the tile that holds the byte at `offset` on.
+    /// Iterates over the tiles from the tile that holds the byte at `offset` on.
     pub(crate) fn iter_from_byte(&self, offset: ByteOffset) -> Iter<'_> {
         self.iter_behind(|_, bytes| bytes <= offset.0)
     }
@@ -155,7 +158,7 @@ impl Tree {
         self.first_behind(|_, bytes| bytes <= offset.0)
     }
 
-    /// Returns the first tile of [`iter_behind`](Self::iter_behind), without the path of an iterator.
+    /// Returns the first tile of [`iter_behind`](Self::iter_behind), at a lower cost than the iterator.
     fn first_behind(&self, skip: impl Fn(u64, u64) -> bool) -> Result<Option<TileAt>> {
         let Some(root) = &self.root else { return Ok(None) };
         // Tiles and bytes before the present node.
@@ -174,7 +177,8 @@ impl Tree {
         }
     }
 
-    /// Returns the tiles after the longest prefix for whose end `skip(tiles, bytes)` is true.
+    /// Iterates over the tiles from the first on for whose end `skip` returns false. `skip` gets the number of
+    /// tiles and of bytes from the start of the tree to that end.
     fn iter_behind(&self, skip: impl Fn(u64, u64) -> bool) -> Iter<'_> {
         let mut iter = Iter { stack: Vec::new(), index: 0, offset: 0, failed: None };
         // An iterator cannot fail at its start, so that the error becomes its first item.
@@ -185,7 +189,7 @@ impl Tree {
         iter
     }
 
-    /// Returns true if the bytes of all tiles are in memory, each tile's in one piece.
+    /// Returns true if the bytes of each tile are in memory, in one piece.
     pub(crate) fn is_in_memory(&self) -> Result<bool> {
         // Every tile is checked, because edits mix memory and files in any order.
         for at in self.iter() {
@@ -196,8 +200,7 @@ impl Tree {
         Ok(true)
     }
 
-    /// Returns true if the bytes of all tiles are in memory that no other process can write to, each tile's in one
-    /// piece.
+    /// Returns true if the bytes of each tile are in memory that no other process can write to, in one piece.
     pub(crate) fn is_fixed(&self) -> Result<bool> {
         for at in self.iter() {
             let tile = at?.tile;
@@ -208,8 +211,8 @@ impl Tree {
         Ok(true)
     }
 
-    /// Returns the tiles in memory that have no witness yet, ascending. Loads nothing, because stored tiles
-    /// have their witnesses.
+    /// Returns the tiles that have no witness yet, ascending. Loads nothing, because tiles of a container file have
+    /// their witnesses.
     pub(crate) fn unhashed(&self) -> Result<Vec<TileAt>> {
         let mut found = Vec::new();
         if let Some(root) = &self.root {
@@ -218,8 +221,9 @@ impl Tree {
         Ok(found)
     }
 
-    /// Splits the tree into the trees before and after `at`, which is at most the number of bytes. A tile
-    /// that contains `at` is cut in two, and the groups that are cut are checked and summed again.
+    /// Splits the tree into a tree of the bytes before `at` and a tree of the rest; `at` is at most the number of
+    /// bytes. A tile that contains `at` is cut in two, and the group of 16 KiB that is cut is checked and summed
+    /// again.
     pub(crate) fn split(&self, at: ByteOffset, reader: &mut CheckedReader<'_>) -> Result<(Tree, Tree)> {
         let (left, right) = match &self.root {
             None => (None, None),
@@ -236,7 +240,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Returns the tiles of `left`, followed by the tiles of `right`.
+    /// Returns a tree of the tiles of `left`, followed by the tiles of `right`.
     pub(crate) fn concat(left: &Tree, right: &Tree) -> Result<Tree> {
         match (&left.root, &right.root) {
             (None, _) => Ok(right.clone()),
@@ -272,9 +276,9 @@ fn collect_unhashed(node: &Arc<Node>, tiles: u64, bytes: u64, found: &mut Vec<Ti
     Ok(())
 }
 
-/// Tiles in order, with their places. Ends after an error.
+/// Iterator over the tiles of a tree in order, with their places. Ends after an error.
 pub(crate) struct Iter<'a> {
-    /// The children of each node on the path, with the number of the next child.
+    /// The children of each node on the path from the top, with the index of the next child to visit.
     stack: Vec<(ChildrenRef<'a>, usize)>,
     index: u64,
     offset: u64,
@@ -299,7 +303,7 @@ impl<'a> Iter<'a> {
         Ok(())
     }
 
-    /// Returns the next tile.
+    /// Returns the next tile, or `None` after the last tile.
     fn advance(&mut self) -> Result<Option<TileAt>> {
         loop {
             let Some((children, child)) = self.stack.last_mut() else { return Ok(None) };

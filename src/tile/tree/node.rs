@@ -3,14 +3,14 @@
 //! All tiles are at the same depth. A node has at most 32 children. A fresh tree is filled from the left: all
 //! its nodes have 32 children except the nodes on the right edge, so that the digest of each ([`Node::top`])
 //! is a node of the tree under the root. Edits leave at least 16 children in the nodes that they make, except
-//! on the right edge of the joined trees. Nodes from a file have any number.
+//! on the right edge of the joined trees. Nodes from a container file have any number of children.
 //!
 //! `concat` descends along the edge of the higher tree to the height of the lower tree and joins the two
 //! nodes there; on the way up, a node that got too many children is split in two. `split` cuts a path and
 //! joins the parts to its left and to its right, lowest first. Both functions are O(log n).
 //!
-//! The children of a stored node are loaded at the first call that needs them, which can fail, and evicted by
-//! the cache of their store.
+//! The children of a stored node, which lies in a container file, are loaded at the first call that needs them, which
+//! can fail, and evicted by the cache of their store.
 
 #![forbid(unsafe_code)]
 
@@ -39,9 +39,9 @@ pub(crate) struct Node {
     bytes: u64,
     tiles: u64,
     residue: Residue,
-    /// Number of edges from this node down to a node of tiles.
+    /// Number of edges from this node down to a node whose children are tiles.
     height: u8,
-    /// True if the top equals the top of the RFC 6962 tree over all tiles below.
+    /// True if the node's digest equals the top of the RFC 6962 tree over all tiles below.
     regular: bool,
     content: Content,
 }
@@ -51,24 +51,24 @@ enum Content {
     Stored(Stored),
 }
 
-/// A node in memory.
+/// Contents of a node whose children are in memory.
 struct Own {
     children: Children,
     top: OnceLock<Digest>,
-    /// Place of the node in the file to which it was last written. `None` means not written yet.
+    /// Place of the node in the container file to which it was last written. `None` means not written yet.
     written: Mutex<Option<Arc<Written>>>,
 }
 
-/// A node in a file.
+/// Contents of a node in a container file, whose children are loaded when they are needed.
 struct Stored {
     store: Arc<dyn Store>,
     node: NodeRef,
     loaded: Mutex<Option<Arc<Loaded>>>,
-    /// True if the node was used since the cache last checked.
+    /// True if the node's children were used since the cache last checked.
     used: AtomicBool,
 }
 
-/// The loaded children of a stored node.
+/// The loaded children of a node in a container file.
 pub(super) struct Loaded {
     children: Children,
     bytes: u64,
@@ -76,13 +76,13 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Returns the number of bytes that count for the node in the cache.
+    /// Returns the number of bytes of memory for which these children count in the cache.
     pub(super) fn charged(&self) -> u64 {
         self.bytes
     }
 }
 
-/// A node in memory that was written to a file.
+/// Place of a node in the container file to which it was written, and the commit that wrote it.
 pub(crate) struct Written {
     pub(crate) commit: Arc<CommitId>,
     pub(crate) node: NodeRef,
@@ -93,13 +93,13 @@ pub(crate) enum Children {
     Nodes(Vec<Arc<Node>>),
 }
 
-/// The children of a node, in memory or just loaded.
+/// The children of a node: borrowed from a node in memory, or loaded from a container file.
 pub(crate) enum ChildrenRef<'n> {
     Own(&'n Children),
     Loaded(LoadedRef),
 }
 
-/// Loaded children, which live as long as the reference.
+/// The loaded children of a node in a container file, which stay in memory as long as this value lives.
 #[derive(Clone)]
 pub(crate) struct LoadedRef(Arc<Loaded>);
 
@@ -114,7 +114,7 @@ impl Deref for ChildrenRef<'_> {
 }
 
 impl<'n> ChildrenRef<'n> {
-    /// Returns the children of child `child`, which is a node.
+    /// Returns the children of the child with index `child`, which must be a node.
     pub(super) fn below(&self, child: usize) -> Result<ChildrenRef<'n>> {
         match self {
             ChildrenRef::Own(Children::Nodes(nodes)) => nodes[child].children(),
@@ -138,7 +138,7 @@ impl Children {
         }
     }
 
-    /// Returns the number of bytes and of tiles under a child.
+    /// Returns the number of bytes and the number of tiles of the child with index `child`.
     pub(super) fn measure(&self, child: usize) -> (u64, u64) {
         match self {
             Children::Tiles(tiles) => (to_u64(tiles[child].len()), 1),
@@ -146,8 +146,9 @@ impl Children {
         }
     }
 
-    /// Returns the first child after the children whose end satisfies `skip(tiles, bytes)`. Adds the tiles
-    /// and bytes of the skipped children to `index` and `offset`.
+    /// Returns the index of the first child for whose end `skip(tiles, bytes)` is false. Its arguments count from
+    /// the start of the tree; `index` and `offset` are those of the first child, and end as those of the child
+    /// found.
     pub(super) fn first_behind(
         &self,
         index: &mut u64,
@@ -166,7 +167,7 @@ impl Children {
         })
     }
 
-    /// Returns the children in `range`, shared.
+    /// Returns a list of the children with the indices `range`. The children themselves are shared.
     fn part(&self, range: std::ops::Range<usize>) -> Result<Children> {
         Ok(match self {
             Children::Tiles(tiles) => Children::Tiles(try_collect(tiles[range].iter().cloned())?),
@@ -174,7 +175,7 @@ impl Children {
         })
     }
 
-    /// Returns the children of both lists, which are of one kind.
+    /// Returns a list of the children of both lists, which must be all tiles or all nodes.
     fn join(&self, other: &Children) -> Result<Children> {
         match (self, other) {
             (Children::Tiles(left), Children::Tiles(right)) => Ok(Children::Tiles(joined(left, right)?)),
@@ -190,7 +191,7 @@ impl Children {
         }
     }
 
-    /// Returns the bytes and digest of each child, as the top of their parent commits to them.
+    /// Returns the number of bytes and the digest of each child, from which the digest of their parent is computed.
     pub(super) fn items(&self, digests: &Digests) -> Result<Vec<(u64, Digest)>> {
         match self {
             Children::Tiles(tiles) => tiles
@@ -208,8 +209,8 @@ impl Children {
     }
 }
 
-/// Returns true if the top over these nodes, which are regular themselves, has the shape of RFC 6962 over all
-/// their tiles.
+/// Returns true if the digest of a node with these children is the top of the RFC 6962 tree over all tiles below
+/// them.
 fn is_regular(nodes: &[Arc<Node>]) -> bool {
     let Some((last, full)) = nodes.split_last() else { return true };
     // In RFC 6962, all children but the last have the same power of two of tiles, and the last at most as
@@ -241,7 +242,7 @@ impl Node {
         self.regular
     }
 
-    /// Returns the node's place, if it is stored.
+    /// Returns the store and the entry of a node in a container file. `None` for a node in memory.
     pub(crate) fn stored(&self) -> Option<(&Arc<dyn Store>, &NodeRef)> {
         match &self.content {
             Content::Stored(stored) => Some((&stored.store, &stored.node)),
@@ -249,7 +250,8 @@ impl Node {
         }
     }
 
-    /// Returns the place of the node in the file to which it was last written. `None` means not written yet.
+    /// Returns the place of the node in the container file to which it was last written. `None` means not written
+    /// yet.
     pub(crate) fn written(&self) -> Option<Arc<Written>> {
         match &self.content {
             Content::Own(own) => lock(&own.written).clone(),
@@ -257,7 +259,7 @@ impl Node {
         }
     }
 
-    /// Remembers the place to which the node was written. No effect if the node itself is stored.
+    /// Remembers the place in a container file to which the node was written. No effect if it was loaded from a file.
     pub(crate) fn set_written(&self, written: Written) {
         if let Content::Own(own) = &self.content {
             // The previous place is dropped after the lock is released.
@@ -266,7 +268,7 @@ impl Node {
         }
     }
 
-    /// Returns the children. The children of a stored node are loaded if they are not in memory.
+    /// Returns the children of the node. Those of a node in a container file are loaded if they are not in memory.
     pub(crate) fn children(self: &Arc<Node>) -> Result<ChildrenRef<'_>> {
         match &self.content {
             Content::Own(own) => Ok(ChildrenRef::Own(&own.children)),
@@ -274,7 +276,7 @@ impl Node {
         }
     }
 
-    /// Returns the children in memory; `None` if the node is stored.
+    /// Returns the children of a node in memory; `None` if the node lies in a container file.
     pub(super) fn own_children(&self) -> Option<&Children> {
         match &self.content {
             Content::Own(own) => Some(&own.children),
@@ -322,7 +324,7 @@ impl Node {
         Ok(loaded)
     }
 
-    /// Returns true if the node was used since the last call.
+    /// Returns true if the loaded children were used since the last call of this function.
     pub(super) fn was_used(&self) -> bool {
         match &self.content {
             // The flag is cleared by the same step, so that no use between two calls is lost.
@@ -331,7 +333,7 @@ impl Node {
         }
     }
 
-    /// Drops the loaded children.
+    /// Removes the loaded children from the node and returns them, so that the caller can drop them.
     pub(super) fn evict(&self) -> Option<Arc<Loaded>> {
         match &self.content {
             // The caller drops the children, after the lock is released.
@@ -340,7 +342,7 @@ impl Node {
         }
     }
 
-    /// Returns the children of the node and drops it. `None` if the node is stored.
+    /// Consumes the node and returns its children. `None` if the node lies in a container file.
     pub(super) fn into_children(self) -> Option<Children> {
         match self.content {
             Content::Own(own) => Some(own.children),
@@ -348,7 +350,7 @@ impl Node {
         }
     }
 
-    /// Returns the digest over the children, which must have their witnesses.
+    /// Returns the digest of the node over its children. All tiles below must have their witnesses.
     pub(crate) fn top(&self, digests: &Digests) -> Result<Digest> {
         match &self.content {
             // The digest by which the parent names the node; the children are checked against it when they
@@ -365,7 +367,7 @@ impl Node {
         }
     }
 
-    /// Returns true if both nodes have the same tiles, which must have their witnesses.
+    /// Returns true if both nodes have the same tiles, by their digests. All tiles below must have their witnesses.
     pub(crate) fn is_same(a: &Arc<Node>, b: &Arc<Node>, digests: &Digests) -> Result<bool> {
         // The number of bytes is compared first, because a digest may have to be computed.
         Ok(Arc::ptr_eq(a, b) || a.bytes == b.bytes && a.top(digests)? == b.top(digests)?)
@@ -380,7 +382,8 @@ impl Node {
         }
     }
 
-    /// Returns a stored node. `regular` is true if the top of its tree leads to the root.
+    /// Returns a node of a container file. `regular` is true if its digest is the top of the RFC 6962 tree over its
+    /// tiles.
     pub(super) fn of_store(store: &Arc<dyn Store>, node: NodeRef, regular: bool) -> Node {
         Node {
             bytes: node.bytes,
@@ -397,7 +400,8 @@ impl Node {
         }
     }
 
-    /// Returns the tree with tile `index` replaced by `tile` of the same length.
+    /// Returns a copy of the node in which tile `index`, counted below this node, is replaced by `tile` of the same
+    /// length.
     pub(super) fn replace_tile(self: &Arc<Node>, index: u64, tile: Arc<Tile>) -> Result<Arc<Node>> {
         // New nodes along the path to the tile; everything beside it is shared with the old tree.
         Ok(match &*self.children()? {
@@ -454,7 +458,7 @@ impl Node {
         Node::new(Children::Nodes(nodes))
     }
 
-    /// Returns one node of up to 32 children, or two nodes with half of the children each.
+    /// Returns one node if there are up to 32 children, or else two nodes with half of the children each.
     fn one_or_two(children: Children) -> Result<(Arc<Node>, Option<Arc<Node>>)> {
         let len = children.len();
         if len <= MAX_CHILDREN {
@@ -465,7 +469,8 @@ impl Node {
         Ok((Node::new(children.part(0..middle)?), Some(Node::new(children.part(middle..len)?))))
     }
 
-    /// Returns a tree over `tiles` whose nodes are filled from the left.
+    /// Returns the top node of a tree over `tiles` in which all nodes but those on the right edge are full. `None`
+    /// without tiles.
     pub(super) fn filled(tiles: Vec<Arc<Tile>>) -> Result<Option<Arc<Node>>> {
         // Level by level from the tiles up, so that only the right edge has nodes with fewer children.
         let mut nodes = full(tiles, |tiles| Node::new(Children::Tiles(tiles)))?;
@@ -475,7 +480,8 @@ impl Node {
         Ok(nodes.pop())
     }
 
-    /// Concatenates two trees. Roots may have few children; every node that becomes a child here has enough.
+    /// Returns the top node of a tree with the tiles of `left`, followed by those of `right`. Top nodes may
+    /// have fewer than 16 children; a node gets at least 16 before it becomes a child.
     pub(super) fn concat(left: &Arc<Node>, right: &Arc<Node>) -> Result<Arc<Node>> {
         Ok(match Node::join(left, right)? {
             (only, None) => only,
@@ -483,7 +489,7 @@ impl Node {
         })
     }
 
-    /// Joins two trees. Returns the result as one or two nodes of the height of the higher tree.
+    /// Concatenates the trees under two nodes. Returns one node, or two neighbours, of the height of the higher tree.
     fn join(left: &Arc<Node>, right: &Arc<Node>) -> Result<(Arc<Node>, Option<Arc<Node>>)> {
         if left.height == right.height {
             // Two nodes with enough children are kept as they are, and stay shared with the old trees.
@@ -509,7 +515,7 @@ impl Node {
         Node::one_or_two(Children::Nodes(children))
     }
 
-    /// Returns the tree of the bytes before `at`, and the tree of the bytes from `at` on.
+    /// Returns the top node of a tree of the bytes before `at`, and that of a tree of the bytes from `at` on.
     pub(super) fn split(
         self: &Arc<Node>,
         at: u64,
@@ -572,7 +578,7 @@ fn no_nodes() -> AtlasError {
     AtlasError::internal("an inner node has no children")
 }
 
-/// Groups `items` by 32, with a shorter last group, and calls `make` for each.
+/// Divides `items` into groups of 32, with a shorter last group, and returns the results of `make` for each group.
 fn full<T, R>(items: Vec<T>, mut make: impl FnMut(Vec<T>) -> R) -> Result<Vec<R>> {
     let parts = items.len().div_ceil(MAX_CHILDREN);
     let (mut made, mut items) = (try_vec(parts)?, items.into_iter());

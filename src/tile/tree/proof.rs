@@ -10,8 +10,8 @@ use crate::hash::tile_tree::{Sibling, fold};
 use std::ops::Range;
 
 impl Tree {
-    /// Returns the siblings of tiles `range`, ascending, of a regular tree. All tiles must have their
-    /// witnesses. Walks the path to each node.
+    /// Returns the proof of the tiles `range` against the root: the sibling nodes, ascending. The tree must be
+    /// regular ([`Tree::is_regular`]) and all its tiles have witnesses. Walks the path to each sibling.
     pub(crate) fn prove(&self, digests: &Digests, range: &Range<u64>) -> Result<Vec<Sibling>> {
         let n = self.tiles();
         if n == 0 {
@@ -21,7 +21,8 @@ impl Tree {
         places.into_iter().map(|node| self.subtree(digests, &node.leaves(n))).collect()
     }
 
-    /// Computes the node of the RFC 6962 tree that covers tiles `leaves`. Fails with INTERNAL if there is none.
+    /// Computes the node of the RFC 6962 tree that covers exactly the tiles `leaves`. Fails with INTERNAL if there
+    /// is none.
     fn subtree(&self, digests: &Digests, leaves: &Range<u64>) -> Result<Sibling> {
         let Some(root) = &self.root else { return Err(not_a_node(leaves)) };
         // If all tiles are covered, the top node has the digest.

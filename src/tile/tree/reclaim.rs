@@ -1,8 +1,8 @@
-//! Dropped states, freed a little at a time.
+//! Trees of dropped states, freed a little at a time.
 //!
-//! Dropping a state takes time proportional to its size. Dropped states are therefore queued here, and each
-//! later call frees a part of the queue, the oldest first, with no lock held. A change frees at least twice
-//! the objects that it allocates, so that the queue cannot grow without bound.
+//! Dropping a state takes time proportional to its size. Dropped states are therefore queued here, and each later
+//! call frees a part of the queue, the oldest first, with no lock held. A change frees at least twice the objects
+//! that it allocates, so that the queue cannot grow without bound.
 
 #![forbid(unsafe_code)]
 
@@ -16,17 +16,19 @@ use crate::tile::piece::Piece;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-/// Estimated cost of a drop in nanoseconds: a shared reference, the last reference, and library memory (some 50
-/// µs per MiB that returns to the system).
+/// Estimated time in nanoseconds to drop a reference that is not the last. `OWN` is that of the last reference, and
+/// `BYTES_A_NANOSECOND` the speed at which library memory returns to the system (some 50 µs per MiB).
 const SHARED: u64 = 20;
 const OWN: u64 = 150;
 const BYTES_A_NANOSECOND: u64 = 20;
-/// Minimum allocation of one change besides its data: a few tiles, and the nodes above them.
+/// Estimated time in nanoseconds to free the objects that one change allocates besides its data: a few tiles, and
+/// the nodes above them.
 const CHANGE: u64 = 30_000;
-/// Reclaim budget of every change, so that the states of a rollback are freed after some calls.
+/// Nanoseconds that each changing call spends on freeing at least, so that the states of a rollback are freed after
+/// some calls.
 const CALL: u64 = 100_000;
 
-/// Reclaim budget of a read-only call, so that the queue drains even without further changes.
+/// Nanoseconds that each read-only call spends on freeing, so that the queue drains even without further changes.
 pub(crate) const READ_BUDGET: u64 = 20_000;
 
 enum Garbage {
@@ -36,7 +38,8 @@ enum Garbage {
 }
 
 impl Garbage {
-    /// Drops the object, and moves its parts to `open` if this was the last reference. Returns the cost.
+    /// Drops the object. If this was the last reference, moves its parts to `open`. Returns the estimated cost in
+    /// nanoseconds.
     fn free(self, open: &mut Vec<Garbage>) -> u64 {
         // `into_inner` hands the object to its last owner alone, so that its parts are freed once.
         match self {
@@ -66,7 +69,7 @@ impl Garbage {
     }
 }
 
-/// Queues parts to be freed. Parts are freed at once if there is no memory to queue them.
+/// Adds parts of a freed object to `open`. Frees them at once if there is no memory to queue them.
 fn put(open: &mut Vec<Garbage>, parts: impl ExactSizeIterator<Item = Garbage>) {
     if open.try_reserve(parts.len()).is_ok() {
         open.extend(parts);
@@ -75,7 +78,7 @@ fn put(open: &mut Vec<Garbage>, parts: impl ExactSizeIterator<Item = Garbage>) {
     }
 }
 
-/// Dropped states of one handle.
+/// Queue of the trees of dropped states of one projection handle.
 #[derive(Default)]
 pub(crate) struct Reclaimer {
     items: Mutex<Queue>,
@@ -83,14 +86,15 @@ pub(crate) struct Reclaimer {
 
 #[derive(Default)]
 struct Queue {
-    /// Oldest first.
+    /// Top nodes of the dropped trees, oldest first.
     trees: VecDeque<Arc<Node>>,
     /// Parts of the tree that is being freed.
     open: Vec<Garbage>,
 }
 
 impl Reclaimer {
-    /// Returns the reclaim budget of a call with this number of changes and new bytes.
+    /// Returns the nanoseconds that a call with this number of changes and of new bytes spends on freeing dropped
+    /// states.
     pub(crate) fn budget(changes: usize, bytes: u64) -> u64 {
         // Twice the estimate of the change's allocations, so that a long queue shrinks.
         let made = to_u64(changes).saturating_mul(CHANGE).saturating_add(bytes / BYTES_A_NANOSECOND);
