@@ -7,8 +7,8 @@
 //!
 //! Each commit appends a batch, which never changes. The commit record that begins it names the top node of a
 //! stored tile tree, whose other nodes lie in this batch or in earlier batches, so that the cost of a commit
-//! depends on the changes and on one path from the top. The chain of commit records is the log ([`log`]); a slot is
-//! a hint to its newest commit. A generation that is read ([`store`]) begins as a tree without loaded nodes, and
+//! depends on the changes and on one path from the top. The chain of commit records is the log (`log`); a slot is
+//! a hint to its newest commit. A generation that is read (`store`) begins as a tree without loaded nodes, and
 //! each node is checked against its parent when it is loaded. The payload of a tile lies in the file, or in a
 //! *base*, which is a source of the caller.
 //!
