@@ -6,8 +6,8 @@
  *              because a tile has at most 64 groups
  *
  * BLAKE3 hashes chunks of 16 blocks, and joins their chaining values in a binary tree whose left subtrees are full.
- * Joining neighbours level by level, with an odd last one moving up unchanged, makes that tree. The last step of a tile has
- * the flag ROOT, whether it is a parent or the only block of a short tile.
+ * Joining neighbours level by level, with an odd last one moving up unchanged, makes that tree. The last step of a tile
+ * has the flag ROOT, whether it is a parent or the only block of a short tile.
  *
  * Everything but the macros and names below is C99, so that another interface needs others. */
 
@@ -151,8 +151,8 @@ KERNEL void chunks(GLOBAL const uchar *bytes, GLOBAL const tile_place *places, u
                     if (4u * i + j < size) m[i] |= (uint)at[4u * i + j] << (8u * j);
             }
         }
-        /* With the bytes a, b, c, d of a word from the lowest: the sums of a and c lie side by side, and so do those of b
-         * and d once those of c are taken off. Each is at most 16 * 255. */
+        /* With the bytes a, b, c, d of a word from the lowest: the sums of a and c lie side by side, and so do those of
+         * b and d once those of c are taken off. Each is at most 16 * 255. */
         uint even = 0u, shifted = 0u;
         for (uint i = 0u; i < 16u; i++) even += m[i] & 0x00ff00ffu, shifted += m[i] >> 8u;
         uint odd = shifted - ((even >> 16u) << 8u);
@@ -208,8 +208,8 @@ KERNEL void groups(GLOBAL const tile_place *places, uint tiles, uint width, uint
 }
 
 /* Joins up to `JOINED` nodes of tile `ITEM / width`, from node `JOINED * (ITEM % width)` of `from` on. The chaining
- * value of their parent goes to `to`, or, as the digest of the tile if they are all its nodes, to `results`. Each node covers
- * `chunks` chunks, and a tile has `from_width` items in `from`. */
+ * value of their parent goes to `to`, or, as the digest of the tile if they are all its nodes, to `results`. Each node
+ * covers `chunks` chunks, and a tile has `from_width` items in `from`. */
 KERNEL void parents(GLOBAL const tile_place *places, uint tiles, uint chunks, uint from_width, uint width, value key,
                     uint mode, GLOBAL uint *from, GLOBAL uint *to, GLOBAL uint *results) {
     uint tile = ITEM / width, first = ITEM % width * JOINED;

@@ -17,7 +17,7 @@ pub(crate) mod zstd;
 use crate::base::error::{AtlasError, Result};
 use std::ops::RangeInclusive;
 
-/// The codecs, built in or not.
+/// The codecs that encode blocks and byte planes, built in or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
     Deflate,
@@ -34,7 +34,7 @@ const ZSTD_LEVELS: [i32; 9] = [1, 2, 3, 5, 7, 9, 12, 15, 19];
 const ZSTD_DEFAULT: i32 = 3;
 
 impl Codec {
-    /// Returns the implementation. Fails with UNSUPPORTED if the codec is not built in; only this function
+    /// Returns the implementation of the codec. Fails with UNSUPPORTED if it is not built in; only this function
     /// decides that.
     pub(crate) fn get(self) -> Result<&'static dyn BlockCodec> {
         // Each codec that is not built in has an arm of its own, and in some builds there is no such codec.
@@ -56,7 +56,7 @@ impl Codec {
         }
     }
 
-    /// All codecs.
+    /// All codecs that the format knows.
     const ALL: [Codec; 3] = [Codec::Deflate, Codec::Zstd, Codec::Lz4];
 
     /// Returns the levels that a caller may request and the format can hold. Never includes 0, which means
@@ -103,7 +103,7 @@ impl Codec {
     }
 }
 
-/// A codec that is built in: its bounds, and the states of workers.
+/// Implementation of a codec: bounds for its streams and its memory, and new encoders and decoders.
 pub(crate) trait BlockCodec: Sync {
     /// Returns the level for trials and for bytes without repeats: `level`, or a lower level with short
     /// searches.
@@ -138,7 +138,7 @@ pub(crate) trait BlockCodec: Sync {
     fn free_used(&self) {}
 }
 
-/// Frees the states that codecs keep for later calls.
+/// Frees the decoder states that codecs keep for later calls.
 pub(crate) fn free_used() {
     for codec in Codec::ALL.into_iter().filter_map(|codec| codec.get().ok()) {
         codec.free_used();

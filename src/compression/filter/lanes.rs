@@ -11,10 +11,10 @@
 
 #![allow(unsafe_code, reason = "instructions of the processor")]
 
-/// Bytes of a register.
+/// Number of bytes of a register.
 const WIDTH: usize = 16;
 
-/// Sixteen bytes.
+/// A register of sixteen bytes.
 pub(super) trait Lanes: Copy {
     fn load(bytes: &[u8; WIDTH]) -> Self;
     fn store(self, bytes: &mut [u8; WIDTH]);
@@ -234,8 +234,8 @@ fn unzipped<L: Lanes, const N: usize>(from: [L; N]) -> [L; N] {
     to
 }
 
-/// Distributes the bytes of `from` over K planes; `to` has the same length. N registers are processed at a
-/// time, an even number and a multiple of K for which 16 N / K is a power of two.
+/// Splits rows of K bytes in `from` into K byte planes in `to`, which has the same length. N registers are
+/// processed at a time, an even number and a multiple of K for which 16 N / K is a power of two.
 pub(super) fn split<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &mut [u8]) {
     let rows_a_turn = const { WIDTH * N / K };
     let (rows, rest) = from.as_chunks::<K>();
@@ -271,7 +271,7 @@ pub(super) fn split<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &
     }
 }
 
-/// Undoes [`split`].
+/// Merges the K byte planes in `from` into rows of K bytes in `to`: undoes [`split`].
 pub(super) fn merge<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &mut [u8]) {
     let rows_a_turn = const { WIDTH * N / K };
     let (len, rest_len) = (to.len() / K, to.len() % K);
@@ -311,7 +311,7 @@ pub(super) fn merge<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &
     }
 }
 
-/// Replaces each byte by its difference to the byte before it.
+/// Replaces each byte by its difference, mod 256, to the byte before it.
 pub(super) fn to_differences<L: Lanes>(bytes: &mut [u8]) {
     let (chunks, rest) = bytes.as_chunks_mut::<WIDTH>();
     let mut before = L::load(&[0; WIDTH]);
@@ -331,7 +331,7 @@ pub(super) fn to_differences<L: Lanes>(bytes: &mut [u8]) {
     }
 }
 
-/// Undoes [`to_differences`].
+/// Replaces each difference by its byte again: undoes [`to_differences`].
 pub(super) fn from_differences<L: Lanes>(bytes: &mut [u8]) {
     let (chunks, rest) = bytes.as_chunks_mut::<WIDTH>();
     let mut before = L::load(&[0; WIDTH]);
