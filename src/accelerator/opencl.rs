@@ -65,7 +65,7 @@ type Notify = Option<unsafe extern "system" fn()>;
 type Info = unsafe extern "system" fn(Handle, u32, usize, *mut c_void, *mut usize) -> Status;
 type Count = unsafe extern "system" fn(Handle) -> Status;
 
-/// Declares [`OpenCl`] with a field for each function, and the constructor that looks all of them up in the
+/// Declares `OpenCl` with a field for each function, and the constructor that looks all of them up in the
 /// loader.
 macro_rules! functions {
     ($($name:ident = $symbol:literal: $type:ty;)*) => {

@@ -23,7 +23,7 @@ pub(super) struct Share {
     processor: Average,
     /// Sum of the fractions of a string that earlier batches left to the device, in units of 1 / [`WHOLE`].
     due: AtomicU64,
-    /// Number of calls of [`pays`](Self::pays) while the device did not pay.
+    /// Number of calls of [`Share::pays`] while the device did not pay.
     asked: AtomicU64,
 }
 

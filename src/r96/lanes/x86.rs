@@ -142,7 +142,7 @@ macro_rules! transpose_squares {
     }};
 }
 
-/// Implements the operations of [`Lanes`] that are the same for both register widths, by the instructions of one width.
+/// Implements the operations of `Lanes` that are the same for both register widths, by the instructions of one width.
 macro_rules! lanes_of_one_width {
     ($v:ident, $set1:ident, $add:ident, $sub:ident, $mullo:ident, $mulhi:ident, $mulhrs:ident, $min:ident,
      $max:ident, $or:ident, $and:ident, $shl:ident, $shr:ident) => {
