@@ -48,6 +48,8 @@ impl Accelerator {
         match *self {}
     }
 
+    /// Never called, because the type has no value.
+    ///
     /// # Safety
     ///
     /// There is nothing to call it with.

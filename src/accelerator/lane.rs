@@ -1,4 +1,4 @@
-//! A lane: a command queue of the device with buffers for one batch of strings (tiles) at a time.
+//! A lane: a command queue of the device with buffers for one batch of tiles at a time (`strings` in code).
 //!
 //! The bytes of a batch are copied to the device before the call returns, so that the driver never refers to
 //! memory of a caller. The kernels of one lane run while another lane copies.
@@ -11,19 +11,19 @@ use std::ffi::CStr;
 use std::ptr;
 use zeroize::Zeroizing;
 
-/// Maximum length of a string to hash, which is that of a tile.
+/// Maximum number of bytes of a string to hash, which is the size of a full tile.
 const MAX_LEN: usize = crate::base::units::TILE_SIZE;
 const CHUNK: usize = 1024;
-/// Number of chunks of 1 KiB in the longest string.
+/// Number of chunks of 1 KiB in the longest tile.
 const CHUNKS: usize = MAX_LEN / CHUNK;
 /// Number of work items in a work-group. The same for all launches, because some drivers compile a kernel for
 /// each size.
 const GROUP_ITEMS: usize = 64;
-/// Each string begins at a multiple of this in the buffer of a batch, so that the kernels can read it by words.
+/// Each tile begins at a multiple of this in the buffer of a batch, so that the kernels can read it by words.
 const ALIGNMENT: usize = 64;
-/// Bytes of the result of a string: its digest, and the residues of its groups of 16 KiB.
+/// Bytes of the result of a tile: its digest, and the residues of its groups of 16 KiB.
 const RESULT_BYTES: usize = 32 + RESIDUES;
-/// Bytes that describe the position of a string to the kernels: its offset, its length, and a reserved word.
+/// Bytes that describe the position of a tile to the kernels: its offset, its length, and a reserved word.
 const PLACE_BYTES: usize = 16;
 /// Number of bytes of a BLAKE3 chaining value.
 const VALUE_BYTES: usize = 32;
@@ -31,7 +31,7 @@ const VALUE_BYTES: usize = 32;
 const GROUP: usize = 16 * CHUNK;
 /// Number of nodes of the hash tree that a work item of the kernel `parents` joins.
 const JOINED: usize = 8;
-/// Maximum number of tree nodes of a string above its chunks: its groups, and an eighth as many above them.
+/// Maximum number of tree nodes of a tile above its chunks: its groups, and an eighth as many above them.
 const NODES: usize = RESIDUES + RESIDUES / JOINED;
 
 /// BLAKE3's flag KEYED_HASH, for a digest with a key.
@@ -40,11 +40,11 @@ const KEYED: u32 = 16;
 const INITIAL: [u32; 8] =
     [0x6A09_E667, 0xBB67_AE85, 0x3C6E_F372, 0xA54F_F53A, 0x510E_527F, 0x9B05_688C, 0x1F83_D9AB, 0x5BE0_CD19];
 
-/// Bytes of device memory that a lane needs for each string that already lies on the device: chaining values,
+/// Bytes of device memory that a lane needs for each tile that already lies on the device: chaining values,
 /// sums, results and position.
 pub(super) const FOOTPRINT_IN_PLACE: u64 =
     (VALUE_BYTES * (CHUNKS + NODES) + 4 * CHUNKS + RESULT_BYTES + PLACE_BYTES) as u64;
-/// Bytes of device memory that a lane needs for each string from the host, whose bytes are copied there.
+/// Bytes of device memory that a lane needs for each tile from the host, whose bytes are copied there.
 pub(super) const FOOTPRINT: u64 = MAX_LEN as u64 + FOOTPRINT_IN_PLACE;
 
 pub(super) type Outcome<T> = std::result::Result<T, Failure>;
@@ -55,7 +55,7 @@ pub(super) struct Lane {
     chunks: Kernel,
     groups: Kernel,
     parents: Kernel,
-    /// Device buffer for the bytes of strings from the host. Made by the first batch of such strings.
+    /// Device buffer for the bytes of tiles from the host. Made by the first batch of such tiles.
     input: Option<Object>,
     places: Object,
     /// Device buffer for the chaining values of all chunks.
@@ -68,13 +68,13 @@ pub(super) struct Lane {
     /// Copy of the results in memory of the host. The device may write to it until the event of the batch has
     /// ended.
     fetched: Vec<u8>,
-    /// Maximum number of strings of a batch.
+    /// Maximum number of tiles of a batch.
     capacity: usize,
-    /// Maximum number of strings of a batch from the host, at most `capacity`.
+    /// Maximum number of tiles of a batch from the host, at most `capacity`.
     host_capacity: usize,
     /// Copy of the chaining values of the groups in memory of the host, if the batch asks for them.
     fetched_groups: Vec<u8>,
-    /// True once a batch of strings from the host has ended: the first one takes longer, because buffers are
+    /// True once a batch of tiles from the host has ended: the first one takes longer, because buffers are
     /// made.
     pub(super) is_warm: bool,
     running: Option<Started>,
@@ -82,7 +82,7 @@ pub(super) struct Lane {
 
 /// The batch that the lane has started and whose results are not taken yet.
 struct Started {
-    /// Length of each string of the batch.
+    /// Length of each tile of the batch.
     lens: Vec<usize>,
     /// True if the chaining values of the groups are copied to the host.
     with_groups: bool,
@@ -97,7 +97,7 @@ struct Kernel {
 }
 
 impl Lane {
-    /// Makes a lane for batches of up to `capacity` strings on the device, or `host_capacity` strings from the
+    /// Makes a lane for batches of up to `capacity` tiles on the device, or `host_capacity` tiles from the
     /// host.
     pub(super) fn new(device: &Device, capacity: usize, host_capacity: usize) -> Outcome<Lane> {
         let queue = queue(device)?;
@@ -220,7 +220,7 @@ impl Lane {
         unsafe { Object::made(cl, "fetching the results", (event, status), cl.release_event) }
     }
 
-    /// Copies `strings` to the input buffer on the device. Returns the buffer, and the positions of the strings
+    /// Copies `strings` to the input buffer on the device. Returns the buffer, and the positions of the tiles
     /// in it as the kernels read them.
     fn upload(&mut self, device: &Device, strings: &[&[u8]]) -> Outcome<(Handle, Vec<u8>)> {
         let (mut at, size) = (0, self.host_capacity * MAX_LEN);
@@ -266,7 +266,7 @@ impl Lane {
         status.is_ok_and(|status| status <= 0)
     }
 
-    /// Waits for the end of the batch, and returns its results in the order of the strings.
+    /// Waits for the end of the batch, and returns its results in the order of the tiles.
     pub(super) fn wait(&mut self, device: &Device) -> Outcome<Vec<Hashed>> {
         let (what, cl) = ("waiting for a batch", device.opencl);
         let Some(Started { lens, with_groups, event }) = self.running.take() else { return Ok(Vec::new()) };
@@ -328,7 +328,7 @@ fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// Returns the positions of strings (offset, length) as the kernels read them: 16 bytes each.
+/// Returns the positions of tiles (offset, length) as the kernels read them: 16 bytes each.
 fn places(ranges: &[(u64, usize)]) -> Outcome<Vec<u8>> {
     let no_memory = |_| Failure::no_memory("copying a batch");
     let mut bytes = try_vec(ranges.len() * PLACE_BYTES).map_err(no_memory)?;

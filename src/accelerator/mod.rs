@@ -10,8 +10,8 @@
 //!
 //! A string is the bytes of a tile: at most 1 MiB. Its result is BLAKE3's digest, keyed or not, and the sum mod 96 of
 //! each of its groups of 16 KiB. An accelerator has a few lanes; a batch takes a free one and runs beside the
-//! processor until its results are asked for. A thread that waits for a free lane holds none, so that threads never wait
-//! for each other in a circle.
+//! processor until its results are asked for. A thread that waits for a free lane holds none, so that threads never
+//! wait for each other in a circle.
 //!
 //! A device is trusted as far as it is checked: known bytes when it is opened, and some of the strings of every call
 //! by `tile::offload`. Once a call of OpenCL or a digest is wrong, the accelerator refuses further work. A lack of
@@ -50,7 +50,7 @@ pub(crate) use absent::{Accelerator, DeviceBuffer, Running};
 #[cfg(feature = "opencl")]
 mod tests;
 
-/// Number of groups of 16 KiB in the longest string.
+/// Number of groups of 16 KiB in the longest string that a device hashes, which is a whole tile.
 pub(crate) const RESIDUES: usize = crate::base::units::GROUPS;
 
 /// Choice of the OpenCL device of a [`Pool`](crate::Pool), and the device memory that it may use.
@@ -133,7 +133,7 @@ pub struct AcceleratorInfo {
     pub bytes_hashed: u64,
 }
 
-/// The strings of bytes, at most 1 MiB each, that a batch hashes.
+/// The strings (bytes of tiles, at most 1 MiB each) that a batch hashes.
 #[derive(Clone, Copy)]
 pub(crate) enum Strings<'s> {
     /// Strings in memory of the host, which are copied to the device.
@@ -142,7 +142,7 @@ pub(crate) enum Strings<'s> {
     Device { buffer: &'s DeviceBuffer, ranges: &'s [(u64, usize)] },
 }
 
-/// Strings to hash together on the device, with one key or none.
+/// Strings (bytes of tiles) to hash together on the device, with one key or none.
 #[derive(Clone, Copy)]
 pub(crate) struct Batch<'s> {
     pub(crate) key: Option<&'s [u8; 32]>,
@@ -162,19 +162,19 @@ pub(crate) struct Hashed {
     pub(crate) groups: Vec<[u8; 32]>,
 }
 
-/// Times of a set of strings that were divided between the device and the processor.
+/// Times of a set of tiles that were divided between the device and the processor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measured {
-    /// Number of strings that the device hashed; below, that of the processor.
+    /// Number of tiles that the device hashed; below, that of the processor.
     pub(crate) device: usize,
     pub(crate) processor: usize,
     /// Seconds that the copy of the bytes to the device took.
     pub(crate) copy_time: f64,
-    /// Seconds that the processor took to hash its strings, after the copy.
+    /// Seconds that the processor took to hash its tiles, after the copy.
     pub(crate) processor_time: f64,
     /// Seconds from the start of the copy until device and processor were done.
     pub(crate) time: f64,
-    /// True if the device was done first and waited, while the processor still had strings.
+    /// True if the device was done when the processor finished its tiles. False if the processor had none.
     pub(crate) was_done: bool,
 }
 

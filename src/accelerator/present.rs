@@ -1,4 +1,4 @@
-//! The accelerator of a pool: an OpenCL device with its lanes, and its share of the strings to hash.
+//! The accelerator of a pool: an OpenCL device with its lanes, and its share of the tiles to hash.
 
 use super::device::Device;
 use super::lane::{FOOTPRINT, FOOTPRINT_IN_PLACE, Lane};
@@ -17,29 +17,29 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Maximum number of bytes of device memory that an accelerator uses by default.
 const MEMORY: u64 = 1 << 30;
-/// Maximum number of strings of a batch from the host. 64 whole tiles have 65,536 chunks, with a work item for
+/// Maximum number of tiles of a batch from the host. 64 whole tiles have 65,536 chunks, with a work item for
 /// each.
 const MAX_BATCH: u64 = 64;
-/// Maximum number of strings of a batch whose bytes already lie on the device.
+/// Maximum number of tiles of a batch whose bytes already lie on the device.
 const MAX_BATCH_IN_PLACE: u64 = 512;
-/// Number of strings on the device that a batch has for each compute unit. Four whole tiles have 4,096 work
+/// Number of tiles on the device that a batch has for each compute unit. Four whole tiles have 4,096 work
 /// items, twice the number that a unit of a large GPU holds at a time.
 const STRINGS_PER_UNIT: u64 = 4;
 /// Maximum number of lanes of an accelerator. Two are needed so that copies and kernels overlap.
 const MAX_LANES: u64 = 8;
 
-/// An OpenCL device with its lanes (queues), which hash batches of strings beside the processor.
+/// An OpenCL device with its lanes (queues), which hash batches of tiles beside the processor.
 pub(crate) struct Accelerator {
     pub(super) device: Arc<Device>,
     lanes: Mutex<Lanes>,
     /// Signals that a lane is free again, or may be made.
     freed: Condvar,
-    /// Maximum number of strings of a batch from the host.
+    /// Maximum number of tiles of a batch from the host.
     batch: usize,
-    /// Maximum number of strings of a batch whose bytes already lie on the device; not less than `batch`.
+    /// Maximum number of tiles of a batch whose bytes already lie on the device; not less than `batch`.
     batch_in_place: usize,
     hashed: AtomicU64,
-    /// The device's share of the strings in memory of the host, learnt from earlier batches.
+    /// The device's share of the tiles in memory of the host, learnt from earlier batches.
     pub(super) share: Share,
 }
 
@@ -159,28 +159,28 @@ impl Accelerator {
         }
     }
 
-    /// Returns the maximum number of strings of a batch from the host.
+    /// Returns the maximum number of tiles of a batch from the host.
     pub(crate) fn batch(&self) -> usize {
         self.batch
     }
 
-    /// Returns the maximum number of strings of a batch whose bytes already lie on the device.
+    /// Returns the maximum number of tiles of a batch whose bytes already lie on the device.
     pub(crate) fn batch_in_place(&self) -> usize {
         self.batch_in_place
     }
 
-    /// Returns true if the device's share of `count` strings from the host is at least one string. Otherwise
+    /// Returns true if the device's share of `count` tiles from the host is at least one tile. Otherwise
     /// still returns true for every 16th call, so that the device is tried again.
     pub(crate) fn pays(&self, count: u64) -> bool {
         self.share.pays(count)
     }
 
-    /// Returns the number of strings that the device is to hash, of `count` in memory of the host.
+    /// Returns the number of tiles that the device is to hash, of `count` in memory of the host.
     pub(crate) fn share(&self, count: usize) -> usize {
         self.share.of(count)
     }
 
-    /// Adapts the device's share to the measured times of a set of strings.
+    /// Adapts the device's share to the measured times of a set of tiles.
     pub(crate) fn learn(&self, measured: Measured) {
         self.share.learn(measured);
     }
@@ -194,8 +194,8 @@ impl Accelerator {
         self.device.failed(failure)
     }
 
-    /// Starts a batch: at most [`batch`](Self::batch) strings from the host, or
-    /// [`batch_in_place`](Self::batch_in_place) strings on the device.
+    /// Starts a batch: at most [`batch`](Self::batch) tiles from the host, or
+    /// [`batch_in_place`](Self::batch_in_place) tiles on the device.
     ///
     /// If no lane is free, returns `None`, or waits for one if `patiently` is set. A caller that waits must hold
     /// no lane.
@@ -276,7 +276,7 @@ impl fmt::Debug for Accelerator {
     }
 }
 
-/// Computes on the processor the result that a device must return for `string`.
+/// Computes on the processor the result that a device must return for the tile `string`.
 pub(super) fn expected(key: Option<&[u8; 32]>, string: &[u8]) -> Hashed {
     let digest = match key {
         Some(key) => blake3::keyed_hash(key, string),
@@ -317,7 +317,7 @@ impl Running<'_> {
         self.lane.as_ref().is_none_or(|lane| lane.is_done(&self.accelerator.device))
     }
 
-    /// Waits for the results, and returns them in the order of the strings.
+    /// Waits for the results, and returns them in the order of the tiles.
     pub(crate) fn wait(mut self) -> Result<Vec<Hashed>> {
         let accelerator = self.accelerator;
         // A progress callback may have forked.

@@ -1,4 +1,4 @@
-//! Division of the strings in memory of the host between device and processor, by the times that earlier batches
+//! Division of the tiles in memory of the host between device and processor, by the times that earlier batches
 //! took.
 
 #![forbid(unsafe_code)]
@@ -7,21 +7,21 @@ use super::Measured;
 use crate::base::units::{to_u64, to_usize};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Share of a whole string, in the unit of all shares: 1 / 65,536 of a string.
+/// Share of a whole tile, in the unit of all shares: 1 / 65,536 of a tile.
 const WHOLE: u64 = 1 << 16;
-/// A device that does not pay still gets one string of every 16th batch or call, so that its share can grow.
+/// A device that does not pay still gets one tile of every 16th batch or call, so that its share can grow.
 const PROBE: u64 = 16;
 
-/// The device's share of the strings, such that device and processor take the same time. It has no lock, which
+/// The device's share of the tiles, such that device and processor take the same time. It has no lock, which
 /// another thread could hold at a fork.
 #[derive(Default)]
 pub(super) struct Share {
-    /// Average seconds per string: of the copy to the device; below, of the device from the start of the copy
+    /// Average seconds per tile: of the copy to the device; below, of the device from the start of the copy
     /// until it is done, and of the processor.
     copy: Average,
     device: Average,
     processor: Average,
-    /// Sum of the fractions of a string that earlier batches left to the device, in units of 1 / [`WHOLE`].
+    /// Sum of the fractions of a tile that earlier batches left to the device, in units of 1 / [`WHOLE`].
     due: AtomicU64,
     /// Number of calls of [`Share::pays`] while the device did not pay.
     asked: AtomicU64,
@@ -48,7 +48,7 @@ impl Average {
 }
 
 impl Share {
-    /// Returns the part of each string that is the device's, in units of 1 / [`WHOLE`]: half if nothing was
+    /// Returns the part of each tile that is the device's, in units of 1 / [`WHOLE`]: half if nothing was
     /// measured, 0 if the device does not pay.
     fn part(&self) -> u64 {
         let (copy, device, processor) = (self.copy.get(), self.device.get(), self.processor.get());
@@ -66,7 +66,7 @@ impl Share {
         part
     }
 
-    /// Returns true if the device's share of `count` strings is at least one string. Otherwise still returns
+    /// Returns true if the device's share of `count` tiles is at least one tile. Otherwise still returns
     /// true for every 16th call, so that the device is tried again.
     pub(super) fn pays(&self, count: u64) -> bool {
         if self.part().saturating_mul(count) >= WHOLE {
@@ -81,7 +81,7 @@ impl Share {
         tries
     }
 
-    /// Returns the number of strings that the device is to hash, of `count` strings. Remainders are added to
+    /// Returns the number of tiles that the device is to hash, of `count` tiles. Remainders are added to
     /// later batches.
     pub(super) fn of(&self, count: usize) -> usize {
         let part = (to_u64(count) * self.part()).max(WHOLE / PROBE);
@@ -93,7 +93,7 @@ impl Share {
         to_usize((before + part) / WHOLE).min(count)
     }
 
-    /// Adapts the averages to the times of a set of strings. A side that had no strings keeps its averages.
+    /// Adapts the averages to the times of a set of tiles. A side that had no tiles keeps its averages.
     pub(super) fn learn(&self, measured: Measured) {
         let Measured { device, processor, copy_time, processor_time, time, was_done } = measured;
         if processor > 0 {
@@ -112,7 +112,7 @@ impl Share {
 mod tests {
     use super::*;
 
-    /// A batch of eight strings for each side, in which the processor takes a second.
+    /// A batch of eight tiles for each side, in which the processor takes a second.
     fn measured(copy_time: f64, time: f64, was_done: bool) -> Measured {
         Measured { device: 8, processor: 8, copy_time, processor_time: 1.0, time, was_done }
     }

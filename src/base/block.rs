@@ -9,10 +9,10 @@ use crate::base::reserve;
 use std::alloc::Layout;
 use std::ops::{Deref, DerefMut};
 
-/// Alignment of aligned blocks: the page size of most systems.
+/// Alignment in bytes of an aligned block: the page size of most systems.
 pub(super) const ALIGNMENT: usize = 4096;
 
-/// Initialised bytes of unspecified contents, the memory of a [`Buffer`](super::buffer::Buffer).
+/// A block of memory for a [`Buffer`](super::buffer::Buffer): initialised bytes of unspecified contents.
 #[derive(Default)]
 pub(super) struct Block {
     /// Allocation that holds the block in `len` bytes from `start` on. An aligned block has spare bytes around
@@ -23,7 +23,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Returns `len` zeros at any address. Fails with OUT_OF_MEMORY.
+    /// Returns a block of `len` zeros at any address. Fails with OUT_OF_MEMORY.
     pub(super) fn new(len: usize) -> Result<Block> {
         Ok(Block { memory: try_zeroed(len)?, start: 0, len })
     }

@@ -139,7 +139,7 @@ impl Buffer {
         recycle::give_back(std::mem::take(&mut self.block));
     }
 
-    /// Shortens the buffer to `len` bytes without freeing memory.
+    /// Shortens the buffer to at most `len` bytes, and keeps its memory.
     pub(crate) fn truncated(mut self, len: usize) -> Buffer {
         self.len = self.len.min(len);
         self

@@ -11,9 +11,9 @@ use std::io;
 pub enum DamagePart {
     /// Bytes of the domain, or of the file that a parity file protects.
     Data,
-    /// Record of a container.
+    /// Record in a container file.
     Record,
-    /// Unit of a parity file.
+    /// Unit of parity bytes in a parity file.
     Parity,
     /// Block of digests in a parity file.
     Digests,
@@ -27,13 +27,13 @@ pub enum DamageKind {
     Differs,
     /// The bytes cannot be read. [`Damage::os_error`] has the reason.
     Unreadable,
-    /// The range lies after the end of the file.
+    /// The range lies after the end of the file, or in a base that is not attached.
     Missing,
     /// The digest of the range is itself lost, so that the bytes cannot be checked.
     Unknown,
 }
 
-/// One damaged range.
+/// A damaged range of bytes, as a search or a repair reports it.
 ///
 /// ```
 /// use atlas_manifold::{AtlasProjection, Damage, ErrorKind, Operation, Source};

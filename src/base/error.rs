@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub enum ErrorKind {
     /// An argument is not acceptable: an unknown value, a bad configuration.
     InvalidArgument,
-    /// A buffer whose size comes from outside could not be allocated.
+    /// Memory could not be allocated, such as a buffer whose size comes from outside.
     OutOfMemory,
     /// An offset or a length lies outside the domain.
     OutOfRange,

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-/// Bytes that a read fills. Safe code can only write to them.
+/// Memory that a read must fill. Safe code can only write to it.
 ///
 /// Memory of C may be uninitialised, and the caller's callbacks may read it during the call, so that this is a
 /// pointer and no reference.

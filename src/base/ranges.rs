@@ -47,7 +47,7 @@ impl Ranges {
         }
     }
 
-    /// Iterates over the ranges, ascending.
+    /// Iterates over the disjoint ranges of the set, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.ends.iter().map(|(start, end)| *start..*end)
     }
@@ -59,7 +59,7 @@ impl Ranges {
         (at < end).then_some(start..end)
     }
 
-    /// Adds a range that does not overlap the set.
+    /// Adds a range that has no number in common with the set.
     pub(crate) fn insert(&mut self, range: Range<u64>) {
         let (mut start, mut end) = (range.start, range.end);
         if start == end {

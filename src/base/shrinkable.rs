@@ -14,7 +14,7 @@
 
 use std::fs::File;
 
-/// Returns true if no process can shorten the file. False if that is unknown.
+/// Returns true if no process can shorten `file`. False if that is unknown.
 #[cfg(target_os = "linux")]
 pub(crate) fn cannot_shrink(file: &File) -> bool {
     is_sealed(file) || is_immutable(file) || is_on_read_only_system(file)

@@ -11,11 +11,12 @@ use std::hint::black_box;
 const DEPTH: usize = 48 * 1024;
 
 thread_local! {
-    /// True if this thread has used a key since its last wipe. Without a destructor it is there until the thread ends.
+    /// True if this thread has used a key since its last wipe. The value has no destructor, so that it lasts
+    /// until the thread ends.
     static KEYED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Notes that this thread uses a key.
+/// Notes that this thread uses a key, so that the [`wiping`] call around it overwrites the stack.
 pub(crate) fn note_key() {
     KEYED.set(true);
 }
@@ -30,7 +31,8 @@ pub(crate) fn wiping<R>(work: impl FnOnce() -> R) -> R {
     below(work)
 }
 
-/// Overwrites the stack when it is dropped, if a key was used since it was made.
+/// Guard of a call of [`wiping`]. When it is dropped, it overwrites the stack if a key was used since it was
+/// made.
 struct Wipe {
     /// True if the outer call, around this one on the same thread, has used a key.
     around: bool,

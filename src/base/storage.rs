@@ -19,27 +19,30 @@ pub(crate) trait Storage: Send + Sync {
     /// Returns the number of bytes in the storage.
     fn len(&self) -> io::Result<u64>;
 
-    /// Fills all of `out` with the bytes from `offset` on. Fails with `UnexpectedEof` if there are fewer.
+    /// Fills all of `out` with the bytes of the storage from `offset` on. Fails with `UnexpectedEof` if there
+    /// are fewer.
     fn read_at(&self, offset: u64, out: OutBytes<'_>) -> io::Result<()>;
 
-    /// Writes all of `bytes` at `offset`. A gap before them is zeros. After a failure any part of them may
-    /// have been written. A storage that is only read fails with `Unsupported`.
+    /// Writes all of `bytes` to the storage at `offset`. If the storage ends before, the gap becomes zeros.
+    /// After a failure any part of them may have been written. A storage that is only read fails with
+    /// `Unsupported`.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let _ = (offset, bytes);
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Cuts the bytes to `len`, or extends them with zeros. A storage that is only read fails with `Unsupported`.
+    /// Cuts the storage to `len` bytes, or extends it with zeros. A storage that is only read fails with
+    /// `Unsupported`.
     fn set_len(&self, len: u64) -> io::Result<()> {
         let _ = len;
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Returns once all bytes and their number are on the disk.
+    /// Flushes the storage. Returns once all bytes and their number are on the disk.
     fn sync(&self) -> io::Result<()>;
 
-    /// Like [`sync`](Self::sync), but need not write metadata that reading the bytes does not depend on, such as
-    /// times (fdatasync). A changed length is written.
+    /// Flushes like [`sync`](Self::sync), but need not write metadata that reading the bytes does not depend on,
+    /// such as times (fdatasync). A changed length is written.
     fn sync_data(&self) -> io::Result<()> {
         self.sync()
     }
@@ -56,7 +59,7 @@ pub(crate) trait Storage: Send + Sync {
         None
     }
 
-    /// Returns the identity of the file. `None` if the bytes are no file.
+    /// Returns the identity of the file that has the bytes. `None` if the storage is no file.
     fn identity(&self) -> Option<FileId> {
         None
     }
@@ -79,7 +82,7 @@ pub(crate) trait Storage: Send + Sync {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Returns true if reads at `offset` are known not to wait for a disk.
+    /// Returns true if a read of the byte at `offset` is known not to wait for a disk.
     fn is_near(&self, offset: u64) -> bool {
         let _ = offset;
         false

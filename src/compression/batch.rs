@@ -25,14 +25,14 @@ use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-/// Digest and residue of each tile of a shard. `None` means that they are not known yet.
+/// Digest and residue of each tile of a shard, `None` if they are not known yet.
 type KnownTiles = Vec<Option<(Digest, Residue)>>;
 
 /// Minimum number of payload bytes of a task.
 const TASK_BYTES: usize = 128 * 1024;
 
-/// Size of the memory per shard of a call, besides its blocks, runs and tiles: the shard, its draft, the heads of
-/// some lists, and allocations.
+/// Bytes of memory that a call needs per shard, besides its blocks, runs and tiles: the shard, its draft, the
+/// heads of some lists, and allocations.
 const A_SHARD: usize = size_of::<CompressedShard>() + size_of::<AtlasShard>() + size_of::<Draft<'_>>() + 512;
 const A_BLOCK: usize = size_of::<(Attempt, BlockHead, Encoded, Settled, AtomicBool)>() + 32;
 const A_TILE: usize = size_of::<(TilePart, (usize, usize), (Digest, Residue), Leaf)>();
@@ -40,7 +40,7 @@ const A_TILE: usize = size_of::<(TilePart, (usize, usize), (Digest, Residue), Le
 /// rounded up.
 const ROUNDING: usize = 16 * 1024;
 
-/// Consecutive blocks of one shard of a batch.
+/// Consecutive blocks of one shard of a call, the work of one task.
 struct Run {
     shard: usize,
     blocks: Range<usize>,

@@ -17,14 +17,14 @@ const PLANE_ENTRY: usize = 4;
 /// Bit in the stored length of a byte plane which marks that the plane holds differences.
 const DIFFERENCES: u32 = 1 << 31;
 
-/// Head of a block, stored beside its encoded bytes.
+/// Head of a block in a compressed shard or record. It is stored apart from the encoded bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BlockHead {
     /// Number of encoded bytes.
     pub(crate) len: usize,
     pub(crate) filter: Filter,
     pub(crate) residue: Residue,
-    /// First bytes of the digest of the block's bytes.
+    /// First bytes of the digest of the uncompressed block.
     pub(crate) check: [u8; CHECK_SIZE],
 }
 
@@ -149,8 +149,8 @@ impl BlockEncoder {
         })
     }
 
-    /// Makes the encoders of `plan`. The encoders of another plan are dropped first, because the footprint
-    /// covers one plan.
+    /// Makes the encoders of `plan`, unless they are there already. The encoders of another plan are dropped
+    /// first, because the footprint covers one plan.
     fn prepare(&mut self, plan: &Plan) -> Result<()> {
         if self.states.as_ref().is_some_and(|states| states.plan == *plan) {
             return Ok(());

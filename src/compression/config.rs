@@ -17,19 +17,19 @@ const MAX_UNUSED_LEVEL: u8 = 9;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CompressionLevel {
-    /// Level 1.
+    /// Level 1, the fastest.
     Fast,
-    /// Level 6.
+    /// Level 6, the default.
     #[default]
     Default,
-    /// Level 9.
+    /// Level 9, which compresses best.
     Best,
     /// A number, 0 (stored) to 9.
     Custom(u8),
 }
 
 impl CompressionLevel {
-    /// Returns the number, 0 to 9 if it is valid.
+    /// Returns the level as a number, 0 to 9 if it is valid.
     pub fn value(self) -> u8 {
         match self {
             CompressionLevel::Fast => 1,
@@ -40,7 +40,7 @@ impl CompressionLevel {
     }
 }
 
-/// Settings of a compression.
+/// Settings of the compression of shards.
 ///
 /// ```
 /// use atlas_manifold::{CompressionAlgorithm, CompressionConfig, CompressionLevel, CompressionTarget};

@@ -43,7 +43,7 @@ pub enum CompressionFilter {
     Planes,
 }
 
-/// Criterion of [`CompressionAlgorithm::Auto`].
+/// Criterion by which [`CompressionAlgorithm::Auto`] chooses an algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CompressionTarget {

@@ -15,7 +15,7 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::{to_u64, to_usize};
 use crate::layer2::Residue;
 
-/// Maximum number of bytes to which a record decodes.
+/// Maximum number of bytes to which a compressed record decodes.
 pub(crate) const MAX_RECORD_SIZE: usize = MAX_BLOCK_SIZE;
 
 /// Features of this library that a reader needs to decode a record.
@@ -44,7 +44,7 @@ impl RecordEncoder {
         BlockEncoder::footprint(config, &auto::plans(config)?, block_size)
     }
 
-    /// Returns an encoder. Fails with INVALID_ARGUMENT or UNSUPPORTED if `config` is not valid here.
+    /// Returns an encoder with these settings. Fails with INVALID_ARGUMENT or UNSUPPORTED if they are not valid.
     pub(crate) fn new(config: &CompressionConfig) -> Result<RecordEncoder> {
         // Impossible settings are refused here and not at the first record.
         let block_size = config.check()?;
@@ -114,8 +114,8 @@ pub(crate) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Reads the record at the beginning of `bytes`. Returns it and the bytes after it. All input is
-    /// hostile. Fails with FORMAT or UNSUPPORTED.
+    /// Reads the compressed record at the beginning of `bytes`, and returns it and the bytes after it. All input
+    /// is hostile. Fails with FORMAT or UNSUPPORTED.
     pub(crate) fn read(bytes: &'a [u8]) -> Result<(Record<'a>, &'a [u8])> {
         // Without codecs a record cannot be decoded, so that UNSUPPORTED is reported instead of damage.
         super::available()?;

@@ -72,8 +72,8 @@ impl Decoder {
         self.k
     }
 
-    /// Fills `bytes`, a tile or a slice of one as for `Encoder::encode`, from the payload of each class.
-    /// After an error the contents of `bytes` are unspecified.
+    /// Rebuilds `bytes`, a tile or a slice of one as for `Encoder::encode`, from the payloads of the decoder's
+    /// classes. After an error the contents of `bytes` are unspecified.
     ///
     /// The error is that of the first faulty block. Within a block a bad field comes first, in the order of
     /// the classes, then inconsistency, then the first bad symbol, then padding.

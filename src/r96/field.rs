@@ -15,7 +15,7 @@
 
 #![forbid(unsafe_code)]
 
-/// The prime: 12289 = 96 * 128 + 1.
+/// The prime p of the field: 12289 = 96 * 128 + 1.
 pub(super) const P: u16 = 12_289;
 
 /// The prime p as a signed 16-bit number, the type of a lane.
@@ -77,7 +77,7 @@ pub(super) const fn difference(a: u32, b: u32) -> u32 {
 /// A factor w that is known in advance, in the form that Montgomery's multiplication needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Factor {
-    /// w·2^16 mod p, between -6144 and 6144.
+    /// w·2^16 mod p for the factor w, between -6144 and 6144.
     pub(super) value: i16,
     /// `value`·p^-1 modulo 2^16.
     pub(super) quotient: i16,

@@ -65,7 +65,7 @@ pub(crate) const fn block_count(len: usize, k: usize) -> usize {
 /// Reason that there is no encoder or decoder for the given parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ParameterError {
-    /// K is not 1..=96.
+    /// K, the number of needed classes, is not 1..=96.
     DataClasses {
         /// K, the number of needed classes.
         k: usize,
@@ -149,7 +149,7 @@ pub(crate) enum DecodeError {
         /// Value of the symbol.
         value: u16,
     },
-    /// A bit after the tile's end is not zero.
+    /// A bit after the tile's end, in the padding of the last block, is not zero.
     Padding {
         /// Number of the last block, which has the padding.
         block: usize,

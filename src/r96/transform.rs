@@ -57,7 +57,7 @@ const CUBE_ROOT: Factor = Factor::root(4096);
 
 /// The factors between the transforms of 8 and 4 points that make up a transform of 32 points: (ζ^3)^(b0 · d0).
 const COLUMN_FACTORS: [[Factor; 8]; 4] = products::<8, 4>(384);
-/// The factors between the transforms of 8 and 16 points of a row: η^(n · j0).
+/// The factors between the transforms of 8 and 16 points that make up a transform of 128 points: η^(n · j0).
 const ROW_FACTORS: [[Factor; 8]; 16] = products::<8, 16>(96);
 /// The factors between the two transforms of 4 points that make up a transform of 16 points: (η^8)^(c · j1).
 const SIXTEENTHS: [[Factor; 4]; 4] = products::<4, 4>(768);

@@ -29,7 +29,7 @@ pub(crate) struct DataMap {
 }
 
 impl DataMap {
-    /// Searches a file for holes. `None` if it has none, or too many to record.
+    /// Searches a file for holes. `None` if it is known to have none, or has too many to record.
     pub(crate) fn of_storage(storage: &dyn Storage) -> Option<DataMap> {
         // Without a size nothing is known about holes.
         let size = storage.len().ok()?;
@@ -53,7 +53,7 @@ impl DataMap {
         self.ranges.get(after).is_none_or(|data| data.start >= offset.saturating_add(len))
     }
 
-    /// Returns the numbers of the tiles of 1 MiB with data that are in `tiles`, as ascending ranges.
+    /// Returns the tiles of 1 MiB in `tiles` that have data, as ascending ranges of tile numbers.
     pub(crate) fn tiles_within(&self, tiles: &Range<u64>) -> impl Iterator<Item = Range<u64>> {
         let numbers = |data: &Range<u64>| data.start / TILE_BYTES..data.end.div_ceil(TILE_BYTES);
         // Ranges are whole tiles that do not touch, so that a tile lies in a single range.
@@ -125,7 +125,8 @@ impl Source {
         (size > 0 && !is_dense).then_some(map)
     }
 
-    /// Returns true if [`data_map`](Self::data_map) may find holes. Makes no system call.
+    /// Returns true if [`data_map`](Self::data_map) may find holes, because the source reads files. Makes no
+    /// system call.
     fn is_of_files(&self) -> bool {
         matches!(self.inner.kind, SourceKind::Parts(_)) || self.sparse_storage().is_some()
     }

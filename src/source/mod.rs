@@ -30,7 +30,7 @@ use std::sync::Arc;
 ///
 /// Called from several threads at a time, unless the operation runs on one thread.
 pub trait ReadAt: Send + Sync {
-    /// Reads exactly `buffer.len()` bytes from `offset` on.
+    /// Fills all of `buffer` with the bytes from `offset` on.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()>;
 }
 
@@ -337,8 +337,8 @@ impl Source {
         })
     }
 
-    /// Returns true if both read the same bytes at the same offsets, up to the end of the shorter source:
-    /// clones of one source, one file, or parts of these.
+    /// Returns true if both sources read the same bytes at the same offsets, up to the end of the shorter
+    /// source: clones of one source, one file, or parts of these.
     pub(crate) fn is_same(&self, other: &Source) -> bool {
         // Two objects may open the same file, or be made of the same parts.
         let common = self.size().min(other.size());

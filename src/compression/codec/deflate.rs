@@ -105,7 +105,7 @@ impl Encode for Deflater {
     }
 }
 
-/// Decoder states for reuse, because making one costs more than a small read.
+/// Decoder states that are kept for reuse, because making one costs more than a small read.
 static USED: Mutex<Vec<Decompress>> = Mutex::new(Vec::new());
 /// Maximum number of kept states, of some 50 KiB each.
 const MAX_USED: usize = 8;

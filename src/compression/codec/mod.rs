@@ -28,9 +28,9 @@ pub(crate) enum Codec {
     RunLength,
 }
 
-/// Zstandard's own levels for the levels 1 to 9.
+/// Levels on Zstandard's own scale for the levels 1 to 9 of the format.
 const ZSTD_LEVELS: [i32; 9] = [1, 2, 3, 5, 7, 9, 12, 15, 19];
-/// Level that Zstandard itself uses for 0.
+/// Level that Zstandard itself uses if level 0 is requested.
 const ZSTD_DEFAULT: i32 = 3;
 
 impl Codec {
@@ -69,7 +69,7 @@ impl Codec {
         }
     }
 
-    /// Returns the codec's own levels.
+    /// Returns the range of levels on the codec's own scale.
     pub(crate) fn own_levels(self) -> RangeInclusive<i32> {
         match self {
             Codec::Deflate => 1..=9,
@@ -81,7 +81,7 @@ impl Codec {
         }
     }
 
-    /// Returns the codec's own level for one of [`levels`](Self::levels).
+    /// Returns the level on the codec's own scale for a level of the format, one of [`levels`](Self::levels).
     pub(crate) fn own_level(self, level: u8) -> i32 {
         match self {
             Codec::Deflate => i32::from(level),
@@ -134,7 +134,7 @@ pub(crate) trait BlockCodec: Sync {
     /// Returns a new decoder.
     fn decoder(&self) -> Result<Box<dyn Decode>>;
 
-    /// Frees the states that are kept for later decoders. Does not wait for a thread that uses them.
+    /// Frees the decoder states that the codec keeps for later calls. Does not wait for a thread that uses them.
     fn free_used(&self) {}
 }
 

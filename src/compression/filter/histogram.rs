@@ -188,7 +188,7 @@ pub(crate) fn incompressible(bytes: &[u8]) -> bool {
     bytes.len() >= NOISE_MIN && Histogram::of(bytes).is_noise(bytes)
 }
 
-/// Returns true if strings of four bytes recur in the first 16 KiB. One string in 64 is examined, selected
+/// Returns true if many strings of four bytes recur in the first 16 KiB. One string in 64 is examined, selected
 /// by its contents, so that both copies are selected whatever their distance.
 pub(crate) fn repeats(bytes: &[u8]) -> bool {
     const LOW: u64 = u64::MAX / 0xff;

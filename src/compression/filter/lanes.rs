@@ -21,15 +21,16 @@ pub(super) trait Lanes: Copy {
     /// Interleaves the bytes of `self` and `other`. Returns the interleaved lower halves and the interleaved
     /// upper halves.
     fn zip(self, other: Self) -> (Self, Self);
-    /// Undoes [`zip`](Self::zip).
+    /// Separates the bytes again: undoes [`zip`](Self::zip).
     fn unzip(self, other: Self) -> (Self, Self);
-    /// Subtracts from each byte the byte before it. The byte before the first is the last byte of `before`.
+    /// Returns each byte minus the byte before it, mod 256. The byte before the first is the last byte of
+    /// `before`.
     fn differences(self, before: Self) -> Self;
-    /// Adds to each byte all bytes before it, beginning with the last byte of `before`.
+    /// Returns for each byte the sum, mod 256, of the last byte of `before` and all bytes up to this one.
     fn sums(self, before: Self) -> Self;
 }
 
-/// The register of this processor.
+/// The register type of this processor.
 #[cfg(target_arch = "x86_64")]
 pub(super) type Native = x86::Sse2;
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
@@ -37,7 +38,7 @@ pub(super) type Native = arm::Neon;
 #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little"))))]
 pub(super) type Native = Plain;
 
-/// Portable implementation without special instructions.
+/// A register as an array, without special instructions.
 #[derive(Clone, Copy)]
 #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), allow(dead_code, reason = "in tests alone"))]
 pub(super) struct Plain([u8; WIDTH]);
@@ -88,7 +89,7 @@ impl Lanes for Plain {
     }
 }
 
-/// SSE2, which every x86-64 has.
+/// Registers of SSE2, which every x86-64 has.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::{Lanes, WIDTH};
@@ -157,7 +158,7 @@ mod x86 {
     }
 }
 
-/// NEON, which every AArch64 has.
+/// Registers of NEON, which every AArch64 has.
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
 mod arm {
     use super::{Lanes, WIDTH};

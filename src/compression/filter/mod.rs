@@ -35,7 +35,7 @@ impl Filter {
     pub(crate) const ALL_SPLITS: [Filter; 7] =
         [Filter(1), Filter(5), Filter(2), Filter(6), Filter(3), Filter(7), Filter(4)];
 
-    /// Returns the filter with this number in the format.
+    /// Returns the filter with this number in the format, or `None`.
     pub(crate) fn new(code: u8) -> Option<Filter> {
         (usize::from(code) < STRIDES.len()).then_some(Filter(code))
     }

@@ -54,8 +54,8 @@ impl FactorRow {
 /// Number of bytes of sixteen 16-bit lanes.
 pub(super) const LANE_BYTES: usize = 32;
 
-/// Operations on a vector of sixteen lanes per block. `field` defines the arithmetic; the caller keeps sums
-/// and differences in range.
+/// Operations on vectors of sixteen 16-bit lanes per block, for one kind of registers. `field` defines the
+/// arithmetic; the caller keeps sums and differences in range.
 pub(super) trait Lanes: Copy {
     /// A vector with sixteen lanes of each block.
     type V: Copy;
@@ -64,7 +64,7 @@ pub(super) trait Lanes: Copy {
 
     /// Returns a vector with `value` in every lane.
     fn splat(self, value: i16) -> Self::V;
-    /// Loads the lanes of `row`; every block gets the same lanes.
+    /// Returns the sixteen lanes of `row`, the same for every block.
     fn load(self, row: &Row) -> Self::V;
     /// Returns the sixteen lanes of one block of `a` as an array.
     fn lanes(self, a: Self::V, block: usize) -> [i16; 16];
@@ -261,7 +261,7 @@ pub(super) trait Job {
 /// Choice of an implementation of [`Lanes`] that this machine supports.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kernel {
-    /// Plain arrays.
+    /// Plain arrays, on every machine.
     Portable,
     /// 256-bit registers of AVX2, one block.
     #[cfg(target_arch = "x86_64")]
