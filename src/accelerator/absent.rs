@@ -1,16 +1,17 @@
-//! Stand-ins without the feature `opencl`: there is no accelerator, which the types say.
+//! Stand-ins for builds without the feature `opencl`: types without a value, so that there is never an
+//! accelerator.
 
 use super::{AcceleratorInfo, AcceleratorOptions, Batch, Hashed, Started};
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
 use std::marker::PhantomData;
 
-/// An accelerator that does not exist.
+/// An accelerator in a build without OpenCL. The type has no value.
 #[derive(Debug)]
 pub(crate) enum Accelerator {}
 
 impl Accelerator {
-    /// Fails with UNSUPPORTED.
+    /// Fails with UNSUPPORTED, because this build has no accelerators.
     pub(crate) fn open(_: &AcceleratorOptions<'_>) -> Result<Accelerator> {
         Err(AtlasError::unsupported("this build has no accelerators: build it with the feature opencl"))
     }
@@ -47,6 +48,8 @@ impl Accelerator {
         match *self {}
     }
 
+    /// Never called, because the type has no value.
+    ///
     /// # Safety
     ///
     /// There is nothing to call it with.
@@ -59,7 +62,7 @@ impl Accelerator {
     }
 }
 
-/// A batch of an accelerator that does not exist.
+/// A batch in flight in a build without OpenCL. The type has no value.
 pub(crate) struct Running<'a> {
     never: Accelerator,
     accelerator: PhantomData<&'a ()>,
@@ -79,7 +82,7 @@ impl Running<'_> {
     }
 }
 
-/// A buffer of an accelerator that does not exist.
+/// A buffer of a device in a build without OpenCL. The type has no value.
 pub(crate) enum DeviceBuffer {}
 
 impl DeviceBuffer {

@@ -1,4 +1,4 @@
-//! The device: choice, context, and the program that is compiled for it.
+//! The OpenCL device of an accelerator: its choice, its context, and the program that is compiled for it.
 
 use super::AcceleratorOptions;
 use super::opencl::{self, Failure, Handle, Object, OpenCl, check, opencl};
@@ -13,12 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const KERNELS: &str = include_str!("kernels.cl");
 const BUILD_OPTIONS: &CStr = c"-cl-std=CL1.2";
 
-/// Maximum number of platforms, and of devices of a platform, that are looked at.
+/// Maximum number of platforms, and of devices of a platform, that are considered.
 const MAX_FOUND: usize = 256;
-/// Maximum size of a text or a program that a driver may return.
+/// Maximum size of a build log or of a compiled program that is accepted from a driver.
 const MAX_BYTES: usize = 64 << 20;
 
-/// A device with a context and the kernels.
+/// An OpenCL device with a context and the compiled program of kernels.
 pub(super) struct Device {
     pub(super) opencl: &'static OpenCl,
     pub(super) context: Object,
@@ -27,13 +27,14 @@ pub(super) struct Device {
     pub(super) name: String,
     pub(super) compute_units: u32,
     pub(super) memory_size: u64,
-    /// Size of the largest buffer.
+    /// Maximum size in bytes of a buffer on the device.
     pub(super) largest_buffer: u64,
-    /// True once a call of OpenCL failed or a digest was wrong. Buffers share it with their pool.
+    /// True once a call of OpenCL failed or a digest was wrong. Pools and their
+    /// [`DeviceBuffer`](super::DeviceBuffer)s share the flag.
     failed: AtomicBool,
 }
 
-/// A device that was found, and its names.
+/// An OpenCL device that was found, with its name and that of its platform.
 struct Found {
     platform: Handle,
     device: Handle,
@@ -42,7 +43,7 @@ struct Found {
 }
 
 impl Device {
-    /// Opens the device that the options describe, and compiles the kernels for it.
+    /// Opens the OpenCL device that `options` describe, and compiles the kernels for it.
     pub(super) fn open(options: &AcceleratorOptions<'_>) -> Result<Device> {
         // A lone handle is a mistake of the caller, whatever is installed.
         if options.context.is_null() != options.device.is_null() {
@@ -87,17 +88,17 @@ impl Device {
         })
     }
 
-    /// True if later work is refused.
+    /// Returns true if the device has failed, so that it gets no more work.
     pub(super) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Refuses all later work.
+    /// Marks the device as failed, so that it gets no more work.
     pub(super) fn refuse(&self) {
         self.failed.store(true, Ordering::Relaxed);
     }
 
-    /// Returns the error of a failed call of OpenCL, after which the device is refused.
+    /// Returns the error of a failed call of OpenCL. Marks the device as failed, unless only memory ran out.
     pub(super) fn failed(&self, failure: Failure) -> AtlasError {
         // Without memory everything is as it was.
         if !failure.is_lack_of_memory() {
@@ -107,7 +108,8 @@ impl Device {
     }
 }
 
-/// Returns handles that `list` fills: first their number, then themselves.
+/// Returns the OpenCL handles that `list` lists: a first call gets their number, a second one the handles.
+/// `what` names the attempt in an error.
 fn handles(
     what: &'static str,
     list: impl Fn(u32, *mut Handle, *mut u32) -> opencl::Status,
@@ -130,7 +132,8 @@ fn handles(
     Ok(found)
 }
 
-/// All devices of a type, in the order of their platforms. A driver that fails is left out, unless there is no other.
+/// Returns all devices of the type `kind`, in the order of their platforms. A platform whose driver fails is
+/// left out, unless no other has devices.
 fn find(opencl: &OpenCl, kind: u64) -> std::result::Result<Vec<Found>, Failure> {
     let (mut found, mut failed) = (Vec::new(), None);
     // SAFETY: room for `count` handles.
@@ -146,7 +149,7 @@ fn find(opencl: &OpenCl, kind: u64) -> std::result::Result<Vec<Found>, Failure> 
     }
 }
 
-/// Adds the devices of a platform.
+/// Adds the devices of `platform` that have the type `kind` to `found`.
 fn find_in(
     opencl: &OpenCl,
     platform: Handle,
@@ -166,7 +169,8 @@ fn find_in(
     Ok(())
 }
 
-/// Chooses by name and index. Fails with UNSUPPORTED, and the names of all devices.
+/// Chooses a device by the name and the index in `options`, or a GPU if there is no name. If none matches, fails
+/// with UNSUPPORTED and a text with the names of all devices.
 fn choose(opencl: &OpenCl, options: &AcceleratorOptions<'_>) -> Result<Found> {
     let failed = |failure: Failure| failure.error(ErrorKind::Unsupported);
     let all = find(opencl, opencl::DEVICE_TYPE_ALL).map_err(failed)?;
@@ -210,7 +214,7 @@ fn context_of(opencl: &'static OpenCl, found: &Found) -> std::result::Result<Obj
     unsafe { Object::made(opencl, "creating a context", (made, status), opencl.release_context) }
 }
 
-/// Retains the caller's context. Fails with INVALID_ARGUMENT if it has not the caller's device.
+/// Retains the caller's context. Fails with INVALID_ARGUMENT if the caller's device is not a device of it.
 fn callers_context(opencl: &'static OpenCl, options: &AcceleratorOptions<'_>) -> Result<Object> {
     let wrong = |failure: Failure| failure.error(ErrorKind::InvalidArgument);
     // SAFETY: a live context, as the caller promises.
@@ -238,8 +242,8 @@ fn retained_device(opencl: &'static OpenCl, device: Handle) -> std::result::Resu
     unsafe { Object::made(opencl, what, (device, 0), opencl.release_device) }
 }
 
-/// Compiled programs of this process, by the address and the name of the device, since the address of a sub-device may
-/// come again. A child does not get here.
+/// Compiled programs of this process, by the address and the name of their device, since the address of a
+/// sub-device may come again. A forked child fails before it locks them.
 static COMPILED: Mutex<Vec<Compiled>> = Mutex::new(Vec::new());
 
 struct Compiled {
@@ -248,7 +252,8 @@ struct Compiled {
     code: Vec<u8>,
 }
 
-/// Returns the kernels for a device: compiled by the first call of a process, taken from `compiled` by later ones.
+/// Returns the program of kernels for a device: compiled by the first call in a process, and loaded from
+/// `compiled` by later calls.
 fn program(
     opencl: &'static OpenCl,
     context: &Object,
@@ -314,7 +319,7 @@ fn from_source(opencl: &'static OpenCl, context: &Object, device: &Object) -> Re
     Ok(program)
 }
 
-/// Returns the code of a program that was compiled for one device, or `None` if the driver has none.
+/// Returns the compiled code of a program that was built for one device, or `None` if the driver provides none.
 fn binary(opencl: &OpenCl, program: &Object) -> Option<Vec<u8>> {
     let info = opencl.program_info;
     let ask = |len, place, size| {

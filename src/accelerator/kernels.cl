@@ -1,12 +1,13 @@
-/* BLAKE3 and the sums of many tiles at once.
+/* BLAKE3 digests and sums of bytes of many tiles at once.
  *
  *   chunks     one item per chunk of 1,024 bytes: its chaining value, and the sum of its bytes
  *   groups     one item per group of 16 chunks: its chaining value, and the sum of its bytes mod 96
- *   parents    one item per 8 nodes: their chaining value; twice, because a tile has at most 64 groups
+ *   parents    one item per 8 nodes of the hash tree: the chaining value of their common parent. Launched twice,
+ *              because a tile has at most 64 groups
  *
- * BLAKE3 hashes chunks of 16 blocks, and joins their values in a binary tree whose left subtrees are full. Joining
- * neighbours level by level, with an odd last one moving up unchanged, makes that tree. The last step of a tile has
- * the flag ROOT, whether it is a parent or the only block of a short tile.
+ * BLAKE3 hashes chunks of 16 blocks, and joins their chaining values in a binary tree whose left subtrees are full.
+ * Joining neighbours level by level, with an odd last one moving up unchanged, makes that tree. The last step of a tile
+ * has the flag ROOT, whether it is a parent or the only block of a short tile.
  *
  * Everything but the macros and names below is C99, so that another interface needs others. */
 
@@ -30,13 +31,13 @@
 #define BLOCK_BYTES 64u
 #define CHUNK_BYTES 1024u
 #define GROUP_CHUNKS 16u
-/* Nodes that an item of `parents` joins. */
+/* Number of tree nodes that a work item of `parents` joins. */
 #define JOINED 8u
-/* Words of a tile's result: its digest, and a byte for each of its 64 groups. */
+/* Number of 32-bit words of a tile's result: its digest, and a byte (sum mod 96) for each of its 64 groups. */
 #define RESULT_WORDS 24u
 #define DIGEST_WORDS 8u
 
-/* A tile in the bytes. */
+/* Position of a tile in the buffer that has the bytes of all tiles. */
 typedef struct {
     ulong offset;
     uint len;
@@ -48,7 +49,7 @@ typedef struct {
     uint word[8];
 } value;
 
-/* A quarter round: mixes four words of the state with two of the message. */
+/* BLAKE3's quarter round: mixes four words of the state with two of the message. */
 #define MIX(a, b, c, d, x, y)                 \
     do {                                      \
         a += b + (x);                         \
@@ -61,7 +62,7 @@ typedef struct {
         b = ROTATE_RIGHT(b ^ c, 7u);          \
     } while (0)
 
-/* A round: the columns of the state, then its diagonals. The numbers are the places of the message. */
+/* A round: the columns of the state, then its diagonals. The numbers are the order of the 16 message words. */
 #define ROUND(m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15) \
     do {                                                                            \
         MIX(s0, s4, s8, s12, m[m0], m[m1]);                                         \
@@ -74,7 +75,7 @@ typedef struct {
         MIX(s3, s4, s9, s14, m[m14], m[m15]);                                       \
     } while (0)
 
-/* Compresses a block of 16 words into the chaining value `h`. */
+/* Compresses the block `m` of 16 words, with `len` bytes of message, into the chaining value `h`. */
 FUNCTION void compress(uint *h, const uint *m, uint counter, uint len, uint flags) {
     /* The state: the chaining value, four words of the initial value, the counter, the length and the flags. */
     uint s0 = h[0], s1 = h[1], s2 = h[2], s3 = h[3], s4 = h[4], s5 = h[5], s6 = h[6], s7 = h[7];
@@ -94,7 +95,7 @@ FUNCTION void compress(uint *h, const uint *m, uint counter, uint len, uint flag
     h[4] = s4 ^ s12, h[5] = s5 ^ s13, h[6] = s6 ^ s14, h[7] = s7 ^ s15;
 }
 
-/* Loads a block from an address that is a multiple of 16. */
+/* Loads 16 words to `m` from an address that is a multiple of 16. */
 FUNCTION void load_block(uint *m, GLOBAL const uint *from) {
     for (uint i = 0u; i < 4u; i++) {
         FOUR_WORDS words = ((GLOBAL const FOUR_WORDS *)from)[i];
@@ -102,7 +103,7 @@ FUNCTION void load_block(uint *m, GLOBAL const uint *from) {
     }
 }
 
-/* Stores a chaining value at an address that is a multiple of 16. */
+/* Stores the chaining value `h` at an address that is a multiple of 16. */
 FUNCTION void store_value(GLOBAL uint *to, const uint *h) {
     for (uint i = 0u; i < 2u; i++) {
         FOUR_WORDS words;
@@ -111,12 +112,13 @@ FUNCTION void store_value(GLOBAL uint *to, const uint *h) {
     }
 }
 
-/* Number of chunks of a tile of `len` bytes. No bytes are one chunk. */
+/* Returns the number of chunks of a tile of `len` bytes, which is 1 for no bytes. */
 FUNCTION uint chunk_count(uint len) {
     return len == 0u ? 1u : (len + CHUNK_BYTES - 1u) / CHUNK_BYTES;
 }
 
-/* Hashes and sums chunk `ITEM % width` of tile `ITEM / width`, for tiles of at most `width` chunks. */
+/* Hashes and sums chunk `ITEM % width` of tile `ITEM / width`, for tiles of at most `width` chunks. The chaining value
+ * goes to `values`, or, as the digest of a tile of a single chunk, to `results`; the sum of its bytes to `sums`. */
 KERNEL void chunks(GLOBAL const uchar *bytes, GLOBAL const tile_place *places, uint tiles, uint width, value key,
                    uint mode, GLOBAL uint *values, GLOBAL uint *sums, GLOBAL uint *results) {
     uint tile = ITEM / width, chunk = ITEM % width;
@@ -149,8 +151,8 @@ KERNEL void chunks(GLOBAL const uchar *bytes, GLOBAL const tile_place *places, u
                     if (4u * i + j < size) m[i] |= (uint)at[4u * i + j] << (8u * j);
             }
         }
-        /* With the bytes a, b, c, d of a word from the lowest: the sums of a and c lie side by side, and so do those of b
-         * and d once those of c are taken off. Each is at most 16 * 255. */
+        /* With the bytes a, b, c, d of a word from the lowest: the sums of a and c lie side by side, and so do those of
+         * b and d once those of c are taken off. Each is at most 16 * 255. */
         uint even = 0u, shifted = 0u;
         for (uint i = 0u; i < 16u; i++) even += m[i] & 0x00ff00ffu, shifted += m[i] >> 8u;
         uint odd = shifted - ((even >> 16u) << 8u);
@@ -164,8 +166,8 @@ KERNEL void chunks(GLOBAL const uchar *bytes, GLOBAL const tile_place *places, u
     sums[ITEM] = total;
 }
 
-/* Joins `count` nodes at `nodes` to one, in their own place, and copies it to `out`. `last` is ROOT if they are all nodes
- * of their tile, otherwise 0. */
+/* Joins the `count` chaining values at `nodes` to that of their common parent, overwriting them, and copies it to
+ * `out`. `last` is ROOT if they are all nodes of their tile, otherwise 0. */
 FUNCTION void join(GLOBAL uint *nodes, uint count, const value *key, uint mode, uint last, GLOBAL uint *out) {
     uint h[8], m[16];
     for (; count > 1u; count = (count + 1u) / 2u) {
@@ -185,8 +187,9 @@ FUNCTION void join(GLOBAL uint *nodes, uint count, const value *key, uint mode, 
     store_value(out, h);
 }
 
-/* Joins and sums the chunks of group `ITEM % width` of tile `ITEM / width`. A tile has `chunk_width` places in `values`
- * and `sums`. */
+/* Joins and sums the chunks of group `ITEM % width` of tile `ITEM / width`. The chaining value of the group goes to
+ * `nodes`, or, as the digest of a tile of a single group, to `results`, and the sum mod 96 to `results`. A tile has
+ * `chunk_width` items in `values` and `sums`. */
 KERNEL void groups(GLOBAL const tile_place *places, uint tiles, uint width, uint chunk_width, value key, uint mode,
                    GLOBAL uint *values, GLOBAL const uint *sums, GLOBAL uint *nodes, GLOBAL uint *results) {
     uint tile = ITEM / width, group = ITEM % width;
@@ -204,8 +207,9 @@ KERNEL void groups(GLOBAL const tile_place *places, uint tiles, uint width, uint
          is_whole ? result : nodes + 8u * ITEM);
 }
 
-/* Joins nodes `JOINED * (ITEM % width)` and those after them of tile `ITEM / width`. Each node has `chunks` chunks, and
- * a tile `from_width` places for them. */
+/* Joins up to `JOINED` nodes of tile `ITEM / width`, from node `JOINED * (ITEM % width)` of `from` on. The chaining
+ * value of their parent goes to `to`, or, as the digest of the tile if they are all its nodes, to `results`. Each node
+ * covers `chunks` chunks, and a tile has `from_width` items in `from`. */
 KERNEL void parents(GLOBAL const tile_place *places, uint tiles, uint chunks, uint from_width, uint width, value key,
                     uint mode, GLOBAL uint *from, GLOBAL uint *to, GLOBAL uint *results) {
     uint tile = ITEM / width, first = ITEM % width * JOINED;

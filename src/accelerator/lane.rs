@@ -1,7 +1,7 @@
-//! A lane: a queue of the device with buffers of its own, through which one batch goes at a time.
+//! A lane: a command queue of the device with buffers for one batch of tiles at a time (`strings` in code).
 //!
-//! The bytes of a batch are copied to the device before the call returns, so that the driver never refers to memory
-//! of a caller. The kernels of one lane run while another lane copies.
+//! The bytes of a batch are copied to the device before the call returns, so that the driver never refers to
+//! memory of a caller. The kernels of one lane run while another lane copies.
 
 use super::device::Device;
 use super::opencl::{self, Failure, Handle, Object, check};
@@ -11,89 +11,94 @@ use std::ffi::CStr;
 use std::ptr;
 use zeroize::Zeroizing;
 
-/// Maximum size of a string, which is that of a tile.
+/// Maximum number of bytes of a string to hash, which is the size of a full tile.
 const MAX_LEN: usize = crate::base::units::TILE_SIZE;
 const CHUNK: usize = 1024;
-/// Chunks of the longest string.
+/// Number of chunks of 1 KiB in the longest tile.
 const CHUNKS: usize = MAX_LEN / CHUNK;
-/// Items of a work-group. The same for all launches, because some drivers compile a kernel for each size.
+/// Number of work items in a work-group. The same for all launches, because some drivers compile a kernel for
+/// each size.
 const GROUP_ITEMS: usize = 64;
-/// Start of each string in the buffer of a batch, which the kernels can read by words.
+/// Each tile begins at a multiple of this in the buffer of a batch, so that the kernels can read it by words.
 const ALIGNMENT: usize = 64;
-/// Bytes of a result: the digest, and the residues of the groups.
+/// Bytes of the result of a tile: its digest, and the residues of its groups of 16 KiB.
 const RESULT_BYTES: usize = 32 + RESIDUES;
-/// Bytes of a place: offset, length, reserved.
+/// Bytes that describe the position of a tile to the kernels: its offset, its length, and a reserved word.
 const PLACE_BYTES: usize = 16;
-/// Bytes of a chaining value.
+/// Number of bytes of a BLAKE3 chaining value.
 const VALUE_BYTES: usize = 32;
-/// Size of a group of 16 chunks.
+/// Number of bytes of a group of 16 chunks.
 const GROUP: usize = 16 * CHUNK;
-/// Nodes that an item of the kernel `parents` joins.
+/// Number of nodes of the hash tree that a work item of the kernel `parents` joins.
 const JOINED: usize = 8;
-/// Nodes of a string above its chunks: its groups, then an eighth as many.
+/// Maximum number of tree nodes of a tile above its chunks: its groups, and an eighth as many above them.
 const NODES: usize = RESIDUES + RESIDUES / JOINED;
 
-/// The mode of a keyed digest, BLAKE3's flag KEYED_HASH.
+/// BLAKE3's flag KEYED_HASH, for a digest with a key.
 const KEYED: u32 = 16;
-/// BLAKE3's initial value, which is the key of the unkeyed digest.
+/// BLAKE3's initial value, which is used like a key for the digest without a key.
 const INITIAL: [u32; 8] =
     [0x6A09_E667, 0xBB67_AE85, 0x3C6E_F372, 0xA54F_F53A, 0x510E_527F, 0x9B05_688C, 0x1F83_D9AB, 0x5BE0_CD19];
 
-/// Device memory of a lane for a string that lies on the device: its values, sums and results.
+/// Bytes of device memory that a lane needs for each tile that already lies on the device: chaining values,
+/// sums, results and position.
 pub(super) const FOOTPRINT_IN_PLACE: u64 =
     (VALUE_BYTES * (CHUNKS + NODES) + 4 * CHUNKS + RESULT_BYTES + PLACE_BYTES) as u64;
-/// Device memory of a lane for a string from the host, whose bytes are copied there.
+/// Bytes of device memory that a lane needs for each tile from the host, whose bytes are copied there.
 pub(super) const FOOTPRINT: u64 = MAX_LEN as u64 + FOOTPRINT_IN_PLACE;
 
 pub(super) type Outcome<T> = std::result::Result<T, Failure>;
 
-/// A queue, kernels and buffers.
+/// A command queue with the kernels and buffers for one batch at a time.
 pub(super) struct Lane {
     queue: Object,
     chunks: Kernel,
     groups: Kernel,
     parents: Kernel,
-    /// Bytes from the host, once there were any.
+    /// Device buffer for the bytes of tiles from the host. Made by the first batch of such tiles.
     input: Option<Object>,
     places: Object,
-    /// Values of chunks.
+    /// Device buffer for the chaining values of all chunks.
     values: Object,
-    /// Values of groups, and of eight groups each.
+    /// Device buffers for the chaining values of groups, and, in `above`, of eight groups each.
     nodes: Object,
     above: Object,
     sums: Object,
     results: Object,
-    /// Copy of the results in memory of the host, which the device writes until the last event.
+    /// Copy of the results in memory of the host. The device may write to it until the event of the batch has
+    /// ended.
     fetched: Vec<u8>,
-    /// Maximum number of strings.
+    /// Maximum number of tiles of a batch.
     capacity: usize,
-    /// Maximum number of strings from the host, at most `capacity`.
+    /// Maximum number of tiles of a batch from the host, at most `capacity`.
     host_capacity: usize,
-    /// Copy of the chaining values of the groups, if the batch asks for them.
+    /// Copy of the chaining values of the groups in memory of the host, if the batch asks for them.
     fetched_groups: Vec<u8>,
-    /// True once strings from the host have gone through: the first ones wait for buffers to be made.
+    /// True once a batch of tiles from the host has ended: the first one takes longer, because buffers are
+    /// made.
     pub(super) is_warm: bool,
     running: Option<Started>,
 }
 
-/// A batch that has started.
+/// The batch that the lane has started and whose results are not taken yet.
 struct Started {
-    /// Length of each string.
+    /// Length of each tile of the batch.
     lens: Vec<usize>,
-    /// True if the chaining values of the groups come back.
+    /// True if the chaining values of the groups are copied to the host.
     with_groups: bool,
-    /// At its end the results are there.
+    /// Event of OpenCL that ends when the results are in memory of the host.
     event: Object,
 }
 
 struct Kernel {
     kernel: Object,
-    /// Items of a work-group.
+    /// Number of work items in a work-group.
     group: usize,
 }
 
 impl Lane {
-    /// Makes a lane for `capacity` strings on the device, or `host_capacity` strings from the host.
+    /// Makes a lane for batches of up to `capacity` tiles on the device, or `host_capacity` tiles from the
+    /// host.
     pub(super) fn new(device: &Device, capacity: usize, host_capacity: usize) -> Outcome<Lane> {
         let queue = queue(device)?;
         let buffer = |size| buffer(device, opencl::MEM_READ_WRITE, size);
@@ -120,7 +125,8 @@ impl Lane {
         })
     }
 
-    /// Starts a batch: copies its bytes, enqueues the kernels and the way back.
+    /// Starts a batch: copies its bytes to the device, and enqueues the kernels and the copy of the results to
+    /// the host.
     ///
     /// After an error the lane must be [`finish`](Self::finish)ed and dropped.
     pub(super) fn start(&mut self, device: &Device, batch: &Batch<'_>) -> Outcome<()> {
@@ -198,7 +204,7 @@ impl Lane {
         check("sending a batch to the device", unsafe { (cl.flush)(self.queue.handle()) })
     }
 
-    /// Enqueues a read, and returns its event.
+    /// Enqueues a read of `len` bytes from the start of the buffer `from` to `out`, and returns its event.
     ///
     /// # Safety
     ///
@@ -214,7 +220,8 @@ impl Lane {
         unsafe { Object::made(cl, "fetching the results", (event, status), cl.release_event) }
     }
 
-    /// Copies strings to the device, and returns the buffer and their places in it.
+    /// Copies `strings` to the input buffer on the device. Returns the buffer, and the positions of the tiles
+    /// in it as the kernels read them.
     fn upload(&mut self, device: &Device, strings: &[&[u8]]) -> Outcome<(Handle, Vec<u8>)> {
         let (mut at, size) = (0, self.host_capacity * MAX_LEN);
         let input = match self.input.take() {
@@ -236,7 +243,7 @@ impl Lane {
         Ok((input, places(&found)?))
     }
 
-    /// Writes bytes to a buffer, and returns when they are no longer needed.
+    /// Writes `bytes` to a device buffer at `offset`. Returns when the driver no longer needs `bytes`.
     fn write(&self, device: &Device, buffer: Handle, offset: usize, bytes: &[u8]) -> Outcome<()> {
         // OpenCL refuses a copy of nothing.
         if bytes.is_empty() {
@@ -251,7 +258,7 @@ impl Lane {
         check("copying bytes to the device", status).map_err(Failure::of_allocation)
     }
 
-    /// True if the results are there, or a failure in their place.
+    /// Returns true if the batch has ended, with results or a failure, or if there is none.
     pub(super) fn is_done(&self, device: &Device) -> bool {
         let Some(Started { event, .. }) = &self.running else { return true };
         let name = opencl::EVENT_COMMAND_EXECUTION_STATUS;
@@ -259,7 +266,7 @@ impl Lane {
         status.is_ok_and(|status| status <= 0)
     }
 
-    /// Waits for the batch, and returns its results in order.
+    /// Waits for the end of the batch, and returns its results in the order of the tiles.
     pub(super) fn wait(&mut self, device: &Device) -> Outcome<Vec<Hashed>> {
         let (what, cl) = ("waiting for a batch", device.opencl);
         let Some(Started { lens, with_groups, event }) = self.running.take() else { return Ok(Vec::new()) };
@@ -291,7 +298,8 @@ impl Lane {
         Ok(found)
     }
 
-    /// Waits until the device refers to no memory of this lane. Returns false if it failed at that.
+    /// Waits until the queue is idle, so that the device refers to no memory of this lane. Returns false on
+    /// failure; memory that the device may still write to is then never freed.
     pub(super) fn finish(&mut self, device: &Device) -> bool {
         self.running = None;
         // SAFETY: a live queue.
@@ -315,12 +323,12 @@ impl Hashed {
     }
 }
 
-/// Converts a count of a batch, which is far below 2^32.
+/// Converts a number of items, which is far below 2^32.
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// The places of strings as the kernels read them.
+/// Returns the positions of tiles (offset, length) as the kernels read them: 16 bytes each.
 fn places(ranges: &[(u64, usize)]) -> Outcome<Vec<u8>> {
     let no_memory = |_| Failure::no_memory("copying a batch");
     let mut bytes = try_vec(ranges.len() * PLACE_BYTES).map_err(no_memory)?;
@@ -376,13 +384,14 @@ impl Kernel {
         Ok(Kernel { kernel, group: most.clamp(1, GROUP_ITEMS) })
     }
 
-    /// Begins a launch. The arguments follow in order.
+    /// Begins a launch of the kernel. The caller then sets its arguments in order.
     fn call<'k>(&'k mut self, device: &'k Device) -> Call<'k> {
         Call { kernel: self, device, arguments: 0 }
     }
 }
 
-/// A launch of a kernel whose arguments are being set. Exclusive, because a kernel has one set of them.
+/// A launch of a kernel whose arguments are being set. It borrows the kernel exclusively, because a kernel has
+/// one set of arguments.
 struct Call<'k> {
     kernel: &'k mut Kernel,
     device: &'k Device,
@@ -390,7 +399,7 @@ struct Call<'k> {
 }
 
 impl Call<'_> {
-    /// Sets the next argument to a value.
+    /// Sets the next argument of the kernel to `value`.
     fn value<T: Copy>(mut self, value: &T) -> Outcome<Self> {
         let (kernel, size) = (self.kernel.kernel.handle(), size_of::<T>());
         // SAFETY: a live kernel; the value is copied. OpenCL refuses a size that is not the argument's.
@@ -402,7 +411,7 @@ impl Call<'_> {
         Ok(self)
     }
 
-    /// Sets the next argument to a buffer.
+    /// Sets the next argument of the kernel to a buffer.
     fn buffer(self, buffer: Handle) -> Outcome<Self> {
         self.value(&buffer)
     }

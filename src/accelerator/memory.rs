@@ -1,4 +1,4 @@
-//! Buffers of the device that a program made, as bytes to hash or to read.
+//! Buffers of an OpenCL device that the calling program made: their bytes are hashed in place or read.
 
 use super::Accelerator;
 use super::device::Device;
@@ -11,26 +11,28 @@ use crate::base::units::{TILE_SIZE, to_u64, to_usize};
 use std::ptr;
 use std::sync::{Arc, Mutex};
 
-/// A range of a buffer of a program. It and its context live at least as long.
+/// A range of an OpenCL buffer that the calling program made. Keeps the buffer and its context alive.
 pub(crate) struct DeviceBuffer {
     device: Arc<Device>,
     buffer: Object,
-    /// First byte of the range in the buffer.
+    /// Offset of the range in the OpenCL buffer.
     start: u64,
-    /// Queue of reads, and memory through which they go if the host may not read the buffer. One read at a time.
+    /// Queue for reads by the host, one at a time, and a buffer through which the bytes go if the host may not
+    /// read the program's buffer.
     reads: Mutex<Reads>,
-    /// True if the host may read the buffer itself.
+    /// True if the host may read the program's buffer directly.
     is_readable: bool,
 }
 
 struct Reads {
     queue: Object,
-    /// Room for a tile.
+    /// Device buffer of 1 MiB through which bytes go to the host. Made by the first read that needs it.
     staging: Option<Object>,
 }
 
 impl DeviceBuffer {
-    /// Takes a reference to `size` bytes at `offset` of a buffer.
+    /// Retains an OpenCL buffer and refers to its `size` bytes at `offset`. Fails with INVALID_ARGUMENT if
+    /// kernels of `accelerator` cannot read it, or with OUT_OF_RANGE.
     ///
     /// # Safety
     ///
@@ -87,19 +89,19 @@ impl DeviceBuffer {
         self.buffer.handle()
     }
 
-    /// True if kernels of `accelerator` can read the buffer.
+    /// Returns true if the buffer is in the context of `accelerator`, so that its kernels can read it.
     pub(crate) fn is_on(&self, accelerator: &Accelerator) -> bool {
         // One context may serve several pools.
         self.device.context.handle() == accelerator.device.context.handle()
     }
 
-    /// Returns the offset of a byte of the range in the buffer.
+    /// Returns the offset in the OpenCL buffer of the byte at `offset` of the range.
     pub(crate) fn place(&self, offset: u64) -> u64 {
         self.start + offset
     }
 
-    /// Copies bytes of the range to memory of the host. A failure other than a lack of memory ends the pool that made
-    /// the range.
+    /// Fills `out`, in memory of the host, with the bytes of the range from `offset` on. After a failure other
+    /// than a lack of memory, the pool that made the range gets no more work done by its device.
     pub(crate) fn read(&self, offset: u64, out: OutBytes<'_>) -> Result<()> {
         // A child may not call OpenCL, nor take the lock, which another thread could have held at the fork.
         self.device.opencl.check_process()?;
@@ -140,7 +142,7 @@ impl DeviceBuffer {
         Ok(())
     }
 
-    /// Reads bytes of a buffer, and returns when they are there.
+    /// Fills `out` with bytes of an OpenCL buffer from `offset` on, and returns when they are there.
     fn fetch(&self, reads: &Reads, buffer: Handle, offset: u64, mut out: OutBytes<'_>) -> Outcome<()> {
         let (len, to) = (out.len(), out.as_mut_ptr().cast());
         // OpenCL refuses a copy of nothing.
@@ -163,7 +165,7 @@ impl DeviceBuffer {
     }
 }
 
-/// An object as a number, for a property whose value is an object.
+/// An OpenCL object as a number, the value of a property that names another object.
 #[derive(Clone, Copy, Default)]
 #[repr(transparent)]
 struct Address(usize);

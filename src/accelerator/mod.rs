@@ -10,8 +10,8 @@
 //!
 //! A string is the bytes of a tile: at most 1 MiB. Its result is BLAKE3's digest, keyed or not, and the sum mod 96 of
 //! each of its groups of 16 KiB. An accelerator has a few lanes; a batch takes a free one and runs beside the
-//! processor until its results are asked for. A thread that waits for a free lane holds none, so that threads never wait
-//! for each other in a circle.
+//! processor until its results are asked for. A thread that waits for a free lane holds none, so that threads never
+//! wait for each other in a circle.
 //!
 //! A device is trusted as far as it is checked: known bytes when it is opened, and some of the strings of every call
 //! by `tile::offload`. Once a call of OpenCL or a digest is wrong, the accelerator refuses further work. A lack of
@@ -50,7 +50,7 @@ pub(crate) use absent::{Accelerator, DeviceBuffer, Running};
 #[cfg(feature = "opencl")]
 mod tests;
 
-/// Number of groups of 16 KiB in the longest string.
+/// Number of groups of 16 KiB in the longest string that a device hashes, which is a whole tile.
 pub(crate) const RESIDUES: usize = crate::base::units::GROUPS;
 
 /// Choice of the OpenCL device of a [`Pool`](crate::Pool), and the device memory that it may use.
@@ -58,9 +58,9 @@ pub(crate) const RESIDUES: usize = crate::base::units::GROUPS;
 pub struct AcceleratorOptions<'a> {
     pub(crate) name: Option<&'a str>,
     pub(crate) index: u32,
-    /// Bytes of device memory. 0 means a quarter of it, at most 1 GiB.
+    /// Maximum number of bytes of device memory. 0 means a quarter of the device's memory, at most 1 GiB.
     pub(crate) memory_limit: u64,
-    /// The program's own context and device, or NULL.
+    /// OpenCL context and device of the calling program, or both NULL.
     pub(crate) context: *mut c_void,
     pub(crate) device: *mut c_void,
     borrowed: PhantomData<&'a ()>,
@@ -92,7 +92,7 @@ impl<'a> AcceleratorOptions<'a> {
         self
     }
 
-    /// Selects one of several matching devices, from 0.
+    /// Selects one of several matching devices by its index, counted from 0.
     #[must_use]
     pub fn with_index(mut self, index: u32) -> Self {
         self.index = index;
@@ -106,7 +106,8 @@ impl<'a> AcceleratorOptions<'a> {
         self
     }
 
-    /// Uses a device in a context of the program, whose buffers can then be sources. Name and index are ignored.
+    /// Uses this device in this OpenCL context of the program, so that buffers of the context can be sources.
+    /// Name and index are ignored.
     ///
     /// # Safety
     ///
@@ -118,63 +119,64 @@ impl<'a> AcceleratorOptions<'a> {
     }
 }
 
-/// Properties of the OpenCL device of a pool.
+/// Properties of the OpenCL device of a [`Pool`](crate::Pool).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AcceleratorInfo {
-    /// Name of the device.
+    /// Name of the device, as its driver reports it.
     pub name: String,
-    /// Number of its compute units.
+    /// Number of compute units of the device.
     pub compute_units: u32,
-    /// Bytes of its memory.
+    /// Size of the device's memory in bytes.
     pub memory_size: u64,
-    /// Bytes that it has hashed since the pool was made.
+    /// Number of bytes that the device has hashed since the pool was made.
     pub bytes_hashed: u64,
 }
 
-/// Strings of a batch.
+/// The strings (bytes of tiles, at most 1 MiB each) that a batch hashes.
 #[derive(Clone, Copy)]
 pub(crate) enum Strings<'s> {
-    /// In memory of the host.
+    /// Strings in memory of the host, which are copied to the device.
     Host(&'s [&'s [u8]]),
-    /// Offset and length of each string in a buffer of the device.
+    /// Strings in a buffer of the device, each with its offset in the buffer and its length.
     Device { buffer: &'s DeviceBuffer, ranges: &'s [(u64, usize)] },
 }
 
-/// A batch to start.
+/// Strings (bytes of tiles) to hash together on the device, with one key or none.
 #[derive(Clone, Copy)]
 pub(crate) struct Batch<'s> {
     pub(crate) key: Option<&'s [u8; 32]>,
     pub(crate) strings: Strings<'s>,
-    /// True if the chaining values of the groups are wanted.
+    /// True if the chaining values of the groups of 16 KiB are to be returned too.
     pub(crate) with_groups: bool,
 }
 
-/// Result of a string.
+/// Result of hashing a string.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hashed {
     pub(crate) digest: [u8; 32],
-    /// Sum mod 96 of each group; 0 after the end of the string.
+    /// Sum mod 96 of the bytes of each group of 16 KiB; 0 after the end of the string.
     pub(crate) residues: [u8; RESIDUES],
-    /// Chaining value of each group of a string of several, if they were wanted.
+    /// BLAKE3 chaining value of each group of 16 KiB, if they were asked for. Empty for a string of a single
+    /// group.
     pub(crate) groups: Vec<[u8; 32]>,
 }
 
-/// One batch of device and processor.
+/// Times of a set of tiles that were divided between the device and the processor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measured {
-    /// Number of strings of each.
+    /// Number of tiles that the device hashed; below, that of the processor.
     pub(crate) device: usize,
     pub(crate) processor: usize,
-    /// Seconds in which the bytes were copied to the device.
+    /// Seconds that the copy of the bytes to the device took.
     pub(crate) copy_time: f64,
-    /// Seconds in which the processor hashed, after the copy.
+    /// Seconds that the processor took to hash its tiles, after the copy.
     pub(crate) processor_time: f64,
-    /// Seconds from the copy until both were done.
+    /// Seconds from the start of the copy until device and processor were done.
     pub(crate) time: f64,
-    /// True if the device was done before the processor, which had strings.
+    /// True if the device was done when the processor finished its tiles. False if the processor had none.
     pub(crate) was_done: bool,
 }
 
-/// A batch that has started, or `None` if the device had no room for it.
+/// A batch in flight on the device, or `None` if no lane was free for it.
 pub(crate) type Started<'a> = Result<Option<Running<'a>>>;

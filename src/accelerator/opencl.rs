@@ -13,7 +13,7 @@ use std::ffi::{c_char, c_void};
 use std::fmt;
 use std::ptr;
 
-/// A status: 0, or a negative code.
+/// Status that a call of OpenCL returns: 0 for success, or a negative error code.
 pub(super) type Status = i32;
 /// Any object of OpenCL: a platform, device, context, queue, program, kernel, buffer or event.
 pub(super) type Handle = *mut c_void;
@@ -27,7 +27,7 @@ pub(super) const INVALID_VALUE: Status = -30;
 const INVALID_PLATFORM: Status = -32;
 const INVALID_MEM_OBJECT: Status = -38;
 const INVALID_BUFFER_SIZE: Status = -61;
-/// Code of the loader if it knows no driver.
+/// Error code of the loader if it knows no driver.
 const PLATFORM_NOT_FOUND: Status = -1001;
 
 pub(super) const TRUE: u32 = 1;
@@ -58,19 +58,21 @@ pub(super) const MEM_READ_ONLY: u64 = 1 << 2;
 pub(super) const MEM_HOST_WRITE_ONLY: u64 = 1 << 7;
 pub(super) const MEM_HOST_NO_ACCESS: u64 = 1 << 9;
 
-/// Receives messages of a context or the end of a build. Never set.
+/// Callback for messages of a context or for the end of a build. The library always passes none.
 type Notify = Option<unsafe extern "system" fn()>;
-/// Asks for a property: object, name, size, place, and size of the value.
+/// Type of OpenCL's functions that return a property: object, property, size of the memory, memory, and size of
+/// the value.
 type Info = unsafe extern "system" fn(Handle, u32, usize, *mut c_void, *mut usize) -> Status;
 type Count = unsafe extern "system" fn(Handle) -> Status;
 
-/// Declares the functions, and the method that looks all of them up.
+/// Declares `OpenCl` with a field for each function, and the constructor that looks all of them up in the
+/// loader.
 macro_rules! functions {
     ($($name:ident = $symbol:literal: $type:ty;)*) => {
-        /// The loader and its functions.
+        /// The functions of OpenCL, with the loader library that has them.
         pub(super) struct OpenCl {
             $(pub(super) $name: $type,)*
-            /// Process that opened the loader. OpenCL may not be used in a child.
+            /// Process that opened the loader. OpenCL must not be used in a forked child.
             process: Process,
             _library: Library,
         }
@@ -143,7 +145,7 @@ functions! {
     release_event = b"clReleaseEvent\0": Count;
 }
 
-/// Names of the loader, tried in this order.
+/// File names of the loader library, tried in this order.
 const NAMES: &[&str] = if cfg!(windows) {
     &["OpenCL.dll"]
 } else if cfg!(target_os = "macos") {
@@ -153,9 +155,9 @@ const NAMES: &[&str] = if cfg!(windows) {
     &["libOpenCL.so.1", "libOpenCL.so"]
 };
 
-/// Returns the functions of OpenCL. The first call opens the loader.
+/// Returns the functions of OpenCL. The first call opens the system's loader.
 ///
-/// Fails with UNSUPPORTED if there is none, with STATE in a child of the process that opened it.
+/// Fails with UNSUPPORTED if there is no loader, and with STATE in a forked child of the process that opened it.
 pub(super) fn opencl() -> Result<&'static OpenCl> {
     static OPENCL: Slot<OpenCl> = Slot::new();
     let opencl = OPENCL.get(|_| true, open)?;
@@ -183,7 +185,7 @@ fn open() -> Result<OpenCl> {
 }
 
 impl OpenCl {
-    /// Fails with STATE in a child of the process that opened OpenCL.
+    /// Fails with STATE in a forked child of the process that opened OpenCL.
     pub(super) fn check_process(&self) -> Result<()> {
         if self.process.is_current() {
             return Ok(());
@@ -191,7 +193,8 @@ impl OpenCl {
         Err(AtlasError::state("OpenCL was opened before a fork, and works in the parent process alone"))
     }
 
-    /// Asks `info` for a value of `object`.
+    /// Returns the property `name` of `object`, whose value has the type `T`; `info` is the function that
+    /// returns it.
     pub(super) fn value<T: Copy + Default>(
         &self,
         info: Info,
@@ -205,7 +208,8 @@ impl OpenCl {
         check("asking for a property", status).map(|()| value)
     }
 
-    /// Asks `info` for a list of at most `most` items, each of which starts as `empty`.
+    /// Returns a property whose value is a list, by two calls of `info`: for its size, and for at most `most`
+    /// items. `empty` fills the items before.
     pub(super) fn list<T: Clone>(
         &self,
         info: impl Fn(usize, *mut c_void, *mut usize) -> Status,
@@ -224,7 +228,7 @@ impl OpenCl {
         Ok(items)
     }
 
-    /// Asks `info` for a text, without the zero at its end.
+    /// Returns the property `name` of `object`, whose value is a text; `info` is the function that returns it.
     pub(super) fn text(&self, info: Info, object: Handle, name: u32) -> std::result::Result<String, Failure> {
         // SAFETY: as in `value`, with room for `len` bytes.
         let ask = |len, place, size| unsafe { info(object, name, len, place, size) };
@@ -234,13 +238,13 @@ impl OpenCl {
     }
 }
 
-/// A call of OpenCL that failed.
+/// A failed call of OpenCL: its status, and a description of the attempt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Failure {
-    /// Describes the attempt.
+    /// Description of the attempt for the error text.
     what: &'static str,
     pub(super) status: Status,
-    /// True if memory of the device or of the driver ran out, after which everything still works.
+    /// True if memory of the device or of the driver ran out. The device remains usable.
     is_lack: bool,
 }
 
@@ -250,13 +254,14 @@ impl Failure {
         Failure { what, status, is_lack }
     }
 
-    /// A lack of memory of the host.
+    /// Returns the failure of an allocation in memory of the host.
     pub(super) fn no_memory(what: &'static str) -> Failure {
         Failure::new(what, OUT_OF_HOST_MEMORY)
     }
 
-    /// The same failure, of an allocation or of the first use of a buffer: drivers report a lack of device memory
-    /// there by two more codes. Elsewhere the first of them can be a crashed kernel.
+    /// Returns the same failure as that of an allocation or of the first use of a buffer, for which drivers
+    /// report a lack of device memory by two more codes. Elsewhere the first of these codes can be a crashed
+    /// kernel.
     pub(super) fn of_allocation(self) -> Failure {
         let is_lack = self.is_lack || matches!(self.status, OUT_OF_RESOURCES | INVALID_BUFFER_SIZE);
         Failure { is_lack, ..self }
@@ -266,17 +271,18 @@ impl Failure {
         self.is_lack
     }
 
-    /// True if an object is no memory object.
+    /// Returns true if OpenCL refused a handle, because it is no memory object.
     pub(super) fn is_no_memory_object(self) -> bool {
         self.status == INVALID_MEM_OBJECT
     }
 
-    /// True if there is simply no device or driver.
+    /// Returns true if the failure only means that there is no device or driver.
     pub(super) fn is_absence(self) -> bool {
         matches!(self.status, DEVICE_NOT_FOUND | INVALID_PLATFORM | PLATFORM_NOT_FOUND)
     }
 
-    /// Returns the error: OUT_OF_MEMORY, or else of kind `otherwise` with OpenCL's code.
+    /// Returns an error with OpenCL's code: OUT_OF_MEMORY for a lack of memory, otherwise of the kind
+    /// `otherwise`.
     pub(super) fn error(self, otherwise: ErrorKind) -> AtlasError {
         let kind = if self.is_lack_of_memory() { ErrorKind::OutOfMemory } else { otherwise };
         AtlasError::new(kind, format!("{self}")).with_os_error(self.status)
@@ -289,12 +295,12 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Converts a status to a result. `what` describes the attempt.
+/// Converts a status of OpenCL to a result. `what` describes the attempt.
 pub(super) fn check(what: &'static str, status: Status) -> std::result::Result<(), Failure> {
     if status == SUCCESS { Ok(()) } else { Err(Failure::new(what, status)) }
 }
 
-/// An object of OpenCL, released when it is dropped, except in a child.
+/// A reference to an object of OpenCL, which is released when it is dropped, except in a forked child.
 pub(super) struct Object {
     opencl: &'static OpenCl,
     handle: Handle,
@@ -308,7 +314,8 @@ unsafe impl Send for Object {}
 unsafe impl Sync for Object {}
 
 impl Object {
-    /// Takes over the object that a call made, or reports its failure.
+    /// Takes over the OpenCL object that a call returned with a status, or reports the call's failure. `what`
+    /// describes the call.
     ///
     /// # Safety
     ///

@@ -1,4 +1,4 @@
-//! The accelerator: its lanes, its state, and its share of the work.
+//! The accelerator of a pool: an OpenCL device with its lanes, and its share of the tiles to hash.
 
 use super::device::Device;
 use super::lane::{FOOTPRINT, FOOTPRINT_IN_PLACE, Lane};
@@ -15,43 +15,45 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-/// Maximum default of the memory that an accelerator uses.
+/// Maximum number of bytes of device memory that an accelerator uses by default.
 const MEMORY: u64 = 1 << 30;
-/// Maximum number of strings of a batch from the host. 64 whole tiles have 65,536 chunks, with a work item for each.
+/// Maximum number of tiles of a batch from the host. 64 whole tiles have 65,536 chunks, with a work item for
+/// each.
 const MAX_BATCH: u64 = 64;
-/// Maximum number of strings of a batch that lies on the device.
+/// Maximum number of tiles of a batch whose bytes already lie on the device.
 const MAX_BATCH_IN_PLACE: u64 = 512;
-/// Strings on the device that a batch has for each compute unit. Whole ones have 4,096 work items, twice the number that
-/// a unit of a large GPU holds at a time.
+/// Number of tiles on the device that a batch has for each compute unit. Four whole tiles have 4,096 work
+/// items, twice the number that a unit of a large GPU holds at a time.
 const STRINGS_PER_UNIT: u64 = 4;
-/// Maximum number of lanes. Two are needed so that copies and kernels overlap.
+/// Maximum number of lanes of an accelerator. Two are needed so that copies and kernels overlap.
 const MAX_LANES: u64 = 8;
 
-/// A device with its lanes.
+/// An OpenCL device with its lanes (queues), which hash batches of tiles beside the processor.
 pub(crate) struct Accelerator {
     pub(super) device: Arc<Device>,
     lanes: Mutex<Lanes>,
-    /// A lane is free, or may be made.
+    /// Signals that a lane is free again, or may be made.
     freed: Condvar,
-    /// Strings of a batch from the host.
+    /// Maximum number of tiles of a batch from the host.
     batch: usize,
-    /// Strings of a batch that lies on the device, at least as many.
+    /// Maximum number of tiles of a batch whose bytes already lie on the device; not less than `batch`.
     batch_in_place: usize,
     hashed: AtomicU64,
-    /// The device's share of the strings that lie in memory of the host.
+    /// The device's share of the tiles in memory of the host, learnt from earlier batches.
     pub(super) share: Share,
 }
 
 struct Lanes {
     free: Vec<Lane>,
-    /// Lanes that may still be made.
+    /// Number of lanes that may still be made.
     left: u64,
 }
 
 impl Accelerator {
-    /// Opens a device, compiles the kernels and hashes known bytes.
+    /// Opens an OpenCL device, compiles the kernels, and tests them by hashing known bytes.
     ///
-    /// Fails with UNSUPPORTED if there is no loader, no such device, or one that fails at any of this.
+    /// Fails with UNSUPPORTED if there is no OpenCL loader or no such device, or if the device fails at any of
+    /// this; with LIMIT if the memory limit has no room for a tile.
     pub(crate) fn open(options: &AcceleratorOptions<'_>) -> Result<Accelerator> {
         let device = Arc::new(Device::open(options)?);
         let limit = match options.memory_limit {
@@ -99,7 +101,8 @@ impl Accelerator {
         Ok(accelerator)
     }
 
-    /// Hashes known bytes of 20 lengths, keyed and not, and compares their digests and sums.
+    /// Hashes known bytes of 20 lengths on the device, with a key and without, and compares the results with
+    /// those of the processor. Fails with UNSUPPORTED if they differ.
     fn test(&self) -> Result<()> {
         const LENGTHS: [usize; 20] = [
             1, 63, 64, 65, 1_023, 1_024, 1_025, 2_047, 2_048, 2_049, 3_073, 5_120, 7_169, 16_383, 16_384,
@@ -135,7 +138,7 @@ impl Accelerator {
         Ok(())
     }
 
-    /// Fails with STATE after a failure of the device.
+    /// Fails with STATE in a forked child, and after an earlier failure of the device.
     pub(crate) fn check(&self) -> Result<()> {
         self.device.opencl.check_process()?;
         if self.device.has_failed() {
@@ -156,32 +159,33 @@ impl Accelerator {
         }
     }
 
-    /// Returns the maximum number of strings of a batch from the host.
+    /// Returns the maximum number of tiles of a batch from the host.
     pub(crate) fn batch(&self) -> usize {
         self.batch
     }
 
-    /// Returns the maximum number of strings of a batch that lies on the device.
+    /// Returns the maximum number of tiles of a batch whose bytes already lie on the device.
     pub(crate) fn batch_in_place(&self) -> usize {
         self.batch_in_place
     }
 
-    /// True if the device has at least a string of a run of `count` of them. Otherwise every 16th call tries it anyway.
+    /// Returns true if the device's share of `count` tiles from the host is at least one tile. Otherwise
+    /// still returns true for every 16th call, so that the device is tried again.
     pub(crate) fn pays(&self, count: u64) -> bool {
         self.share.pays(count)
     }
 
-    /// Returns the number of strings, of `count` in memory of the host, that are the device's.
+    /// Returns the number of tiles that the device is to hash, of `count` in memory of the host.
     pub(crate) fn share(&self, count: usize) -> usize {
         self.share.of(count)
     }
 
-    /// Takes the times of a batch into the share.
+    /// Adapts the device's share to the measured times of a set of tiles.
     pub(crate) fn learn(&self, measured: Measured) {
         self.share.learn(measured);
     }
 
-    /// Refuses all later work, because the device failed or computed something wrong.
+    /// Marks the device as failed, or wrong, so that it gets no more work.
     pub(crate) fn refuse(&self) {
         self.device.refuse();
     }
@@ -190,9 +194,11 @@ impl Accelerator {
         self.device.failed(failure)
     }
 
-    /// Starts a batch of at most [`batch`](Self::batch) strings, or [`batch_in_place`](Self::batch_in_place).
+    /// Starts a batch: at most [`batch`](Self::batch) tiles from the host, or
+    /// [`batch_in_place`](Self::batch_in_place) tiles on the device.
     ///
-    /// If no lane is free, returns `None`, or waits with `patiently`. A caller that waits holds no lane.
+    /// If no lane is free, returns `None`, or waits for one if `patiently` is set. A caller that waits must hold
+    /// no lane.
     pub(crate) fn start(&self, batch: &Batch<'_>, patiently: bool) -> Started<'_> {
         let Some(lane) = self.lane(patiently)? else { return Ok(None) };
         let bytes = match batch.strings {
@@ -208,7 +214,7 @@ impl Accelerator {
         }
     }
 
-    /// Takes a lane.
+    /// Takes a free lane or makes one. If there is none, returns `None`, or waits for one if `patiently` is set.
     fn lane(&self, patiently: bool) -> Result<Option<Lane>> {
         // A child must not even take the lock, which another thread could have held at the fork.
         self.device.opencl.check_process()?;
@@ -251,7 +257,8 @@ impl Accelerator {
         self.freed.notify_all();
     }
 
-    /// Takes a reference to a range of a buffer of this context.
+    /// Retains `buffer`, an OpenCL buffer in the context of this accelerator, and refers to its `size` bytes at
+    /// `offset`.
     ///
     /// # Safety
     ///
@@ -269,7 +276,7 @@ impl fmt::Debug for Accelerator {
     }
 }
 
-/// Computes on the processor the result that a device must have.
+/// Computes on the processor the result that a device must return for the tile `string`.
 pub(super) fn expected(key: Option<&[u8; 32]>, string: &[u8]) -> Hashed {
     let digest = match key {
         Some(key) => blake3::keyed_hash(key, string),
@@ -291,26 +298,26 @@ pub(super) fn expected(key: Option<&[u8; 32]>, string: &[u8]) -> Hashed {
     Hashed { digest: *digest.as_bytes(), residues, groups }
 }
 
-/// A batch on the device. Dropping it waits for it.
+/// A batch in flight on the device. Dropping it waits for its end.
 pub(crate) struct Running<'a> {
     accelerator: &'a Accelerator,
-    /// `None` once it was given back.
+    /// Lane that runs the batch. `None` once it was given back to the accelerator.
     lane: Option<Lane>,
     bytes: u64,
 }
 
 impl Running<'_> {
-    /// True if its times are those of later batches: the first one through a lane also makes buffers.
+    /// Returns true if the times of this batch are typical: the first one through a lane also makes buffers.
     pub(crate) fn is_typical(&self) -> bool {
         self.lane.as_ref().is_some_and(|lane| lane.is_warm)
     }
 
-    /// True if the results are there.
+    /// Returns true if the device has ended the batch.
     pub(crate) fn is_done(&self) -> bool {
         self.lane.as_ref().is_none_or(|lane| lane.is_done(&self.accelerator.device))
     }
 
-    /// Waits for the results, in the order of the strings.
+    /// Waits for the results, and returns them in the order of the tiles.
     pub(crate) fn wait(mut self) -> Result<Vec<Hashed>> {
         let accelerator = self.accelerator;
         // A progress callback may have forked.

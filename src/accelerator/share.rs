@@ -1,4 +1,5 @@
-//! The device's share of the strings in memory of the host, from the times that earlier batches took.
+//! Division of the tiles in memory of the host between device and processor, by the times that earlier batches
+//! took.
 
 #![forbid(unsafe_code)]
 
@@ -6,25 +7,27 @@ use super::Measured;
 use crate::base::units::{to_u64, to_usize};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Unit of the share: a string.
+/// Share of a whole tile, in the unit of all shares: 1 / 65,536 of a tile.
 const WHOLE: u64 = 1 << 16;
-/// A device that does not pay gets a string of every 16th batch or call, so that its share can grow.
+/// A device that does not pay still gets one tile of every 16th batch or call, so that its share can grow.
 const PROBE: u64 = 16;
 
-/// Share with which device and processor take the same time. It has no lock, which another thread could hold at a fork.
+/// The device's share of the tiles, such that device and processor take the same time. It has no lock, which
+/// another thread could hold at a fork.
 #[derive(Default)]
 pub(super) struct Share {
-    /// Seconds per string: of the copy to the device, from its begin until the device is done, and of the processor.
+    /// Average seconds per tile: of the copy to the device; below, of the device from the start of the copy
+    /// until it is done, and of the processor.
     copy: Average,
     device: Average,
     processor: Average,
-    /// Fractions of a string that earlier batches left to the device, in units of 1 / [`WHOLE`].
+    /// Sum of the fractions of a tile that earlier batches left to the device, in units of 1 / [`WHOLE`].
     due: AtomicU64,
-    /// Number of calls that asked whether the device pays while it did not.
+    /// Number of calls of [`Share::pays`] while the device did not pay.
     asked: AtomicU64,
 }
 
-/// A moving average. 0 means that nothing was measured yet.
+/// A moving average of seconds, as the bits of an `f64`. 0 means that nothing was measured yet.
 #[derive(Default)]
 struct Average(AtomicU64);
 
@@ -33,7 +36,7 @@ impl Average {
         f64::from_bits(self.0.load(Ordering::Relaxed))
     }
 
-    /// Takes a measurement in. Two threads may overwrite each other's, which the next one corrects.
+    /// Adds a measurement to the average. If two threads do so at once, one measurement may be lost.
     fn add(&self, seconds: f64) {
         let before = self.get();
         // A time that the clock does not see is still one.
@@ -45,7 +48,8 @@ impl Average {
 }
 
 impl Share {
-    /// Returns the device's part of a string, in units of 1 / [`WHOLE`].
+    /// Returns the part of each tile that is the device's, in units of 1 / [`WHOLE`]: half if nothing was
+    /// measured, 0 if the device does not pay.
     fn part(&self) -> u64 {
         let (copy, device, processor) = (self.copy.get(), self.device.get(), self.processor.get());
         // At first both get a half, and are measured.
@@ -62,7 +66,8 @@ impl Share {
         part
     }
 
-    /// True if the device has at least a string of a run of `count` of them. Otherwise every 16th call tries it anyway.
+    /// Returns true if the device's share of `count` tiles is at least one tile. Otherwise still returns
+    /// true for every 16th call, so that the device is tried again.
     pub(super) fn pays(&self, count: u64) -> bool {
         if self.part().saturating_mul(count) >= WHOLE {
             return true;
@@ -76,7 +81,8 @@ impl Share {
         tries
     }
 
-    /// Returns the number of strings, of `count`, that are the device's.
+    /// Returns the number of tiles that the device is to hash, of `count` tiles. Remainders are added to
+    /// later batches.
     pub(super) fn of(&self, count: usize) -> usize {
         let part = (to_u64(count) * self.part()).max(WHOLE / PROBE);
         // Fractions of a string add up over the batches.
@@ -87,7 +93,7 @@ impl Share {
         to_usize((before + part) / WHOLE).min(count)
     }
 
-    /// Takes the times of a batch into the averages. A side without strings keeps its own.
+    /// Adapts the averages to the times of a set of tiles. A side that had no tiles keeps its averages.
     pub(super) fn learn(&self, measured: Measured) {
         let Measured { device, processor, copy_time, processor_time, time, was_done } = measured;
         if processor > 0 {
@@ -106,7 +112,7 @@ impl Share {
 mod tests {
     use super::*;
 
-    /// A batch of eight strings for each side, in which the processor takes a second.
+    /// A batch of eight tiles for each side, in which the processor takes a second.
     fn measured(copy_time: f64, time: f64, was_done: bool) -> Measured {
         Measured { device: 8, processor: 8, copy_time, processor_time: 1.0, time, was_done }
     }

@@ -26,21 +26,23 @@ use std::sync::Arc;
 
 pub(crate) struct AtomicFile {
     temporary: Temporary,
-    /// The bytes of the temporary file.
+    /// Storage through which the bytes of the temporary file are read, changed and flushed.
     storage: Arc<dyn Storage>,
     target: PathBuf,
-    /// Error number of a failed flush. Since then the system may regard lost bytes as written.
+    /// Error number (errno) of a failed flush of the temporary file, or `None`. After such a failure the system
+    /// may regard bytes that it lost as written, so that the file is not renamed.
     unflushed: Option<i32>,
-    /// True once the file has its name.
+    /// True once the temporary file is renamed to `target`, even if its folder could not be flushed yet.
     is_named: bool,
 }
 
-/// A file that does not have its final name yet. Only the process that created it removes it: a forked child
-/// that destroys its copy of a handle must not remove the parent's file.
+/// A temporary file in the folder of the target. Dropping it removes its name, but only in the process that
+/// created it: a forked child that destroys its copy of a handle must not remove the parent's file.
 struct Temporary {
     folder: Folder,
     file: Arc<FileStorage>,
-    /// `None` if the file has no name.
+    /// Temporary name, which the drop removes. `None` for a file that was created without a name, or that has
+    /// its final name.
     name: Option<OsString>,
     process: Process,
 }
@@ -55,7 +57,8 @@ impl Drop for Temporary {
     }
 }
 
-/// Returns a name that no other file is likely to have.
+/// Returns a random temporary name, which no other file is likely to have. Fails if the system provides no
+/// random bytes.
 fn temporary_name() -> io::Result<OsString> {
     // 64 random bits: process ids and times repeat among the machines that share a folder.
     let mut random = [0; 8];
@@ -65,7 +68,8 @@ fn temporary_name() -> io::Result<OsString> {
     Ok(format!(".atlas-{:016x}.tmp", u64::from_le_bytes(random)).into())
 }
 
-/// Calls `make` with temporary names until one of them is not taken.
+/// Calls `make` with random temporary names until it does not fail with `AlreadyExists`. Returns the name and
+/// the result of `make`.
 fn with_temporary_name<T>(make: impl Fn(&OsStr) -> io::Result<T>) -> io::Result<(OsString, T)> {
     loop {
         let name = temporary_name()?;
@@ -78,7 +82,8 @@ fn with_temporary_name<T>(make: impl Fn(&OsStr) -> io::Result<T>) -> io::Result<
 }
 
 impl Temporary {
-    /// Makes a new file in `folder` that its owner alone can read.
+    /// Creates a temporary file in `folder` that only its owner can read and write, without a name if the system
+    /// has such files.
     fn create(folder: Folder) -> io::Result<Temporary> {
         const MODE: u32 = 0o600;
         // A file without a name disappears with its process, so that it is preferred.
@@ -92,8 +97,8 @@ impl Temporary {
         Ok(Temporary { folder, file: Arc::new(FileStorage::new(file)), name, process: Process::current() })
     }
 
-    /// Renames the file to `target`. Replaces an existing file if `replace` is set, else fails with
-    /// `AlreadyExists`.
+    /// Renames the temporary file to `target` in the same folder. An existing `target` is replaced if `replace`
+    /// is set; otherwise fails with `AlreadyExists`.
     fn rename(&mut self, target: &OsStr, replace: bool) -> io::Result<()> {
         let name = match self.name.take() {
             Some(name) => name,
@@ -112,7 +117,8 @@ impl Temporary {
     }
 }
 
-/// Makes the name of a file durable. A file system that cannot flush folders is no failure.
+/// Flushes the folder of the file at `path`, so that the file's name survives a crash. A folder that cannot be
+/// read, or that its file system cannot flush, is no failure.
 pub(crate) fn sync_folder(path: &Path) -> Result<()> {
     let folder = folder(path);
     Folder::open(folder)
@@ -120,7 +126,7 @@ pub(crate) fn sync_folder(path: &Path) -> Result<()> {
         .map_err(|error| AtlasError::io(format_args!("flushing the folder {}", folder.display()), error))
 }
 
-/// Returns the folder of `path`, in a form that can be opened.
+/// Returns the parent folder of `path`, which is `.` for a bare file name.
 fn folder(path: &Path) -> &Path {
     // A bare name lies in the working folder.
     match path.parent() {
@@ -129,15 +135,15 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-/// Returns the file name at the end of `target`. `None` if there is none, as after a `/`.
+/// Returns the file name at the end of `target`. `None` if `target` ends with no name, as in `a/` or `a/.`.
 fn file_name(target: &Path) -> Option<&OsStr> {
     let name = target.file_name()?;
     // A path such as `a/` or `a/.` names no file, although `file_name` finds `a`.
     target.as_os_str().as_encoded_bytes().ends_with(name.as_encoded_bytes()).then_some(name)
 }
 
-/// Returns the file at `target`, which a new file will replace. Fails if `target` is no regular file, because
-/// a FIFO, a socket or a device would be destroyed.
+/// Returns `there`, the entry that was found at `target` and that a new file will replace. Fails if it is no
+/// regular file, because a FIFO, a socket or a device would be destroyed.
 fn replaceable(target: &Path, there: io::Result<Option<Entry>>) -> Result<Option<Entry>> {
     let target = target.display();
     let there = there.map_err(|error| AtlasError::io(format_args!("finding the type of {target}"), error))?;
@@ -158,8 +164,8 @@ impl AtomicFile {
         Self::create_on(target, |file| file)
     }
 
-    /// Begins a file whose bytes are read, changed and flushed through the storage that `storage` returns
-    /// for the temporary file.
+    /// Creates a temporary file that will replace `target`. Its bytes are read, changed and flushed through the
+    /// storage that the function `storage` returns for it.
     pub(crate) fn create_on(
         target: &Path,
         storage: impl FnOnce(Arc<FileStorage>) -> Arc<dyn Storage>,
@@ -185,7 +191,7 @@ impl AtomicFile {
         &self.target
     }
 
-    /// Fails with STATE in any process but the one that began the file.
+    /// Fails with STATE in any process but the one that created the temporary file, such as a forked child.
     pub(crate) fn check_process(&self) -> Result<()> {
         if self.temporary.process.is_current() {
             return Ok(());
@@ -197,13 +203,14 @@ impl AtomicFile {
         )))
     }
 
-    /// Returns the storage of the bytes, which stays valid after the file gets its name.
+    /// Returns the storage of the temporary file, which stays usable after the file gets its final name. Fails
+    /// with STATE in a forked child.
     pub(crate) fn storage(&self) -> Result<Arc<dyn Storage>> {
         self.check_process()?;
         Ok(Arc::clone(&self.storage))
     }
 
-    /// Cuts the file to `size`, or extends it with zeros.
+    /// Cuts the temporary file to `size` bytes, or extends it with zeros.
     pub(crate) fn set_len(&self, size: u64) -> Result<()> {
         self.check_process()?;
         self.storage
@@ -211,7 +218,7 @@ impl AtomicFile {
             .map_err(|error| self.failed(&format!("setting its length to {size} bytes"), error))
     }
 
-    /// Writes all of `bytes` at `offset`; from any thread.
+    /// Writes all of `bytes` to the temporary file at `offset`. Any thread may call it.
     pub(crate) fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.check_process()?;
         self.storage.write_at(offset, bytes).map_err(|error| {
@@ -220,17 +227,17 @@ impl AtomicFile {
         })
     }
 
-    /// Writes like [`write_at`](Self::write_at), but in pieces of 1 MiB, and skips pieces of zeros, so that
-    /// they stay holes. Nothing may have been written to the range before. [`set_len`](Self::set_len) extends
-    /// a file that ends with a hole.
+    /// Writes like [`write_at`](Self::write_at), but in pieces of 1 MiB, and skips pieces of zeros, so that they
+    /// stay holes of the file. Nothing may have been written to the range before. A skipped piece at the end
+    /// does not extend the file: [`set_len`](Self::set_len) does.
     pub(crate) fn write_sparse_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         let starts = (offset..).step_by(TILE_SIZE);
         let mut parts = starts.zip(bytes.chunks(TILE_SIZE)).filter(|(_, part)| !is_zero(part));
         parts.try_for_each(|(start, part)| self.write_at(start, part))
     }
 
-    /// Copies all bytes to another temporary file if a flush failed, because the system may regard bytes that it
-    /// lost as written. The caller must check the bytes afterwards.
+    /// If a flush failed, continues with a new temporary file and copies all bytes to it, because the system may
+    /// regard bytes that it lost as written. The caller must check the bytes afterwards.
     pub(crate) fn renew(&mut self) -> Result<()> {
         if self.unflushed.is_none() {
             return Ok(());
@@ -256,13 +263,13 @@ impl AtomicFile {
         Ok(())
     }
 
-    /// Gives the file its name, flushed to the disk. On failure the file is still temporary, unless only its
-    /// folder could not be flushed.
+    /// Flushes the temporary file and renames it to the target, which it replaces. On failure returns the file
+    /// with the error: it is still temporary, unless only its folder could not be flushed.
     pub(crate) fn persist(self) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
         self.persist_by(true)
     }
 
-    /// Renames like [`persist`](Self::persist), but fails with EEXIST if a file of this name exists.
+    /// Flushes and renames like [`persist`](Self::persist), but fails with EEXIST if the target exists.
     pub(crate) fn persist_new(self) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
         self.persist_by(false)
     }
@@ -311,7 +318,8 @@ impl AtomicFile {
         })
     }
 
-    /// Gives the file the attributes of the file that the target's name leads to, or of a new file.
+    /// Gives the temporary file the attributes of the file that it will replace (links are followed), or those
+    /// of any new file in the folder if there is none.
     #[cfg(unix)]
     fn take_over_attributes(&self, name: &OsStr) -> Result<()> {
         use crate::base::attributes::take_over;
@@ -342,7 +350,7 @@ impl AtomicFile {
     }
 }
 
-/// Makes a file without a name, with the attributes that any new file in `folder` has.
+/// Creates an empty file without a name, which has the attributes that any new file in `folder` gets.
 #[cfg(unix)]
 fn fresh_file(folder: &Folder) -> io::Result<File> {
     const MODE: u32 = 0o666;

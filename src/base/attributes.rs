@@ -5,7 +5,7 @@ use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 
-/// The step that failed, and its error.
+/// A failure to take over attributes: the step that failed, as words of an error text, and the system's error.
 pub(crate) type Failed = (String, io::Error);
 
 fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> Failed {
@@ -13,8 +13,8 @@ fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> Failed {
     move |error| (what, error)
 }
 
-/// Gives `file` the attributes of `model`. The mode comes last, because a change of owner clears bits of
-/// it.
+/// Gives `file` the owner, group, extended attributes and mode of the file `model`, whose metadata is `there`.
+/// The mode comes last, because a change of owner clears bits of it.
 pub(crate) fn take_over(file: &File, model: &File, there: &Metadata) -> Result<(), Failed> {
     let now = file.metadata().map_err(failed("finding its mode"))?;
     // A change may need a right that the process lacks, so that equal values are left alone.
@@ -51,11 +51,11 @@ mod extended {
 
     const ACCESS_LIST: &CStr = c"system.posix_acl_access";
 
-    /// Prefixes of attributes that are computed from the bytes of a file. They are not copied, because the new file
-    /// has other bytes.
+    /// Name prefixes of extended attributes that are computed from the bytes of a file. They are not copied,
+    /// because the new file has other bytes.
     const OF_BYTES: [&[u8]; 3] = [b"security.ima", b"security.evm", b"user.verity."];
 
-    /// Names and values are at most this long.
+    /// Maximum number of bytes of an attribute's value, and of the list of attribute names.
     const LONGEST: usize = 64 * 1024;
 
     pub(super) fn take_over(file: &File, model: &File) -> Result<(), Failed> {
@@ -92,13 +92,13 @@ mod extended {
         Ok(())
     }
 
-    /// Returns a path to an open file, because a file opened with O_PATH gives access to its attributes only by a
-    /// path.
+    /// Returns a path in /proc to the open `file`, because a file opened with O_PATH gives access to its
+    /// attributes only by a path.
     fn path(file: &File) -> io::Result<CString> {
         CString::new(itself(file)?.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
     }
 
-    /// Returns the names of the attributes, each with a NUL after it.
+    /// Returns the names of the extended attributes of `file`, each with a NUL after it.
     fn names(file: &File) -> io::Result<Vec<u8>> {
         let path = path(file)?;
         let list = |out: *mut libc::c_char, len: usize| {
@@ -108,15 +108,16 @@ mod extended {
         Ok(grown(|out, len| list(out.cast(), len))?.unwrap_or_default())
     }
 
-    /// Returns the value of an attribute, or `None` if there is none of this name.
+    /// Returns the value of the extended attribute `name` of `file`, or `None` if the file has no such
+    /// attribute.
     fn value(file: &File, name: &CStr) -> io::Result<Option<Vec<u8>>> {
         let path = path(file)?;
         // SAFETY: both texts end with a NUL, and there is room for `len` bytes.
         grown(|out, len| unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), out.cast(), len) })
     }
 
-    /// Returns the output of `get`, in memory of its size. `None` if there is nothing, or the file system
-    /// keeps no attributes.
+    /// Calls `get` with a buffer and its size, a second time with 64 KiB if the first buffer was too small, and
+    /// returns the bytes that `get` wrote. `None` if there is no such attribute, or the file system keeps none.
     fn grown(get: impl Fn(*mut u8, usize) -> isize) -> io::Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
         // Most values are short. A longer value is asked for again, with room for the longest.

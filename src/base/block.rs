@@ -9,28 +9,29 @@ use crate::base::reserve;
 use std::alloc::Layout;
 use std::ops::{Deref, DerefMut};
 
-/// Alignment of aligned blocks: the page size of most systems.
+/// Alignment in bytes of an aligned block: the page size of most systems.
 pub(super) const ALIGNMENT: usize = 4096;
 
-/// Initialised bytes of unspecified contents, the memory of a [`Buffer`](super::buffer::Buffer).
+/// A block of memory for a [`Buffer`](super::buffer::Buffer): initialised bytes of unspecified contents.
 #[derive(Default)]
 pub(super) struct Block {
-    /// The bytes, with spare bytes around them if they are aligned.
+    /// Allocation that holds the block in `len` bytes from `start` on. An aligned block has spare bytes around
+    /// it.
     memory: Vec<u8>,
     start: usize,
     len: usize,
 }
 
 impl Block {
-    /// Returns `len` zeros at any address. Fails with OUT_OF_MEMORY.
+    /// Returns a block of `len` zeros at any address. Fails with OUT_OF_MEMORY.
     pub(super) fn new(len: usize) -> Result<Block> {
         Ok(Block { memory: try_zeroed(len)?, start: 0, len })
     }
 
     /// Returns `len` zeros that begin at a page boundary. Fails with OUT_OF_MEMORY.
     ///
-    /// The spare bytes are never touched. An allocator that aligns by itself needs the same memory, and has
-    /// to clear it.
+    /// The spare bytes of the allocation are never touched. An aligned allocation would need as much memory, and
+    /// would clear it all.
     pub(super) fn aligned(len: usize) -> Result<Block> {
         let memory = try_zeroed(len.saturating_add(ALIGNMENT))?;
         let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
@@ -51,8 +52,8 @@ impl DerefMut for Block {
     }
 }
 
-/// Returns zeros. Fails with OUT_OF_MEMORY. Large blocks are not touched here: the system provides zero pages
-/// at the first touch, which may be on any thread.
+/// Returns a vector of `len` zeros. Fails with OUT_OF_MEMORY. Pages of a large vector are not touched here: the
+/// system provides zero pages at the first touch, which may be on any thread.
 fn try_zeroed(len: usize) -> Result<Vec<u8>> {
     let failed = || AtlasError::out_of_memory(format!("allocation of {len} bytes failed"));
     let layout = Layout::array::<u8>(len).map_err(|_| failed())?;

@@ -10,17 +10,18 @@ use crate::base::reserve;
 use std::collections::TryReserveError;
 use std::ops::{Deref, DerefMut};
 
-/// Capacities are rounded up to a multiple of this, so that used buffers fit requests of similar length.
+/// The size of a recycled buffer is rounded up to a multiple of this, so that used buffers fit requests of
+/// similar length.
 const RECYCLED_STEP: usize = 16 * 1024;
 
-/// Reserves memory for exactly `len` elements. Fails with OUT_OF_MEMORY.
+/// Returns an empty vector with room for `len` elements. Fails with OUT_OF_MEMORY.
 pub(crate) fn try_vec<T>(len: usize) -> Result<Vec<T>> {
     let mut vec = Vec::new();
     grow(&mut vec, len, Vec::try_reserve_exact)?;
     Ok(vec)
 }
 
-/// Collects `items`. Fails with OUT_OF_MEMORY.
+/// Collects `items` into a vector. Fails with OUT_OF_MEMORY.
 pub(crate) fn try_collect<T>(items: impl Iterator<Item = T>) -> Result<Vec<T>> {
     let mut vec = try_vec(items.size_hint().0)?;
     for item in items {
@@ -29,7 +30,7 @@ pub(crate) fn try_collect<T>(items: impl Iterator<Item = T>) -> Result<Vec<T>> {
     Ok(vec)
 }
 
-/// Appends `item`. Fails with OUT_OF_MEMORY.
+/// Appends `item` to `vec`. Fails with OUT_OF_MEMORY.
 pub(crate) fn try_push<T>(vec: &mut Vec<T>, item: T) -> Result<()> {
     if vec.len() == vec.capacity() {
         try_grow(vec, 1)?;
@@ -38,19 +39,20 @@ pub(crate) fn try_push<T>(vec: &mut Vec<T>, item: T) -> Result<()> {
     Ok(())
 }
 
-/// Returns `len` copies of `value`. Fails with OUT_OF_MEMORY.
+/// Returns a vector of `len` copies of `value`. Fails with OUT_OF_MEMORY.
 pub(crate) fn try_filled<T: Clone>(value: T, len: usize) -> Result<Vec<T>> {
     let mut vec = try_vec(len)?;
     vec.resize(len, value);
     Ok(vec)
 }
 
-/// Reserves room for `more` elements, and for some later elements.
+/// Reserves room in `vec` for `more` further elements, and some in advance for later ones. Fails with
+/// OUT_OF_MEMORY.
 pub(crate) fn try_grow<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
     grow(vec, more, Vec::try_reserve)
 }
 
-/// Calls `by` for `more` elements if the vector has no room for them, or fails with OUT_OF_MEMORY.
+/// Calls `by` to reserve memory if `vec` has no room for `more` further elements. Fails with OUT_OF_MEMORY.
 fn grow<T>(
     vec: &mut Vec<T>,
     more: usize,
@@ -68,9 +70,10 @@ pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(512).all(|part| part.iter().fold(0, |any, byte| any | byte) == 0)
 }
 
-/// Initialised bytes of unspecified contents.
+/// A buffer of initialised bytes, whose contents are unspecified until they are overwritten. Large buffers are
+/// recycled.
 pub(crate) struct Buffer {
-    /// The memory, at least as long as the buffer.
+    /// Memory of the buffer. A recycled block may be longer than the buffer.
     block: Block,
     len: usize,
 }
@@ -107,7 +110,8 @@ impl Buffer {
         if len < RECYCLED_MIN { len + ALIGNMENT } else { Self::footprint(len) }
     }
 
-    /// Returns the buffer at `place`. If there is none yet, makes one of `len` bytes at a page boundary.
+    /// Returns the buffer in `place`. If it is `None`, first stores a new buffer of `len` bytes there, which
+    /// begins at a page boundary. Fails with OUT_OF_MEMORY.
     pub(crate) fn or_new(place: &mut Option<Buffer>, len: usize) -> Result<&mut Buffer> {
         Ok(match place {
             Some(buffer) => buffer,
@@ -115,14 +119,14 @@ impl Buffer {
         })
     }
 
-    /// Returns a copy of `bytes`.
+    /// Returns a buffer with a copy of `bytes`. Fails with OUT_OF_MEMORY.
     pub(crate) fn copy_of(bytes: &[u8]) -> Result<Buffer> {
         let mut buffer = Buffer::new(bytes.len())?;
         buffer.copy_from_slice(bytes);
         Ok(buffer)
     }
 
-    /// Returns `len` zeros.
+    /// Returns a buffer of `len` zeros. Fails with OUT_OF_MEMORY.
     pub(crate) fn zeros(len: usize) -> Result<Buffer> {
         let mut buffer = Buffer::new(len)?;
         // A recycled buffer has its old bytes.
@@ -130,19 +134,19 @@ impl Buffer {
         Ok(buffer)
     }
 
-    /// Frees the memory instead of keeping it for a later buffer.
+    /// Frees the buffer and returns its pages to the system, instead of keeping it in the list of used buffers.
     pub(crate) fn discard(mut self) {
         recycle::give_back(std::mem::take(&mut self.block));
     }
 
-    /// Shortens the buffer to `len` bytes without freeing memory.
+    /// Shortens the buffer to at most `len` bytes, and keeps its memory.
     pub(crate) fn truncated(mut self, len: usize) -> Buffer {
         self.len = self.len.min(len);
         self
     }
 }
 
-/// Returns the size of the block for a recycled buffer of `len` bytes.
+/// Returns the size of the memory block for a recycled buffer of `len` bytes.
 fn capacity(len: usize) -> usize {
     // A length so large that rounding overflows cannot be allocated either.
     len.checked_next_multiple_of(RECYCLED_STEP).unwrap_or(len)

@@ -1,7 +1,7 @@
 //! Features of the processor, besides the features that BLAKE3, the transform and Layer 2 detect themselves,
 //! and the number of cores that this process may use.
 
-/// Returns true if BLAKE3 hashes 16 chunks at a time here.
+/// Returns true if BLAKE3 hashes 16 chunks at a time on this processor, with AVX-512.
 pub(crate) fn hashes_16_chunks() -> bool {
     #[cfg(target_arch = "x86_64")]
     return is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
@@ -9,7 +9,8 @@ pub(crate) fn hashes_16_chunks() -> bool {
     return false;
 }
 
-/// Returns the number of cores that the calling or the main thread may use, or fewer if a quota limits the process.
+/// Returns the number of cores that the calling thread or the main thread may use, or fewer if a quota limits
+/// the process.
 #[cfg(feature = "parallel")]
 pub(crate) fn cores() -> usize {
     let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -34,13 +35,13 @@ pub(crate) fn free_thread() {
 
 #[cfg(all(target_os = "linux", feature = "parallel"))]
 mod affinity {
-    /// One bit per core, in the layout of the system call.
+    /// A set of cores with a bit for each, in the layout of the system call sched_getaffinity.
     pub(super) type Cores = [u64; 16];
 
     const SIZE: usize = size_of::<Cores>();
 
-    /// Returns the cores of a thread; 0 means the calling thread. `None` if the machine has more cores than
-    /// the set has bits.
+    /// Returns the cores that a thread may use; thread 0 means the calling thread. `None` if the machine has
+    /// more cores than the set has bits.
     fn of(thread: libc::pid_t) -> Option<Cores> {
         let mut cores: Cores = [0; 16];
         // SAFETY: the set has SIZE bytes, and the struct of the call is an array of bits.
@@ -52,7 +53,8 @@ mod affinity {
         of(0)
     }
 
-    /// Returns the cores of the calling thread and of the main thread together.
+    /// Returns the cores that the calling thread or the main thread may use. `None` if the machine has more
+    /// cores than the set has bits.
     pub(super) fn of_both() -> Option<Cores> {
         let mut cores = of(0)?;
         // On Linux the main thread has the id of the process.

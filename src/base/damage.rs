@@ -5,21 +5,21 @@
 use crate::base::error::{AtlasError, ErrorKind};
 use std::io;
 
-/// Part of an object that a damaged range belongs to.
+/// Kind of bytes that a damaged range belongs to: data, or a part of a container or parity file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DamagePart {
-    /// Bytes of the domain, or of the protected file.
+    /// Bytes of the domain, or of the file that a parity file protects.
     Data,
-    /// Record of a container.
+    /// Record in a container file.
     Record,
-    /// Unit of a parity file.
+    /// Unit of parity bytes in a parity file.
     Parity,
-    /// Block of digests of a parity file.
+    /// Block of digests in a parity file.
     Digests,
 }
 
-/// Kind of damage.
+/// Kind of damage: the bytes differ, cannot be read, are missing or cannot be checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DamageKind {
@@ -27,13 +27,13 @@ pub enum DamageKind {
     Differs,
     /// The bytes cannot be read. [`Damage::os_error`] has the reason.
     Unreadable,
-    /// The range lies after the end of the file.
+    /// The range lies after the end of the file, or in a base that is not attached.
     Missing,
-    /// The digest of the range is itself lost.
+    /// The digest of the range is itself lost, so that the bytes cannot be checked.
     Unknown,
 }
 
-/// One damaged range.
+/// A damaged range of bytes, as a search or a repair reports it.
 ///
 /// ```
 /// use atlas_manifold::{AtlasProjection, Damage, ErrorKind, Operation, Source};
@@ -58,17 +58,18 @@ pub enum DamageKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Damage {
-    /// Part that the range belongs to.
+    /// Kind of bytes that the range belongs to.
     pub part: DamagePart,
     /// Kind of the damage.
     pub kind: DamageKind,
     /// True if the range can be rebuilt from bytes that are available.
     pub repairable: bool,
-    /// Error number (errno) of the operating system, or 0.
+    /// Error number (errno) of the operating system for bytes that cannot be read, otherwise 0.
     pub os_error: i32,
-    /// Generation of a container. 0 means none.
+    /// Generation of the container in which the range was found damaged. 0 means none.
     pub generation: u64,
-    /// Index of the first tile, record, unit or block.
+    /// Index of the tile, record, parity unit or block of digests with which the range begins, according to
+    /// `part`.
     pub index: u64,
     /// Offset of the first byte: in the domain or in the protected file if the part is `Data`, otherwise in
     /// the container or parity file.
@@ -78,8 +79,8 @@ pub struct Damage {
 }
 
 impl Damage {
-    /// Extends this range by `next` if it is its neighbour and of the same kind. Returns false if it is
-    /// not.
+    /// Extends this range by the range `next` if `next` follows directly and has the same part, kind and other
+    /// properties. Returns false, and changes nothing, if not.
     pub(crate) fn join(&mut self, next: &Damage) -> bool {
         // Everything but the place must agree, also the error of the system.
         let key = |damage: &Damage| {
@@ -111,7 +112,8 @@ pub(crate) fn kind_of(error: &AtlasError) -> Option<DamageKind> {
     }
 }
 
-/// Receives each damaged range. In a search `false` cancels; in a repair it refuses the range.
+/// Callback that receives each damaged range. In a search, `false` cancels the search; in a repair, it leaves
+/// the range as it is.
 pub type DamageFn<'a> = dyn FnMut(&Damage) -> bool + 'a;
 
 #[cfg(test)]

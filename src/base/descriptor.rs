@@ -4,13 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Opens `path`. Every file of the library is opened here or in [`Folder`](super::folder::Folder).
+/// Opens `path` with `options`, under a descriptor above 2, so that it is never a standard stream.
 pub(crate) fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
     off_standard(options.open(path)?)
 }
 
-/// Opens `path` without waiting for the writer of a FIFO, and waits as any open does while the lease of another
-/// process ends.
+/// Opens `path` like [`open`]. Does not wait for a writer if `path` is a FIFO, and waits, as any open does,
+/// while another process gives up its lease on the file.
 #[cfg(unix)]
 pub(crate) fn open_now(options: &OpenOptions, path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -26,7 +26,7 @@ pub(crate) fn open_now(options: &OpenOptions, path: &Path) -> io::Result<File> {
     open(options, path)
 }
 
-/// Returns the same open file under a descriptor above 2.
+/// Returns the same open file under a descriptor above 2, which is no standard stream.
 ///
 /// A program that closed a standard stream still writes to it, and its output must not reach a file of the
 /// library.
@@ -48,7 +48,8 @@ pub(crate) fn off_standard(file: File) -> io::Result<File> {
     Ok(file)
 }
 
-/// Returns the result of a system call, and repeats it if a signal interrupted it.
+/// Makes the system call `call`, which returns -1 on failure, again while a signal interrupts it. Returns its
+/// result.
 #[cfg(unix)]
 pub(crate) fn again(call: impl Fn() -> libc::c_int) -> io::Result<libc::c_int> {
     loop {

@@ -15,7 +15,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 /// Alignment of offsets, sizes and addresses of reads past the page cache. Disks require 512 or 4,096.
 const ALIGNMENT: usize = 4_096;
-/// Number of bytes per read.
+/// Maximum number of bytes of a read past the page cache.
 const WINDOW: usize = 1 << 20;
 
 /// An open file that is read with O_DIRECT, past the page cache. The system writes dirty pages back before
@@ -25,7 +25,8 @@ pub(crate) struct DirectFile {
 }
 
 impl DirectFile {
-    /// Returns `None` if the file system or the system does not support such reads.
+    /// Opens the file once more with O_DIRECT. `None` if the file system or the operating system does not
+    /// support such reads.
     pub(crate) fn of(file: &File) -> Option<DirectFile> {
         // O_DIRECT belongs to an open file, so that the file is opened again.
         let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -40,7 +41,8 @@ impl DirectFile {
         }
     }
 
-    /// Reads at least `len` bytes from `offset`, which is aligned.
+    /// Fills at least `len` bytes of `window` with the bytes of the file from `offset` on, which is aligned.
+    /// Fails with `UnexpectedEof` if the file ends before.
     fn read_window(&self, offset: u64, window: &mut [u8], len: usize) -> io::Result<()> {
         let mut done = 0;
         while done < len {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub enum ErrorKind {
     /// An argument is not acceptable: an unknown value, a bad configuration.
     InvalidArgument,
-    /// A buffer whose size comes from outside could not be allocated.
+    /// Memory could not be allocated, such as a buffer whose size comes from outside.
     OutOfMemory,
     /// An offset or a length lies outside the domain.
     OutOfRange,
@@ -69,8 +69,8 @@ pub enum ErrorKind {
 #[non_exhaustive]
 pub struct AtlasError {
     kind: ErrorKind,
-    /// The details are in a box, so that results of successful calls are small. `None` if there was no memory
-    /// for the box.
+    /// Message, place and cause of the error, in a box so that results of successful calls are small. `None` if
+    /// there was no memory for the box.
     details: Option<Box<Details>>,
 }
 
@@ -84,10 +84,10 @@ struct Details {
     source: Option<Source>,
 }
 
-/// Cause of an error.
+/// Underlying I/O error that caused an [`AtlasError`].
 #[derive(Debug)]
 enum Source {
-    /// An error number alone.
+    /// Error of the operating system, which consists of its number (errno) alone.
     System(io::Error),
     Shared(Arc<io::Error>),
 }
@@ -96,7 +96,7 @@ enum Source {
 pub type Result<T> = std::result::Result<T, AtlasError>;
 
 impl Clone for AtlasError {
-    /// Clones the error, without its text and place if there is no memory for them.
+    /// Clones the error. If there is no memory for its message and place, the clone has only the kind.
     fn clone(&self) -> Self {
         let details = self.details.as_deref().and_then(|details| {
             // `format!` of this crate survives a lack of memory, and the clone of a text does not.
@@ -132,7 +132,9 @@ impl AtlasError {
         AtlasError { kind, details }
     }
 
-    /// Returns an I/O error. The text names the operation, its object, and the system's reason.
+    /// Returns an error of kind `Io` from the system's `error`. Its text is `what`, the operation and its
+    /// object, followed by the system's reason. If `error` contains an error of the library, that error's kind
+    /// is kept.
     pub(crate) fn io(what: impl fmt::Display, error: io::Error) -> Self {
         // An error of the library that passed a reader of the standard library keeps its kind.
         if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<AtlasError>()) {
@@ -161,14 +163,14 @@ impl AtlasError {
         self
     }
 
-    /// Adds the index of the batch item, tile, chunk or class. An inner index takes precedence.
+    /// Adds the index of the failed batch item, tile, chunk or class, unless the error already has an index.
     #[cold]
     pub(crate) fn at_index(mut self, index: u64) -> Self {
         self.change(|details| _ = details.index.get_or_insert(index));
         self
     }
 
-    /// Sets the index of the batch item, in place of a tile or block in it.
+    /// Sets the index to that of the failed batch item. It replaces the index of a tile or block in the item.
     #[cold]
     pub(crate) fn in_batch(mut self, index: u64) -> Self {
         self.change(|details| details.index = Some(index));
@@ -182,7 +184,8 @@ impl AtlasError {
         self
     }
 
-    /// Adds the place in the domain, or in the bytes read. An inner place takes precedence.
+    /// Adds offset and length of the failed range, in the domain or in the bytes read, unless the error already
+    /// has them.
     #[cold]
     pub(crate) fn at_range(mut self, offset: u64, length: u64) -> Self {
         self.change(|details| {
@@ -268,7 +271,8 @@ constructors! {
     internal => Internal,
 }
 
-/// Checks a range, for every call with an offset and a length.
+/// Fails with OUT_OF_RANGE if the range of `length` bytes at `offset` is not within 0..`size`. `what` names the
+/// operation in the error text.
 pub(crate) fn check_range(offset: u64, length: u64, size: u64, what: &str) -> Result<()> {
     // The sum of offset and length may pass 2^64.
     match offset.checked_add(length) {

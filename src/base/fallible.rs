@@ -4,7 +4,7 @@ use crate::base::reserve;
 use std::alloc::Layout;
 use std::fmt::{self, Write};
 
-/// Puts `value` into a box, or gives it back if there is no memory.
+/// Puts `value` into a box. Returns `value` as the error if there is no memory for the box.
 pub(crate) fn try_box<T>(value: T) -> Result<Box<T>, T> {
     let layout = Layout::new::<T>();
     // A value without bytes has no allocation, so that its box cannot fail.
@@ -28,8 +28,8 @@ pub(crate) fn try_box<T>(value: T) -> Result<Box<T>, T> {
     }
 }
 
-/// Formats `arguments`. The text is empty if there is no memory for it. `format!` in this crate calls this
-/// function.
+/// Formats `arguments` as a text, which is empty if there is no memory for it. `format!` in this crate calls
+/// this function.
 pub(crate) fn text(arguments: fmt::Arguments<'_>) -> String {
     struct Text(String);
 
@@ -52,7 +52,7 @@ pub(crate) fn text(arguments: fmt::Arguments<'_>) -> String {
     }
 }
 
-/// An error of the system, written without memory of its own.
+/// Displays an error of the operating system as `std::io::Error` does, but without allocating memory.
 pub(crate) struct SystemError<'e>(pub(crate) &'e std::io::Error);
 
 impl fmt::Display for SystemError<'_> {

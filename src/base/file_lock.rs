@@ -9,13 +9,13 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// Outcome of an attempt.
+/// Outcome of an attempt to lock a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Locked {
     Yes,
-    /// Another open file has the lock.
+    /// Not locked: another open file description holds the lock.
     ByAnother,
-    /// The file system grants the lock to every open file, or to none.
+    /// Not locked: the file system grants the lock to every open file, or to none.
     NotKept,
 }
 
@@ -84,7 +84,8 @@ mod system {
     }
 }
 
-/// Locks `file`, which was opened through `path`, and proves that the file system keeps the lock.
+/// Tries to lock `file`, which was opened through `path`, without waiting. Opens `path` a second time to prove
+/// that the file system refuses a second lock.
 pub(crate) fn lock(file: &File, path: &Path) -> io::Result<Locked> {
     match system::lock(file) {
         Err(error) if system::is_refusal(&error) => return Ok(Locked::ByAnother),
@@ -110,7 +111,7 @@ pub(crate) fn lock(file: &File, path: &Path) -> io::Result<Locked> {
     }
 }
 
-/// Releases the lock. A failure is ignored: the lock ends with the open file.
+/// Releases the lock of `file`. A failure is ignored: the lock ends with the open file.
 pub(crate) fn unlock(file: &File) {
     let _ = system::unlock(file);
 }

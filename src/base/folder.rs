@@ -9,9 +9,9 @@ use std::path::Path;
 
 pub(crate) use system::Folder;
 
-/// An entry of a folder, links followed.
+/// An existing file or folder under a name in a folder. A symbolic link is followed.
 pub(crate) struct Entry {
-    /// Opened for its attributes alone, not for reading.
+    /// The entry itself, opened for its attributes alone and not for reading.
     #[cfg(unix)]
     pub(crate) file: File,
     pub(crate) metadata: std::fs::Metadata,
@@ -44,7 +44,7 @@ mod system {
         CString::new(text).map_err(|_| io::ErrorKind::InvalidInput.into())
     }
 
-    /// Opens `name`, relative to `folder`.
+    /// Opens or creates the file `name` relative to the folder with the descriptor `folder`.
     fn open_at(folder: c_int, name: &OsStr, flags: c_int, mode: u32) -> io::Result<File> {
         // Without O_LARGEFILE glibc opens files of at most 2 GiB on 32-bit processors. On other processors
         // the flag is 0.
@@ -72,13 +72,14 @@ mod system {
             self.descriptor.as_raw_fd()
         }
 
-        /// Makes a new file with `mode`, for reading and writing. Fails with `AlreadyExists`.
+        /// Creates the file `name` with the permissions `mode` in the folder, open for reading and writing.
+        /// Fails with `AlreadyExists`.
         pub(crate) fn create(&self, name: &OsStr, mode: u32) -> io::Result<File> {
             open_at(self.at(), name, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, mode)
         }
 
-        /// Makes a file without a name, which is gone with its last descriptor. `None` if the file system has no
-        /// such files, or cannot name them later.
+        /// Creates a file without a name in the folder, which the system deletes with its last descriptor.
+        /// `None` if the file system has no such files, or could not name them later.
         #[cfg(target_os = "linux")]
         pub(crate) fn create_nameless(&self, mode: u32) -> io::Result<Option<File>> {
             let file = match open_at(self.at(), OsStr::new("."), libc::O_RDWR | libc::O_TMPFILE, mode) {
@@ -104,7 +105,8 @@ mod system {
             Ok(None)
         }
 
-        /// Gives a file without a name the name `name`. Fails with `AlreadyExists`.
+        /// Gives `file`, which was created without a name, the name `name` in the folder. Fails with
+        /// `AlreadyExists`.
         #[cfg(target_os = "linux")]
         pub(crate) fn name(&self, file: &File, name: &OsStr) -> io::Result<()> {
             // A link in /proc leads to the file, which has no other path.
@@ -121,7 +123,7 @@ mod system {
             Err(io::ErrorKind::Unsupported.into())
         }
 
-        /// Renames in the folder. An existing `to` is replaced.
+        /// Renames the file `from` to `to` within the folder. An existing `to` is replaced.
         pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
             let (from, to) = (c_string(from)?, c_string(to)?);
             let folder = self.at();
@@ -130,7 +132,7 @@ mod system {
             Ok(())
         }
 
-        /// Renames like [`rename`](Self::rename), but fails with `AlreadyExists` if `to` names something.
+        /// Renames like [`rename`](Self::rename), but fails with `AlreadyExists` if `to` exists.
         pub(crate) fn rename_new(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
             let (from, to) = (c_string(from)?, c_string(to)?);
             let folder = self.at();
@@ -166,7 +168,8 @@ mod system {
             Ok(())
         }
 
-        /// Returns the entry of `name`, or `None` if there is none.
+        /// Opens the file or folder `name` in the folder for its attributes. `None` if there is none of this
+        /// name.
         pub(crate) fn entry(&self, name: &OsStr) -> io::Result<Option<Entry>> {
             match open_at(self.at(), name, LOOK, 0) {
                 Ok(file) => {
@@ -178,8 +181,8 @@ mod system {
             }
         }
 
-        /// Makes the names in the folder durable. A folder that may not be read, and a file system that cannot flush
-        /// folders, are no failure.
+        /// Flushes the folder, so that new and changed names in it survive a crash. A folder that may not be
+        /// read, and a file system that cannot flush folders, are no failure.
         pub(crate) fn sync(&self) -> io::Result<()> {
             // The folder may be open for names alone, and such a descriptor cannot be flushed.
             let folder = match open_at(self.at(), OsStr::new("."), libc::O_RDONLY | libc::O_DIRECTORY, 0) {
@@ -197,7 +200,7 @@ mod system {
         }
     }
 
-    /// Returns a path to an open file, whatever its name.
+    /// Returns a path in /proc that leads to the open `file`, whatever its name.
     #[cfg(target_os = "linux")]
     pub(in crate::base) fn itself(file: &File) -> io::Result<std::path::PathBuf> {
         Ok(format!("/proc/self/fd/{}", file.as_raw_fd()).into())

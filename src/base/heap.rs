@@ -1,6 +1,7 @@
 //! Free memory that glibc keeps, returned to the system.
 
-/// Returns the holes in the heap to the system.
+/// Returns the free memory that glibc keeps within the heaps to the system, by `malloc_trim`. No effect with
+/// another C library.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn return_free_memory() {
     // SAFETY: the function has no precondition, and any thread may call it.
@@ -10,18 +11,18 @@ pub(crate) fn return_free_memory() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) fn return_free_memory() {}
 
-/// Returns the free end of the calling thread's glibc arena to the system, as `malloc_trim` does for the
-/// main arena alone.
+/// Returns the free end of the calling thread's glibc arena to the system, as `malloc_trim` does for the main
+/// arena alone.
 ///
-/// It allocates blocks until two in a row have no memory yet, releases the pages of each, and frees them.
-/// By default blocks of this size come from the arena. It ends early if pages cannot be released, as in a
-/// process that has locked its memory.
+/// It allocates blocks from the arena until two in a row have no pages in memory yet, releases the pages of
+/// each, and frees the blocks. By default blocks of this size come from the arena. It ends early if pages cannot
+/// be released, as in a process that has locked its memory.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn return_arena() {
     use std::ptr;
-    /// Size of an allocation: less than the 128 KiB from which on malloc may map a separate block.
+    /// Size of an allocated block: less than the 128 KiB from which on malloc may map a separate block.
     const BLOCK: usize = 96 * 1024;
-    /// 64 MiB, the size of one heap of an arena.
+    /// Maximum number of allocated blocks: those that fit in 64 MiB, the size of one heap of an arena.
     const MOST: usize = 64 * 1024 * 1024 / BLOCK;
     // SAFETY: the call only returns a number of the system.
     let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(BLOCK);

@@ -1,8 +1,8 @@
-//! Memory that a read fills.
+//! Output memory of a read, which may be uninitialised.
 
 use std::marker::PhantomData;
 
-/// Bytes that a read fills. Safe code can only write to them.
+/// Memory that a read must fill. Safe code can only write to it.
 ///
 /// Memory of C may be uninitialised, and the caller's callbacks may read it during the call, so that this is a
 /// pointer and no reference.
@@ -35,13 +35,13 @@ impl<'a> OutBytes<'a> {
         self.len == 0
     }
 
-    /// Returns the pointer for writes from outside of Rust: at most [`len`](Self::len) bytes, each of them
-    /// initialised.
+    /// Returns a pointer for code outside of Rust, which writes at most [`len`](Self::len) bytes to it and
+    /// initialises each of them.
     pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
         self.start
     }
 
-    /// Splits off the first `len` bytes.
+    /// Removes the first `len` bytes of this memory and returns them.
     pub(crate) fn split_off_front(&mut self, len: usize) -> OutBytes<'a> {
         assert!(len <= self.len, "{len} of {} bytes", self.len);
         let start = self.start;
@@ -49,14 +49,15 @@ impl<'a> OutBytes<'a> {
         OutBytes { start, len, is_initialised: self.is_initialised, memory: PhantomData }
     }
 
-    /// Fills the bytes with a slice of the same length.
+    /// Fills this memory with `bytes`, a slice of the same length.
     pub(crate) fn copy_from(self, bytes: &[u8]) {
         assert_eq!(self.len, bytes.len());
         // SAFETY: both are as long as asserted, and apart because nothing else has these bytes.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start, self.len) };
     }
 
-    /// Returns the bytes for a reader that needs initialised memory: zeros, unless they are initialised.
+    /// Returns the memory as a slice, for a reader that needs initialised bytes. Fills it with zeros if it is
+    /// not initialised.
     pub(crate) fn into_initialised(self) -> &'a mut [u8] {
         if !self.is_initialised {
             // SAFETY: writable for `len` bytes.

@@ -23,26 +23,27 @@ const PAGE: usize = 4096;
 /// Minimum distance from source to target, modulo the page size, at which a copy is fast again.
 #[cfg(unix)]
 const FAST_FROM: usize = 32;
-/// Maximum number of bytes that pass through the buffer of the detour at a time.
+/// Maximum number of bytes that pass through the stack buffer of the detour at a time.
 #[cfg(unix)]
 const STEP: usize = 16 * 1024;
 
-/// Returns true if a copy of `len` bytes from `source` to `target` is slow; both are addresses or offsets in
-/// a file.
+/// Returns true if the kernel copies `len` bytes from `source` to `target` slowly; both are addresses or offsets
+/// in a file.
 #[cfg(unix)]
 fn is_slow(target: usize, source: usize, len: usize) -> bool {
     let distance = target.wrapping_sub(source) % PAGE;
     cfg!(target_arch = "x86_64") && len >= PAGE && distance != 0 && distance < FAST_FROM
 }
 
-/// Returns the place of a byte of a file within its page.
+/// Returns the position within its page of the byte at `offset` of a file.
 #[cfg(unix)]
 fn place_in_page(offset: u64) -> usize {
     const PAGE_BYTES: u64 = PAGE as u64;
     usize::try_from(offset % PAGE_BYTES).unwrap_or(0)
 }
 
-/// Fills all of `out`. Fails with `UnexpectedEof` if the file is too short.
+/// Fills all of `out` with the bytes of `file` from `offset` on. Fails with `UnexpectedEof` if the file is too
+/// short.
 #[cfg(unix)]
 pub(super) fn read_exact_at(file: &File, offset: u64, mut out: OutBytes<'_>) -> io::Result<()> {
     // A call may return fewer bytes than it was asked for.
@@ -70,7 +71,7 @@ pub(super) fn read_exact_at(file: &File, offset: u64, mut out: OutBytes<'_>) -> 
     Ok(())
 }
 
-/// Writes all of `bytes`.
+/// Writes all of `bytes` to `file` at `offset`.
 #[cfg(unix)]
 pub(super) fn write_all_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
     // A call may take fewer bytes than it was given.
@@ -95,14 +96,15 @@ pub(super) fn write_all_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result
     Ok(())
 }
 
-/// Buffer of the detour.
+/// Buffer on the stack through which bytes pass if the kernel would copy slowly between a file and the caller's
+/// memory.
 #[cfg(unix)]
 struct Detour(std::mem::MaybeUninit<[u8; STEP + PAGE]>);
 
 #[cfg(unix)]
 impl Detour {
-    /// Returns a place in the buffer for bytes at `offset` of a file, half a page away from their place in a page,
-    /// and how many of `len` bytes fit.
+    /// Returns an address in the buffer for bytes at `offset` of a file, half a page away from their position in
+    /// a page, and the number of bytes, at most `len`, that fit there.
     fn place(&mut self, offset: u64, len: usize) -> (*mut u8, usize) {
         let start: *mut u8 = self.0.as_mut_ptr().cast();
         // Half a page is far from the slow distances, whether the copy goes in or out.
@@ -112,14 +114,16 @@ impl Detour {
     }
 }
 
-/// Runs `action` with a buffer on the stack. Not inlined, because otherwise every read would reserve the buffer.
+/// Runs `action` with a detour buffer on the stack. Not inlined, because otherwise every read would reserve the
+/// buffer.
 #[cfg(unix)]
 #[inline(never)]
 fn with_detour<R>(action: impl FnOnce(&mut Detour) -> R) -> R {
     action(&mut Detour(std::mem::MaybeUninit::uninit()))
 }
 
-/// Reads once, and returns the number of bytes read, at least 1.
+/// Reads from `file` at `offset` by one system call, and returns the number of bytes read, at least 1. Fails at
+/// the end of the file.
 ///
 /// # Safety
 /// `memory` is writable for `len` bytes, at least 1.
@@ -138,7 +142,7 @@ unsafe fn read_once(file: &File, offset: u64, memory: *mut u8, len: usize) -> io
     }
 }
 
-/// Writes once, and returns the number of bytes written, at least 1.
+/// Writes to `file` at `offset` by one system call, and returns the number of bytes written, at least 1.
 ///
 /// # Safety
 /// `memory` is readable for `len` bytes, at least 1.
@@ -156,7 +160,7 @@ unsafe fn write_once(file: &File, offset: u64, memory: *const u8, len: usize) ->
     }
 }
 
-/// Returns the last system error. `Ok` if the call was interrupted and is to be repeated.
+/// Returns the last system error, or `Ok` if a signal interrupted the call, which is then repeated.
 #[cfg(unix)]
 fn interrupted() -> io::Result<()> {
     match io::Error::last_os_error() {
@@ -165,7 +169,7 @@ fn interrupted() -> io::Result<()> {
     }
 }
 
-/// Reads all of the bytes by position.
+/// Fills all of `out` with the bytes of `file` from `offset` on. Fails if the file is too short.
 #[cfg(windows)]
 pub(super) fn read_exact_at(file: &File, offset: u64, out: OutBytes<'_>) -> io::Result<()> {
     use std::os::windows::fs::FileExt;
@@ -185,7 +189,7 @@ pub(super) fn read_exact_at(file: &File, offset: u64, out: OutBytes<'_>) -> io::
     Ok(())
 }
 
-/// Writes all of the bytes by position.
+/// Writes all of `bytes` to `file` at `offset`.
 #[cfg(windows)]
 pub(super) fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
     use std::os::windows::fs::FileExt;

@@ -11,10 +11,10 @@
 use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Counter that grows in each forked child.
+/// Fork counter, which a handler increases in each forked child.
 static FORKS: AtomicUsize = AtomicUsize::new(0);
 
-/// The process in which an object was made.
+/// Identity of the process in which an object was made, to recognise use of the object in a forked child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Process {
     number: usize,
@@ -22,7 +22,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Returns this process, which differs from its children.
+    /// Returns the identity of the calling process. A forked child has another one.
     pub(crate) fn current() -> Process {
         // Forks before the first call do not matter, because no object existed then.
         count_forks();
@@ -47,9 +47,10 @@ fn process_id() -> usize {
     usize::try_from(process::id()).unwrap_or(usize::MAX)
 }
 
-/// Returns the number in a page of this process. Assigns a new one if the page has none.
+/// Returns the number of this process, which `page` holds. If the page has none, because it is new or the
+/// process is a new child, assigns the next number.
 fn number_in(page: &AtomicUsize) -> usize {
-    /// Last assigned number. A child inherits it, so that its own number differs from the numbers of
+    /// Last assigned process number. A child inherits it, so that its own number differs from the numbers of
     /// inherited objects.
     static LAST: AtomicUsize = AtomicUsize::new(0);
     let mut number = page.load(Ordering::Relaxed);
@@ -64,8 +65,8 @@ fn number_in(page: &AtomicUsize) -> usize {
     number
 }
 
-/// Returns a page that the system fills with zeros in a child. The first call makes it. `None` if the system has no
-/// such pages.
+/// Returns the page with the number of this process, which the system fills with zeros in a child. The first
+/// call makes the page. `None` if the system has no such pages.
 #[cfg(target_os = "linux")]
 fn own_page() -> Option<&'static AtomicUsize> {
     use std::sync::atomic::AtomicPtr;
@@ -115,7 +116,8 @@ fn own_page() -> Option<&'static AtomicUsize> {
     None
 }
 
-/// Counts the forks from now on. If the system has no memory for it, only process ids distinguish processes.
+/// Installs the handler that counts the forks from now on. If the system has no memory for it, forks are not
+/// counted.
 #[cfg(unix)]
 fn count_forks() {
     use std::sync::atomic::AtomicBool;

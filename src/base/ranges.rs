@@ -7,10 +7,10 @@ use super::error::Result;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// A set of numbers as disjoint, merged ranges.
+/// A set of numbers, stored as disjoint ranges. Ranges that touch are merged.
 #[derive(Default)]
 pub(crate) struct Ranges {
-    /// End by start.
+    /// End of each range, by its start.
     ends: BTreeMap<u64, u64>,
 }
 
@@ -39,7 +39,7 @@ impl Ranges {
         gaps
     }
 
-    /// Adds a range, which may overlap the set.
+    /// Adds the numbers of `range`. Some of them may be in the set already.
     pub(crate) fn add(&mut self, range: Range<u64>) {
         // Only the gaps are new, and they overlap nothing.
         for gap in self.gaps(range) {
@@ -47,19 +47,19 @@ impl Ranges {
         }
     }
 
-    /// Iterates over the ranges, ascending.
+    /// Iterates over the disjoint ranges of the set, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.ends.iter().map(|(start, end)| *start..*end)
     }
 
-    /// Returns the largest range of the set that contains `at`.
+    /// Returns the range of the set that contains `at`, as long as possible. `None` if `at` is not in the set.
     pub(crate) fn around(&self, at: u64) -> Option<Range<u64>> {
         let (&start, &end) = self.ends.range(..=at).next_back()?;
         // The last range that begins at or before `at` may end before it.
         (at < end).then_some(start..end)
     }
 
-    /// Adds a range that does not overlap the set.
+    /// Adds a range that has no number in common with the set.
     pub(crate) fn insert(&mut self, range: Range<u64>) {
         let (mut start, mut end) = (range.start, range.end);
         if start == end {
@@ -79,17 +79,18 @@ impl Ranges {
     }
 }
 
-/// Ascending disjoint ranges, each divided into steps of one length and a shorter last step, with a running
-/// number.
+/// Ascending disjoint ranges, each divided into steps of one length and a shorter last step. The steps are
+/// numbered from 0 across all ranges.
 pub(crate) struct Steps {
-    /// Each range with the number of steps before it.
+    /// Each range, with the number of steps in the ranges before it.
     runs: Vec<(u64, Range<u64>)>,
     step: u64,
     len: u64,
 }
 
 impl Steps {
-    /// Divides ranges into steps. `step` is not 0.
+    /// Divides the ascending disjoint `ranges` into steps of `step` numbers, which is not 0. Fails with
+    /// OUT_OF_MEMORY.
     pub(crate) fn new(ranges: impl IntoIterator<Item = Range<u64>>, step: u64) -> Result<Steps> {
         let (mut runs, mut len) = (Vec::new(), 0);
         for range in ranges.into_iter().filter(|range| !range.is_empty()) {
@@ -102,12 +103,12 @@ impl Steps {
         Ok(Steps { runs, step, len })
     }
 
-    /// Returns the number of steps.
+    /// Returns the number of steps of all ranges.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Returns step `n`, which must be less than their number.
+    /// Returns the range of step `n`, which must be less than the number of steps.
     pub(crate) fn nth(&self, n: u64) -> Range<u64> {
         // The run of step n is the last that begins at or before it.
         let run = self.runs.partition_point(|(before, _)| *before <= n).saturating_sub(1);

@@ -11,7 +11,7 @@ use crate::base::block::Block;
 use crate::base::units::to_u64;
 use std::sync::Mutex;
 
-/// Buffers smaller than this are not kept.
+/// Minimum size in bytes of the buffers that the list of used buffers keeps.
 pub(super) const RECYCLED_MIN: usize = 64 * 1024;
 /// Maximum number of bytes that the list of used buffers holds.
 const RECYCLED_TOTAL: usize = 64 * 1024 * 1024;
@@ -21,26 +21,27 @@ const RECYCLED_TOTAL: usize = 64 * 1024 * 1024;
 /// A full list evicts stale buffers first, because they would otherwise fill it permanently, and then the
 /// smallest buffer, because a large one costs more to allocate again.
 struct UsedBuffers {
-    /// Ascending by length, then oldest first.
+    /// The used buffers, ascending by length. Buffers of equal length are in the order in which they came in.
     buffers: Vec<Used>,
     total: usize,
-    /// Number of bytes requested so far, found or not: the clock of this list.
+    /// Total number of bytes requested from the list so far, found or not. It is the clock by which buffers
+    /// become stale.
     asked: u64,
 }
 
 struct Used {
     bytes: Block,
-    /// Value of the clock when the buffer came in.
+    /// Value of the clock [`UsedBuffers::asked`] when the buffer came in.
     since: u64,
 }
 
-/// A buffer is stale once this many bytes were requested since it came back, twice the size of the whole
-/// list.
+/// A buffer is stale once this many bytes were requested since it came back to the list: twice the maximum size
+/// of the list.
 const UNWANTED_AFTER: u64 = 2 * RECYCLED_TOTAL as u64;
 
 static USED: Mutex<UsedBuffers> = Mutex::new(UsedBuffers::new());
 
-/// Runs `action` on the list of used buffers, unless it is in use.
+/// Runs `action` on the list of used buffers. `None` if another thread uses the list for longer than a moment.
 ///
 /// It never waits: after a fork the list may stay locked by a thread that the child does not have, and buffers
 /// are then just allocated and freed.
@@ -63,7 +64,7 @@ pub(super) fn take(capacity: usize) -> Option<Block> {
     with_used(|used| used.take(capacity)).flatten()
 }
 
-/// Offers `bytes` to the list, which keeps or frees them.
+/// Offers a used buffer to the list, which keeps or frees it.
 pub(super) fn put(bytes: Block) {
     // Each round frees a victim outside of the lock, until the buffer is kept or refused.
     let mut rest = bytes;
@@ -73,7 +74,7 @@ pub(super) fn put(bytes: Block) {
     }
 }
 
-/// Releases buffers of the list to the system, the largest first, until it holds `most` bytes.
+/// Releases buffers of the list to the system, the largest first, until the list holds at most `most` bytes.
 pub(crate) fn shrink(most: u64) {
     // Another thread holds the list only for a moment, unless a fork removed that thread.
     let mut patience = 100;
@@ -89,7 +90,7 @@ pub(crate) fn shrink(most: u64) {
     }
 }
 
-/// Frees memory and returns its pages to the system at once, because an allocator may keep freed memory for
+/// Frees a buffer and returns its pages to the system at once, because an allocator may keep freed memory for
 /// the thread that freed it.
 pub(super) fn give_back(mut bytes: Block) {
     release_pages(&mut bytes);
@@ -120,7 +121,7 @@ impl UsedBuffers {
         UsedBuffers { buffers: Vec::new(), total: 0, asked: 0 }
     }
 
-    /// Returns the place of the first buffer that is not shorter than `len`.
+    /// Returns the index of the first buffer in the list that is not shorter than `len`.
     fn first_of(&self, len: usize) -> usize {
         self.buffers.partition_point(|used| used.bytes.len() < len)
     }
@@ -154,9 +155,9 @@ impl UsedBuffers {
         Some(used.bytes)
     }
 
-    /// Adds a buffer. If the list is full, returns a stale or smaller buffer, which the caller frees before
-    /// it retries. Refuses the buffer if there is no such buffer, or if the list cannot grow, because freeing
-    /// memory must not allocate any.
+    /// Adds a buffer to the list. If the list is full, returns the buffer and a stale or smaller one from the
+    /// list, which the caller frees before it retries. Refuses the buffer if no such one is in the list, or if
+    /// the list cannot grow, because freeing memory must not allocate any.
     fn put(&mut self, bytes: Block) -> Put {
         let len = bytes.len();
         if len > RECYCLED_TOTAL || self.buffers.try_reserve(1).is_err() {
@@ -184,7 +185,7 @@ impl UsedBuffers {
     }
 }
 
-/// Outcome for a buffer. A refused or evicted one is freed outside of the lock.
+/// Outcome of offering a buffer to the list. The caller frees a refused or evicted buffer outside of the lock.
 enum Put {
     Kept,
     Refused(#[expect(dead_code, reason = "to be dropped")] Block),

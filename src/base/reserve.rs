@@ -14,37 +14,38 @@ use std::cell::UnsafeCell;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Slots of one size. A slot begins at a multiple of its size, or of 4 KiB if that is less.
+/// Slots of one size in the reserve. A slot begins at a multiple of its size, or of 4 KiB if that is less.
 struct Class {
     size: usize,
     slots: usize,
-    /// Offset of the first slot.
+    /// Offset of the first slot in the memory of the reserve.
     start: usize,
-    /// Index of the first word of [`Reserve::taken`], which has a bit per slot.
+    /// Index of the first word for these slots in [`Reserve::taken`], which has a bit per slot.
     word: usize,
 }
 
-/// Ascending by size.
+/// The slots of the reserve, ascending by size.
 const CLASSES: [Class; 4] = [
     Class { size: 64, slots: 1024, start: 0, word: 0 },
     Class { size: 512, slots: 256, start: 64 * 1024, word: 16 },
     Class { size: PAGE, slots: 64, start: 192 * 1024, word: 20 },
     Class { size: 4 * PAGE, slots: 8, start: 448 * 1024, word: 21 },
 ];
-/// Bytes of all slots.
+/// Total size of all slots in bytes, the size of the reserve.
 const SIZE: usize = 576 * 1024;
 const WORDS: usize = 22;
-/// Size of the largest slots that fallible calls may have, and alignment of the memory.
+/// Size of the largest slots that fallible calls may have, and alignment of the reserve's memory.
 const PAGE: usize = 4096;
 
 #[repr(C, align(4096))]
 struct Memory(UnsafeCell<[u8; SIZE]>);
 
-/// Slots that any thread takes and gives back without a lock, because a lock may stay taken in the child of a fork.
+/// Memory in slots for small allocations that the system refuses. Any thread takes and gives back slots without
+/// a lock, because a lock may stay taken in the child of a fork.
 pub(crate) struct Reserve {
     memory: Memory,
     taken: [AtomicU64; WORDS],
-    /// Bytes of the taken slots.
+    /// Total size of the taken slots in bytes.
     in_use: AtomicUsize,
 }
 
@@ -60,7 +61,8 @@ impl Reserve {
         }
     }
 
-    /// Returns a slot for `layout`, or null if it is too large or all slots are taken.
+    /// Takes a free slot for an allocation of `layout`. Returns null if the allocation is too large or all slots
+    /// that fit are taken.
     #[cold]
     fn take(&self, layout: Layout) -> *mut u8 {
         let least = layout.size().max(layout.align());
@@ -88,19 +90,19 @@ impl Reserve {
         ptr::null_mut()
     }
 
-    /// Returns true if `block` is a slot.
+    /// Returns true if `block` lies in the memory of the reserve, and so is a slot.
     #[inline]
     fn holds(&self, block: *const u8) -> bool {
         block.addr().wrapping_sub(self.start().addr()) < SIZE
     }
 
-    /// Returns the size of the slot at `block`, or `None` if the block is the system's.
+    /// Returns the size of the slot at `block`, or `None` if the system allocated the block.
     #[inline]
     fn slot_size(&self, block: *const u8) -> Option<usize> {
         if self.holds(block) { Some(class_at(block.addr() - self.start().addr()).size) } else { None }
     }
 
-    /// Gives back the slot at `block`, which `take` returned.
+    /// Marks the slot at `block`, which `take` returned, as free.
     #[cold]
     fn give_back(&self, block: *mut u8) {
         let offset = block.addr() - self.start().addr();
@@ -115,7 +117,7 @@ impl Reserve {
     }
 }
 
-/// Returns the class whose slots lie at `offset`.
+/// Returns the size class of the slot at `offset` in the memory of the reserve.
 fn class_at(offset: usize) -> &'static Class {
     let above = CLASSES.iter().take_while(|class| class.start <= offset).count();
     &CLASSES[above - 1]
@@ -188,7 +190,7 @@ unsafe impl GlobalAlloc for Reserve {
 static RESERVE: Reserve = Reserve::new();
 
 /// Returns true if `block`, which a fallible call has just allocated, is a slot that must be left for infallible
-/// calls.
+/// calls: one above 4 KiB, or any slot while more than half of the reserve is in use.
 #[inline]
 pub(crate) fn is_scarce<T>(block: *const T) -> bool {
     let size = RESERVE.slot_size(block.cast());

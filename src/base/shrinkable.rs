@@ -14,7 +14,7 @@
 
 use std::fs::File;
 
-/// Returns true if no process can shorten the file. False if that is unknown.
+/// Returns true if no process can shorten `file`. False if that is unknown.
 #[cfg(target_os = "linux")]
 pub(crate) fn cannot_shrink(file: &File) -> bool {
     is_sealed(file) || is_immutable(file) || is_on_read_only_system(file)
@@ -35,9 +35,9 @@ mod linux {
     use std::os::fd::AsRawFd;
 
     const EXT4: u64 = 0xef53;
-    /// File systems on media of this machine: ext4, XFS, Btrfs, F2FS, SquashFS, EROFS, ISO 9660, UDF, cramfs,
-    /// romfs, FAT, exFAT, NTFS3, bcachefs, and file systems in memory. Network file systems, FUSE and
-    /// overlays change from elsewhere.
+    /// Type numbers (statfs) of file systems on media of this machine: ext4, XFS, Btrfs, F2FS, SquashFS, EROFS,
+    /// ISO 9660, UDF, cramfs, romfs, FAT, exFAT, NTFS3, bcachefs, and file systems in memory. Network file
+    /// systems, FUSE and overlays change from elsewhere.
     const LOCAL: [u64; 16] = [
         EXT4,
         0x5846_5342,
@@ -78,7 +78,7 @@ mod linux {
         mount_of(file).is_some_and(|mount| mounts().is_some_and(|mounts| is_system_read_only(&mounts, mount)))
     }
 
-    /// Returns the kind of the file system.
+    /// Returns the type number (statfs) of the file system of `file`. `None` if the system does not report it.
     fn kind_of(file: &File) -> Option<u64> {
         let mut found = MaybeUninit::<libc::statfs>::zeroed();
         // SAFETY: the descriptor is open, and `found` has room for the struct.
@@ -97,7 +97,7 @@ mod linux {
         Some(kind.cast_unsigned() & 0xffff_ffff)
     }
 
-    /// Returns true if the file system or the mount is read-only.
+    /// Returns true if the file system of `file`, or the mount through which it was opened, is read-only.
     fn is_mounted_read_only(file: &File) -> bool {
         let mut found = MaybeUninit::<libc::statvfs>::zeroed();
         // SAFETY: the descriptor is open, and `found` has room for the struct, which the call has filled if
@@ -119,17 +119,18 @@ mod linux {
         (told == 0).then(|| unsafe { status.assume_init() })
     }
 
-    /// Returns the number of the mount through which the file was opened.
+    /// Returns the number of the mount through which `file` was opened. `None` if the system does not report it.
     fn mount_of(file: &File) -> Option<u64> {
-        /// Since Linux 5.8.
+        /// Bit that asks statx for the number of the mount (STATX_MNT_ID), since Linux 5.8.
         const MOUNT: libc::c_uint = 0x1000;
         let status = status_of(file, MOUNT)?;
         // A system that does not know the number leaves its bit unset.
         (status.stx_mask & MOUNT != 0).then_some(status.stx_mnt_id)
     }
 
-    /// Finds the mount in the text of `/proc/self/mountinfo`. The options of the file system are the last
-    /// field, after ` - `, its kind and its device.
+    /// Returns true if the file system of the mount number `mount` is read-only as a whole, by the text `mounts`
+    /// of `/proc/self/mountinfo`. The options of the file system are the last field, after ` - `, its kind and
+    /// its device.
     pub(super) fn is_system_read_only(mounts: &str, mount: u64) -> bool {
         let line = mounts
             .lines()

@@ -13,7 +13,7 @@ use loom::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 pub(crate) struct Slot<T> {
-    /// NULL, or from `Box::into_raw` and never freed.
+    /// The current value: NULL before the first, otherwise from `Box::into_raw` and never freed.
     current: AtomicPtr<T>,
 }
 
@@ -23,13 +23,14 @@ impl<T: Send + Sync + 'static> Slot<T> {
         Slot { current: AtomicPtr::new(std::ptr::null_mut()) }
     }
 
-    /// loom's atomics have no const constructor.
+    /// Returns an empty slot. This variant is not const, because loom's atomics have no const constructor.
     #[cfg(loom)]
     pub(crate) fn new() -> Self {
         Slot { current: AtomicPtr::new(std::ptr::null_mut()) }
     }
 
-    /// Returns the value if it is `good`, or else the first new value that a thread stores.
+    /// Returns the current value if it is `good`. Otherwise stores a value from `make` and returns it, or the
+    /// good value that another thread stored first.
     pub(crate) fn get<E>(
         &self,
         good: impl Fn(&T) -> bool,

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-/// The generator, with its state. The first state is the seed.
+/// The generator SplitMix64, with its state. The first state is the seed.
 #[derive(Clone)]
 pub(crate) struct SplitMix64(pub(crate) u64);
 

@@ -6,30 +6,35 @@
 use std::cell::Cell;
 use std::hint::black_box;
 
-/// Number of overwritten bytes. Of the 64 KiB that a call may need, the deepest frames compress and hold no key.
+/// Number of bytes of the stack to overwrite. A call may need 64 KiB, but its deepest frames only compress
+/// blocks and hold no key.
 const DEPTH: usize = 48 * 1024;
 
 thread_local! {
-    /// True if this thread has used a key since its last wipe. Without a destructor it is there until the thread ends.
+    /// True if this thread has used a key since its last wipe. The value has no destructor, so that it lasts
+    /// until the thread ends.
     static KEYED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Notes that this thread uses a key.
+/// Notes that this thread uses a key, so that the [`wiping`] call around it overwrites the stack.
 pub(crate) fn note_key() {
     KEYED.set(true);
 }
 
-/// Runs `work`, and overwrites the stack below this frame if `work` has used a key on this thread, also after a panic.
+/// Runs `work`, and overwrites the stack below this frame if `work` has used a key on this thread, also after a
+/// panic.
 ///
-/// A call in a callback wipes for itself alone: the call around it still knows that it has used a key.
+/// A nested call, in a callback of `work`, wipes for its own use of a key alone: the outer call still knows that
+/// it has used a key.
 pub(crate) fn wiping<R>(work: impl FnOnce() -> R) -> R {
     let _wipe = Wipe { around: KEYED.replace(false) };
     below(work)
 }
 
-/// Overwrites the stack when it is dropped, if a key was used since it was made.
+/// Guard of a call of [`wiping`]. When it is dropped, it overwrites the stack if a key was used since it was
+/// made.
 struct Wipe {
-    /// True if the call around this one has used a key.
+    /// True if the outer call, around this one on the same thread, has used a key.
     around: bool,
 }
 
@@ -41,7 +46,7 @@ impl Drop for Wipe {
     }
 }
 
-/// Keeps the frames of `work` below the caller's, where [`overwrite`] reaches them.
+/// Runs `work` in stack frames below the caller's frame, so that [`overwrite`] reaches them.
 #[inline(never)]
 fn below<R>(work: impl FnOnce() -> R) -> R {
     work()

@@ -16,51 +16,56 @@ use std::sync::Arc;
 /// A change is on the disk only after [`sync`](Self::sync). A crash before that may keep the whole change, a
 /// part of it or nothing.
 pub(crate) trait Storage: Send + Sync {
-    /// Returns the number of bytes.
+    /// Returns the number of bytes in the storage.
     fn len(&self) -> io::Result<u64>;
 
-    /// Fills all of `out` with the bytes from `offset` on. Fails with `UnexpectedEof` if there are fewer.
+    /// Fills all of `out` with the bytes of the storage from `offset` on. Fails with `UnexpectedEof` if there
+    /// are fewer.
     fn read_at(&self, offset: u64, out: OutBytes<'_>) -> io::Result<()>;
 
-    /// Writes all of `bytes` at `offset`. A gap before them is zeros. After a failure any part of them may
-    /// have been written. A storage that is only read fails with `Unsupported`.
+    /// Writes all of `bytes` to the storage at `offset`. If the storage ends before, the gap becomes zeros.
+    /// After a failure any part of them may have been written. A storage that is only read fails with
+    /// `Unsupported`.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let _ = (offset, bytes);
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Cuts the bytes to `len`, or extends them with zeros. A storage that is only read fails with `Unsupported`.
+    /// Cuts the storage to `len` bytes, or extends it with zeros. A storage that is only read fails with
+    /// `Unsupported`.
     fn set_len(&self, len: u64) -> io::Result<()> {
         let _ = len;
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Returns once all bytes and their number are on the disk.
+    /// Flushes the storage. Returns once all bytes and their number are on the disk.
     fn sync(&self) -> io::Result<()>;
 
-    /// Like [`sync`](Self::sync), but need not write metadata that reading the bytes does not depend on, such as
-    /// times (fdatasync). A changed length is written.
+    /// Flushes like [`sync`](Self::sync), but need not write metadata that reading the bytes does not depend on,
+    /// such as times (fdatasync). A changed length is written.
     fn sync_data(&self) -> io::Result<()> {
         self.sync()
     }
 
-    /// Drops cached bytes. Returns true if later reads return the bytes on the disk, false if that is
-    /// unknown.
+    /// Drops the system's cached copies of the bytes. Returns true if later reads return the bytes on the disk,
+    /// false if that is unknown.
     fn drop_cache(&self) -> io::Result<bool> {
         Ok(true)
     }
 
-    /// Returns a storage that reads the disk past all caches. `None` if the system supports no such reads.
+    /// Returns a storage of the same bytes that reads them from the disk, past all caches. `None` if the system
+    /// supports no such reads.
     fn medium(&self) -> Option<Arc<dyn Storage>> {
         None
     }
 
-    /// Returns the identity of the file. `None` if the bytes are no file.
+    /// Returns the identity of the file that has the bytes. `None` if the storage is no file.
     fn identity(&self) -> Option<FileId> {
         None
     }
 
-    /// Announces that these bytes will be read soon. A hint, which cannot fail and changes no result.
+    /// Announces that the `len` bytes at `offset` will be read soon. A hint, which cannot fail and changes no
+    /// result.
     fn will_need(&self, offset: u64, len: u64) {
         let _ = (offset, len);
     }
@@ -77,7 +82,7 @@ pub(crate) trait Storage: Send + Sync {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Returns true if reads at `offset` are known not to wait for a disk.
+    /// Returns true if a read of the byte at `offset` is known not to wait for a disk.
     fn is_near(&self, offset: u64) -> bool {
         let _ = offset;
         false
@@ -91,7 +96,7 @@ pub(crate) fn page_size() -> u64 {
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4_096)
 }
 
-/// Identity of a file, which does not depend on the path that leads to it.
+/// Identity of a file, by device and inode, which does not depend on the path that leads to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct FileId {
     device: u64,
@@ -99,7 +104,7 @@ pub(crate) struct FileId {
 }
 
 impl FileId {
-    /// `None` if the system does not report it.
+    /// Returns the identity of the file with this metadata. `None` if the system does not report it.
     pub(crate) fn of(metadata: &std::fs::Metadata) -> Option<FileId> {
         #[cfg(unix)]
         {
@@ -114,13 +119,13 @@ impl FileId {
     }
 }
 
-/// A file as a storage.
+/// An open file as a storage.
 pub(crate) struct FileStorage {
     file: File,
     seeker: Seeker,
 }
 
-/// Descriptor in which holes are searched. The search moves its position.
+/// Descriptor through which the holes of a file are searched. The search moves its file position.
 enum Seeker {
     /// The descriptor of the storage itself, whose position nothing else uses.
     Same,
@@ -130,14 +135,14 @@ enum Seeker {
 }
 
 impl FileStorage {
-    /// Wraps a file whose position nothing else uses.
+    /// Makes a storage of `file`, whose file position nothing else uses.
     pub(crate) fn new(file: File) -> FileStorage {
         FileStorage { file, seeker: Seeker::Same }
     }
 
-    /// Wraps a file whose position has other users: the position is neither used nor moved.
+    /// Makes a storage of `file`, whose file position has other users: the position is neither used nor moved.
     ///
-    /// Holes are searched through a file description of its own, if the system opens one.
+    /// Holes are searched through a separate file description, if the system opens one.
     #[cfg(unix)]
     pub(crate) fn shared(file: File) -> FileStorage {
         use std::os::fd::AsRawFd;
@@ -157,7 +162,7 @@ impl FileStorage {
         &self.file
     }
 
-    /// Returns the file in which holes can be searched.
+    /// Returns the descriptor through which holes are searched. `None` if holes are not searched.
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     fn seeker(&self) -> Option<&File> {
         match &self.seeker {
@@ -167,7 +172,8 @@ impl FileStorage {
         }
     }
 
-    /// Returns true if a read would not wait for the disk. False if the system does not report it.
+    /// Returns true if reading the byte at `offset` would not wait for the disk. False if the system does not
+    /// report it.
     #[cfg(target_os = "linux")]
     fn is_cached(&self, offset: u64) -> bool {
         use std::os::fd::AsRawFd;
@@ -245,7 +251,7 @@ impl Storage for FileStorage {
         }
     }
 
-    /// Flushes the file's mode too, which an atomic file sets just before.
+    /// Flushes the bytes and all metadata, also the file's mode, which an atomic file sets just before.
     fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
@@ -266,7 +272,7 @@ impl Storage for FileStorage {
         in_memory || self.is_cached(offset)
     }
 
-    /// Asks the system to read ahead, unless the first byte is in the cache.
+    /// Asks the system to read the range ahead, unless its first byte is in the cache.
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     fn will_need(&self, offset: u64, len: u64) {
         use std::os::fd::AsRawFd;
@@ -284,13 +290,14 @@ impl Storage for FileStorage {
     }
 }
 
-/// Linux's page cache of a file.
+/// Linux's cache of a file's pages: dropping them, and checking that they are gone.
 #[cfg(target_os = "linux")]
 mod page_cache {
     use super::{File, io, to_u64};
     use std::os::fd::AsRawFd;
 
-    /// Drops all pages of a file, and checks that they are gone. On a file system in memory no page is dropped.
+    /// Writes the dirty pages of `file` back, drops all its pages from the cache, and returns true if none is
+    /// left. Returns true without dropping any on a file system in memory.
     pub(super) fn drop_all(file: &File) -> io::Result<bool> {
         if is_in_memory(file)? {
             return Ok(true);
@@ -309,7 +316,7 @@ mod page_cache {
         }
     }
 
-    /// Returns true if the file system keeps its files only in memory.
+    /// Returns true if the file system of `file` keeps its files only in memory.
     fn is_in_memory(file: &File) -> io::Result<bool> {
         const TMPFS: u64 = 0x0102_1994;
         const RAMFS: u64 = 0x8584_58f6;
@@ -325,8 +332,8 @@ mod page_cache {
         Ok(kind == TMPFS || kind == RAMFS)
     }
 
-    /// Returns the number of pages in memory or on their way to the disk. `None` if the system does not
-    /// report it.
+    /// Returns 0 if no page of the first `len` bytes of `file` is in memory or on its way to the disk, otherwise
+    /// more. `None` if the system does not report it.
     fn cached_pages(file: &File, len: u64) -> Option<u64> {
         #[repr(C)]
         struct Range {
@@ -342,7 +349,7 @@ mod page_cache {
             evicted: u64,
             recently_evicted: u64,
         }
-        /// Number of the call, the same on all platforms, since Linux 6.5.
+        /// Number of the system call cachestat, the same on all platforms, since Linux 6.5.
         const CACHESTAT: libc::c_long = 451;
         let range = Range { offset: 0, len };
         let mut pages = Pages::default();
@@ -351,8 +358,8 @@ mod page_cache {
         (done == 0).then_some(pages.cached + pages.dirty + pages.writeback)
     }
 
-    /// Maps the file, and returns true if none of its pages is in memory. Always false for a file that this user
-    /// may not write to, because Linux then reports all pages as present.
+    /// Maps the `len` bytes of `file`, and returns true if none of their pages is in memory. Always false for a
+    /// file that this user may not write to, because Linux then reports all pages as present.
     fn nothing_is_mapped_in(file: &File, len: u64) -> io::Result<bool> {
         const WINDOW: u64 = 64 << 20;
         // SAFETY: the call only returns a number of the system.
@@ -405,8 +412,8 @@ mod page_cache {
     }
 }
 
-/// Returns the place that `whence` finds from `offset` on, or `None` if there is none up to the end. It
-/// moves the position of the descriptor, which nothing else uses.
+/// Returns the offset of the next data or hole in `file` at or after `offset`; `whence` is SEEK_DATA or
+/// SEEK_HOLE. `None` if there is none up to the end. Moves the descriptor's position, which nothing else uses.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 fn seek(file: &File, offset: u64, whence: libc::c_int) -> io::Result<Option<u64>> {
     #[cfg(target_os = "freebsd")]
@@ -426,8 +433,8 @@ fn seek(file: &File, offset: u64, whence: libc::c_int) -> io::Result<Option<u64>
     }
 }
 
-/// Maximum step of an advice, because a system may read no more for one advice than one request to the
-/// disk.
+/// Maximum number of bytes per read-ahead advice, because a system may read no more for one advice than one
+/// request to the disk.
 #[cfg(any(
     target_os = "linux",
     target_os = "android",

@@ -47,18 +47,18 @@ impl Add<u64> for ByteOffset {
 impl Sub for ByteOffset {
     type Output = u64;
 
-    /// Returns the number of bytes from the place `earlier` to this place.
+    /// Returns the number of bytes from the offset `earlier` to this offset.
     fn sub(self, earlier: ByteOffset) -> u64 {
         self.0 - earlier.0
     }
 }
 
-/// Converts a length in memory to a coordinate. No platform of Rust has a wider `usize`.
+/// Converts a length in memory to a domain coordinate. No platform of Rust has a wider `usize`.
 pub(crate) fn to_u64(len: usize) -> u64 {
     len as u64
 }
 
-/// Converts a coordinate that lies inside memory or a tile.
+/// Converts a domain coordinate or length that is known to fit memory or a tile.
 ///
 /// Lengths of tiles and of allocated buffers fit `usize` by construction; a length from outside goes
 /// through `usize::try_from` and a status instead.

@@ -15,11 +15,11 @@ use super::method::{CompressionAlgorithm, CompressionFilter, CompressionTarget};
 use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, Result};
 
-/// Bytes of a part, and the maximum number of parts.
+/// Number of bytes of a part of a payload that every candidate encodes; below, the maximum number of parts.
 const PART: usize = 64 * 1024;
 const PARTS: usize = 6;
 
-/// Candidates, the fastest to decompress first. Those that are not built in are skipped.
+/// Candidates of the choice, the fastest to decompress first. Those that are not built in are skipped.
 const CHOICES: [CompressionAlgorithm; 3] =
     [CompressionAlgorithm::Lz4, CompressionAlgorithm::Zstd, CompressionAlgorithm::ConservationAware];
 
@@ -49,7 +49,7 @@ pub(super) fn plans(config: &CompressionConfig) -> Result<Vec<Plan>> {
     Ok(plans)
 }
 
-/// Returns the plan for a payload.
+/// Returns the plan that suits `payload`, of all `plans`, after encoding parts of the payload by each of them.
 pub(super) fn choose(
     payload: &[u8],
     config: &CompressionConfig,

@@ -25,25 +25,26 @@ use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-/// Digest and residue of each tile of a shard. `None` means that they are not known yet.
+/// Digest and residue of each tile of a shard, `None` if they are not known yet.
 type KnownTiles = Vec<Option<(Digest, Residue)>>;
 
-/// Minimum number of bytes of a task.
+/// Minimum number of payload bytes of a task.
 const TASK_BYTES: usize = 128 * 1024;
 
-/// Size of the memory per shard of a call, besides its blocks, runs and tiles: the shard, its draft, the heads of
-/// some lists, and allocations.
+/// Bytes of memory that a call needs per shard, besides its blocks, runs and tiles: the shard, its draft, the
+/// heads of some lists, and allocations.
 const A_SHARD: usize = size_of::<CompressedShard>() + size_of::<AtlasShard>() + size_of::<Draft<'_>>() + 512;
 const A_BLOCK: usize = size_of::<(Attempt, BlockHead, Encoded, Settled, AtomicBool)>() + 32;
 const A_TILE: usize = size_of::<(TilePart, (usize, usize), (Digest, Residue), Leaf)>();
-/// Maximum excess length of a reused buffer.
+/// Bytes that the count of a call's memory adds to the length of each payload buffer, because lengths are
+/// rounded up.
 const ROUNDING: usize = 16 * 1024;
 
-/// Consecutive blocks of one shard of a batch.
+/// Consecutive blocks of one shard of a call, the work of one task.
 struct Run {
     shard: usize,
     blocks: Range<usize>,
-    /// Range of the bytes of these blocks in the payload.
+    /// Range of the bytes of these blocks in the payload of the shard.
     bytes: Range<usize>,
 }
 
@@ -56,7 +57,8 @@ fn run_count(len: usize, block_size: usize) -> usize {
     len.div_ceil(block_size).div_ceil(blocks_a_run(block_size))
 }
 
-/// Divides `len` bytes in blocks of `block_size` into runs, one task each.
+/// Divides the payload of the shard with index `shard`, `len` bytes in blocks of `block_size`, into runs, one
+/// task each.
 fn runs(shard: usize, len: usize, block_size: usize) -> impl Iterator<Item = Run> {
     let (count, each) = (len.div_ceil(block_size), blocks_a_run(block_size));
     // Runs never cross a shard, and all their blocks are whole except the last block of the shard.
@@ -66,18 +68,18 @@ fn runs(shard: usize, len: usize, block_size: usize) -> impl Iterator<Item = Run
     })
 }
 
-/// Returns a function that sets the index of an error to the number of the shard in the batch, instead of the
-/// number of a tile.
+/// Returns a function that, if `batch` is set, replaces the index in an error (that of a tile or block) by the
+/// index of the shard in the batch.
 fn named(batch: bool, shard: usize) -> impl Fn(AtlasError) -> AtlasError {
     move |error| if batch { error.in_batch(to_u64(shard)) } else { error }
 }
 
-/// A shard during compression.
+/// A shard that is being compressed, with the results of both passes so far.
 struct Draft<'a> {
     shard: &'a AtlasShard,
     /// Plan by which the blocks of the shard are encoded.
     plan: Option<Plan>,
-    /// Result of each block. Empty if the shard is stored.
+    /// Result of the first pass for each block. Empty if the shard is stored.
     attempts: Vec<Attempt>,
     /// True if the blocks of the shard go through the first pass. Then the second pass counts as 1/16 of the
     /// shard's bytes of progress, otherwise as all bytes of the shard.
@@ -85,11 +87,13 @@ struct Draft<'a> {
     settled: Vec<Settled>,
 }
 
-/// Head of a block that is stored uncompressed, and a copy of the block unless the whole shard is stored.
+/// Result of the second pass for a block that is stored uncompressed: its head, and a copy of the block unless
+/// the whole shard is stored.
 type Settled = (BlockHead, Option<Encoded>);
 
 impl Draft<'_> {
-    /// Returns true if the attempts do not make the shard small enough.
+    /// Returns true if the results of the first pass do not make the shard small enough, so that it is stored as
+    /// a whole.
     fn is_stored(&self, config: &CompressionConfig) -> bool {
         // The heads count, because a stored shard has far fewer heads.
         let (mut saved, mut size) = (false, coding::HEAD_SIZE * self.attempts.len());
@@ -225,8 +229,8 @@ pub(super) fn compress_all(
     Ok(compressed)
 }
 
-/// Runs the second pass: decides which shards are stored whole, and hashes the stored blocks. The block size
-/// of stored shards is known only now.
+/// Runs the second pass of a compression: decides which shards are stored as a whole, and hashes the blocks that
+/// are stored uncompressed. The block size of stored shards is known only now.
 fn settle(
     drafts: &mut [Draft<'_>],
     config: &CompressionConfig,
@@ -354,8 +358,8 @@ fn payload_residue(shard: &AtlasShard) -> Residue {
     shard.residue + Residue::of(&shard.payload[..within.start]) + Residue::of(&shard.payload[within.end..])
 }
 
-/// First shard of a call with a block whose residue differs, and the error. Reported only if no shard fails with
-/// WITNESS.
+/// CONSERVATION error of the first block whose residue differs, with the index of its shard. Reported only if no
+/// shard fails with WITNESS.
 type Held = Option<(usize, AtlasError)>;
 
 /// Decompresses and verifies all shards, in their order. Returns all results, or an error and no result. If
@@ -467,8 +471,8 @@ pub(super) fn decompress_all(
     verify_all(compressed, &whole, (&layouts, &known), &digests, held, batch, threads, tracker)
 }
 
-/// Returns the part of a payload that equals a run of blocks, if it is a whole tile whose witness is a
-/// plain digest.
+/// Returns the index of the part that is exactly the range `bytes` of the payload, if it is a whole tile whose
+/// witness is the plain digest of its bytes.
 fn whole_tile(parts: &[TilePart], bytes: &Range<usize>, digests: &Digests) -> Option<usize> {
     // Most blocks are smaller than a tile, and end here.
     let part = parts.binary_search_by_key(&bytes.start, |part| part.payload.start).ok()?;
@@ -477,7 +481,7 @@ fn whole_tile(parts: &[TilePart], bytes: &Range<usize>, digests: &Digests) -> Op
     (found.payload == *bytes && found.is_whole() && !digests.keyed()).then_some(part)
 }
 
-/// Verifies the payloads against the roots of their shards.
+/// Verifies the decoded payloads against the roots of their shards, and returns the shards.
 #[expect(clippy::too_many_arguments, reason = "the second half of decompress_all")]
 fn verify_all(
     compressed: &[&CompressedShard],

@@ -9,22 +9,22 @@ use crate::base::error::{AtlasError, ErrorKind, Result};
 use crate::hash::digest::{Digest, digest256, digest256_in_steps};
 use crate::layer2::Residue;
 
-/// Bytes of the digest of a block. It detects accidental damage. It is short, so that it does not enlarge
-/// even a block that is compressed to a tenth noticeably.
+/// Number of bytes of a block's digest that its head has. They detect accidental damage. There are few of them,
+/// so that they do not enlarge even a block that is compressed to a tenth noticeably.
 pub(crate) const CHECK_SIZE: usize = 8;
 
 const PLANE_ENTRY: usize = 4;
-/// Bit in the length of a plane that marks differences.
+/// Bit in the stored length of a byte plane which marks that the plane holds differences.
 const DIFFERENCES: u32 = 1 << 31;
 
-/// Head of a block, stored beside its encoded bytes.
+/// Head of a block in a compressed shard or record. It is stored apart from the encoded bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BlockHead {
     /// Number of encoded bytes.
     pub(crate) len: usize,
     pub(crate) filter: Filter,
     pub(crate) residue: Residue,
-    /// First bytes of the digest of the block's bytes.
+    /// First bytes of the digest of the uncompressed block.
     pub(crate) check: [u8; CHECK_SIZE],
 }
 
@@ -44,12 +44,12 @@ fn check_of(digest: &Digest) -> [u8; CHECK_SIZE] {
 /// The encoded bytes of a block.
 pub(crate) enum Encoded {
     Small(Vec<u8>),
-    /// A recycled buffer, because fresh memory of this size would cost page faults.
+    /// Copy in a recycled buffer, because fresh memory of this size would cost page faults.
     Large(Buffer),
 }
 
 impl Encoded {
-    /// Copies the encoded bytes of a block.
+    /// Returns a copy of the encoded bytes of a block. Fails with OUT_OF_MEMORY.
     pub(crate) fn copy_of(bytes: &[u8]) -> Result<Encoded> {
         // Smaller buffers would not be kept for reuse.
         const LARGE: usize = 64 * 1024;
@@ -79,23 +79,24 @@ pub(crate) enum Attempt {
     Done(BlockHead, Encoded),
 }
 
-/// Buffers and encoders of one worker.
+/// Encoder of blocks for one worker: the encoders of its codec, and buffers.
 pub(crate) struct BlockEncoder {
     config: CompressionConfig,
-    /// Encoders of one plan at a time.
+    /// Encoders of the plan that was used last.
     states: Option<States>,
-    /// The filtered block, the encoded block, and the block decoded from it.
+    /// Buffer for the filtered block; below, for the encoded block and for the block decoded from it.
     filtered: Buffer,
     encoded: Buffer,
     decoded: Option<(Buffer, BlockDecoder)>,
 }
 
-/// The encoders of a plan.
+/// Encoders of the codec for the blocks of one plan.
 struct States {
     plan: Plan,
     /// Encoder at the plan's level.
     full: Box<dyn Encode>,
-    /// Encoder for trials, and for bytes without repeats. `None` if its level would be the same.
+    /// Encoder at a lower level, for trials and for bytes without repeats. `None` if its level would be the
+    /// same.
     quick: Option<Box<dyn Encode>>,
 }
 
@@ -109,7 +110,8 @@ impl States {
 }
 
 impl BlockEncoder {
-    /// Returns the size of the memory of an encoder for blocks of this size, with any of these plans.
+    /// Returns the size of the memory of an encoder for blocks of up to `block_size` bytes, with any of these
+    /// plans.
     pub(crate) fn footprint(config: &CompressionConfig, plans: &[Plan], block_size: usize) -> Result<usize> {
         let (mut states, mut room, mut decoder) = (0, 0, 0);
         // Only the states of one plan exist at a time, so that the memory is that of the largest plan.
@@ -126,7 +128,7 @@ impl BlockEncoder {
         Ok(states + footprint(block_size) + footprint(room) + decoded)
     }
 
-    /// Returns an encoder for blocks of up to this size, with any of these plans of `config`, which is
+    /// Returns an encoder for blocks of up to `block_size` bytes, with any of these plans of `config`, which is
     /// valid.
     pub(crate) fn new(config: &CompressionConfig, plans: &[Plan], block_size: usize) -> Result<BlockEncoder> {
         let mut room = 0;
@@ -147,8 +149,8 @@ impl BlockEncoder {
         })
     }
 
-    /// Makes the encoders of `plan`. The encoders of another plan are dropped first, because the footprint
-    /// covers one plan.
+    /// Makes the encoders of `plan`, unless they are there already. The encoders of another plan are dropped
+    /// first, because the footprint covers one plan.
     fn prepare(&mut self, plan: &Plan) -> Result<()> {
         if self.states.as_ref().is_some_and(|states| states.plan == *plan) {
             return Ok(());
@@ -162,7 +164,7 @@ impl BlockEncoder {
         Ok(())
     }
 
-    /// Makes a block smaller, or reports that it is stored uncompressed.
+    /// Encodes a block by `plan`. The result is `Stored` if the block does not become smaller.
     pub(crate) fn encode(&mut self, plan: &Plan, block: &[u8]) -> Result<Attempt> {
         let Some((head, encoded)) = self.encode_in_place(plan, block)? else { return Ok(Attempt::Stored) };
         Ok(Attempt::Done(head, Encoded::copy_of(encoded)?))
@@ -173,7 +175,8 @@ impl BlockEncoder {
         Ok(self.encode_in_place(plan, block)?.map_or(block.len(), |(head, _)| head.len))
     }
 
-    /// Makes a block smaller. `None` means that it is stored uncompressed.
+    /// Encodes a block by `plan`. Returns its head and its bytes in the encoder's buffer, or `None` if the block
+    /// does not become smaller and is therefore stored uncompressed.
     fn encode_in_place(&mut self, plan: &Plan, block: &[u8]) -> Result<Option<(BlockHead, &[u8])>> {
         // A block of noise is not encoded, unless the differences of its bytes may be small.
         let histogram = Histogram::of(block);
@@ -239,7 +242,7 @@ impl BlockEncoder {
     }
 }
 
-/// Parts of an encoder that a trial of a filter uses.
+/// Parts of a [`BlockEncoder`] that are used to try a filter on a part of a block.
 struct Trial<'a> {
     quick: &'a mut dyn Encode,
     filtered: &'a mut [u8],
@@ -247,7 +250,7 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    /// Returns the filter of DEFLATE for a block: a part of it is encoded both ways.
+    /// Chooses the filter of a block for DEFLATE: encodes a part of the block with and without the candidate.
     fn choose(&mut self, candidate: &Candidate, block: &[u8]) -> Result<Filter> {
         const TRIAL: usize = 8 * 1024;
         // The middle of a block is more typical than its beginning, which may be a header.
@@ -263,14 +266,15 @@ impl Trial<'_> {
         Ok(if split + split / 32 < plain { candidate } else { Filter::NONE })
     }
 
-    /// Returns the filter of the other codecs. `wanted` is not `None`.
+    /// Chooses the filter of a block for Zstandard or LZ4, by estimates and by a trial. `wanted` is `Auto` or
+    /// `Planes`.
     fn choose_numbers(
         &mut self,
         numbers: &Numbers,
         block: &[u8],
         wanted: CompressionFilter,
     ) -> Result<Filter> {
-        /// Bytes of a trial, and the maximum size of a block that is tried in one part.
+        /// Number of bytes that a trial encodes; below, the maximum size of a block that is tried in one part.
         const TRIAL: usize = 16 * 1024;
         const ONE_PART: usize = 128 * 1024;
         // Cheap estimates first: many blocks are decided without a trial.
@@ -304,13 +308,14 @@ impl Trial<'_> {
         Ok(if pays { numbers.filter } else { Filter::NONE })
     }
 
-    /// Returns the number of bytes to which a part encodes without planes.
+    /// Returns the number of bytes to which a part of a block encodes without byte planes.
     fn plain(&mut self, part: &[u8]) -> Result<usize> {
         // A part that does not fit the output counts as stored.
         Ok(self.quick.encode(part, self.out)?.unwrap_or(part.len()))
     }
 
-    /// Returns the length of the encoded planes of a part.
+    /// Returns the number of bytes to which a part of a block encodes after a split into byte planes, with or
+    /// without differences.
     fn split(&mut self, filter: Filter, part: &[u8], differences: bool) -> Result<usize> {
         // These are the steps of `encode_planes`, at the quick level.
         let filtered = &mut self.filtered[..part.len()];
@@ -338,9 +343,9 @@ fn middle(block: &[u8], len: usize, unit: usize) -> &[u8] {
     &block[start..][..block.len().min(len)]
 }
 
-/// Writes the planes, each stored or encoded, after their lengths. `None` if they do not fit. `out` has the
-/// codec's room for the block. No encoded plane is longer than the plane itself, so that the next one has
-/// room.
+/// Writes the byte planes of the block `filtered` to `out`: their lengths, then each plane, stored or encoded.
+/// Returns the number of bytes, or `None` if they do not fit. `out` has the codec's room for the block. No
+/// encoded plane is longer than the plane itself, so that the next one has room.
 fn encode_planes(
     states: &mut States,
     filter: Filter,
@@ -398,8 +403,8 @@ fn encode_planes(
     Ok(Some(used))
 }
 
-/// Returns true if a plane whose differences have less entropy is smaller as differences. If bytes repeat,
-/// or the codec has no code for frequent bytes, a part of the plane is encoded both ways.
+/// Returns true if a byte plane, whose differences have less entropy, becomes smaller as differences. If bytes
+/// repeat, or the codec has no code for frequent bytes, a part of the plane is encoded both ways.
 fn becomes_differences(states: &mut States, plane: &mut [u8], out: &mut [u8]) -> Result<bool> {
     if states.plan.codec().get()?.codes_frequent_bytes() && !filter::repeats(plane) {
         return Ok(true);
@@ -416,7 +421,7 @@ fn becomes_differences(states: &mut States, plane: &mut [u8], out: &mut [u8]) ->
     Ok(differences < raw)
 }
 
-/// Findings about a decoded block.
+/// Digest and residue of a decoded block, after the check of the digest.
 pub(crate) struct Decoded {
     /// Digest of the block's bytes. The head has the first bytes of the digest.
     pub(crate) digest: Digest,
@@ -432,18 +437,18 @@ pub(crate) fn has_differences(filter: Filter, encoded: &[u8]) -> bool {
     entries.map(|entry| u32::from_le_bytes(*entry)).any(|entry| entry & DIFFERENCES != 0)
 }
 
-/// Buffers and decoders of one worker.
+/// Decoder of blocks for one worker: the decoder of a codec, and a buffer.
 pub(crate) struct BlockDecoder {
     streams: Streams,
-    /// Size of the largest block.
+    /// Size of the largest block that it decodes.
     block_size: usize,
-    /// Allocated for the first filtered block.
+    /// Buffer for a block in byte planes. Allocated for the first block with a filter.
     filtered: Option<Buffer>,
 }
 
 impl BlockDecoder {
-    /// Returns the size of the memory of a decoder for blocks of this size and codec. It holds the state of one
-    /// codec at a time.
+    /// Returns the size of the memory of a decoder for blocks of up to `block_size` bytes in this codec. It
+    /// holds the state of one codec at a time.
     pub(crate) fn footprint(codec: Codec, block_size: usize) -> Result<usize> {
         Ok(footprint(block_size) + codec.get()?.decoder_footprint(block_size))
     }
@@ -452,8 +457,8 @@ impl BlockDecoder {
         BlockDecoder { streams: Streams(None), block_size, filtered: None }
     }
 
-    /// Fills `block` with the bytes of the block, checked. All input is hostile except for the lengths,
-    /// which come from [`BlockHead`] and the place of the block. Returns the findings of [`check`].
+    /// Decodes `encoded` to `block`, and checks the bytes against the digest and the residue in `head`. All
+    /// input is hostile except for the two lengths, which come from [`BlockHead`] and the position of the block.
     pub(crate) fn decode(
         &mut self,
         method: Method,
@@ -532,11 +537,12 @@ impl BlockDecoder {
     }
 }
 
-/// Reader of streams of any codec. The state of the last codec is kept until another codec is needed.
+/// Decoder of streams of any codec. The state of the last codec is kept until another codec is needed.
 struct Streams(Option<(Codec, Box<dyn Decode>)>);
 
 impl Streams {
-    /// Fills `to` from `from`: a copy if the lengths are equal, otherwise a stream.
+    /// Fills `to` with the decoded bytes of `from`. If both have the same length, `from` is not encoded and is
+    /// copied.
     fn fill(&mut self, codec: Codec, from: &[u8], to: &mut [u8]) -> Result<()> {
         // An encoded form is always shorter, so that equal lengths mean stored bytes.
         if from.len() == to.len() {
@@ -556,7 +562,7 @@ impl Streams {
 }
 
 impl Decoded {
-    /// Returns the findings. Fails with WITNESS if the digest differs.
+    /// Compares digest and residue of a decoded block with its head. Fails with WITNESS if the digest differs.
     fn new(head: &BlockHead, digest: Digest, residue: Residue) -> Result<Decoded> {
         if check_of(&digest) != head.check {
             return Err(AtlasError::witness("the bytes of a block do not match the digest in its head"));
@@ -573,8 +579,8 @@ impl Decoded {
     }
 }
 
-/// Sums and hashes a block, part by part, because the sum brings a part into the cache for the digest. Fails
-/// with WITNESS if the digest differs.
+/// Checks a block against its head. Sums and hashes it part by part, because the sum brings a part into the
+/// cache for the digest. Fails with WITNESS if the digest differs.
 pub(crate) fn check(head: &BlockHead, block: &[u8]) -> Result<Decoded> {
     // A part fits the cache, so that memory is read once for both passes.
     const PART: usize = 64 * 1024;
@@ -587,7 +593,7 @@ pub(crate) fn check(head: &BlockHead, block: &[u8]) -> Result<Decoded> {
     Decoded::new(head, digest, residue)
 }
 
-/// Returns the size of the memory of a buffer of `len` bytes. The buffer may be a recycled buffer that is
+/// Returns the maximum size of the memory of a buffer of `len` bytes, which may be a recycled buffer that is
 /// somewhat longer.
 fn footprint(len: usize) -> usize {
     len + len / 4 + 16 * 1024

@@ -10,33 +10,34 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::to_u64;
 use crate::layer2::Residue;
 
-/// Bytes of the value before the heads of the blocks.
+/// Number of bytes of the value of COMPRESSION before the heads of the blocks.
 pub(super) const FIXED_SIZE: usize = 16;
-/// Bytes of the head of a block.
+/// Number of bytes of the head of a block.
 pub(super) const HEAD_SIZE: usize = 4 + CHECK_SIZE;
 
 const LEN_BITS: u32 = 21;
 const FILTER_BITS: u32 = 3;
 
-/// Common properties of all blocks.
+/// Properties that all blocks of a compressed shard share, stored in the record COMPRESSION.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Coding {
     pub(super) algorithm: CompressionAlgorithm,
     pub(super) level: u8,
-    /// Residue of the content.
+    /// Residue of the shard's content before compression.
     pub(super) residue: Residue,
     pub(super) block_size: usize,
-    /// Number of bytes to which the blocks decode.
+    /// Number of bytes to which all blocks together decode.
     pub(super) len: usize,
 }
 
 impl Coding {
-    /// Returns the number of bytes of the block with this index.
+    /// Returns the number of bytes to which the block with this index decodes.
     pub(super) fn block_len(&self, index: usize) -> usize {
         self.block_size.min(self.len - index * self.block_size)
     }
 
-    /// Writes the value of COMPRESSION part by part: [`FIXED_SIZE`] bytes, and [`HEAD_SIZE`] for each block.
+    /// Writes the value of COMPRESSION through `put`, part by part: [`FIXED_SIZE`] bytes, and [`HEAD_SIZE`] for
+    /// each block.
     pub(super) fn write(&self, heads: &[BlockHead], mut put: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         // The order of the fields is that of COMPRESSION in docs/format.md.
         put(&[self.algorithm.code(), self.level, self.residue.value(), 0])?;
@@ -126,15 +127,15 @@ impl Coding {
     }
 }
 
-/// Returns the block size and the bytes of the payload that COMPRESSION claims.
+/// Returns the block size and the size of the payload that COMPRESSION claims. They are not checked yet.
 pub(super) fn sizes(fixed: &[u8; FIXED_SIZE]) -> (u32, u64) {
     // The caller's limits are compared with these sizes before the rest of the value is read.
     let [_, _, _, _, b0, b1, b2, b3, size @ ..] = *fixed;
     (u32::from_le_bytes([b0, b1, b2, b3]), u64::from_le_bytes(size))
 }
 
-/// Reads the head of a block of `block_len` bytes. An encoded byte stands for at most `max_expansion` bytes, which
-/// is 1 if the blocks are stored.
+/// Reads and checks the head of a block that decodes to `block_len` bytes. An encoded byte stands for at most
+/// `max_expansion` bytes, which is 1 if the blocks are stored. Fails with FORMAT.
 fn read_head(
     bytes: &[u8; HEAD_SIZE],
     block_len: usize,
@@ -168,7 +169,7 @@ fn read_head(
     Ok(BlockHead { len, filter, residue, check })
 }
 
-/// Returns the length that the head of a block claims.
+/// Returns the number of encoded bytes that the head of a block claims. It is not checked yet.
 pub(super) fn claimed_len(head: &[u8]) -> usize {
     let word = head.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
     // The length is not checked here, because only sums of these lengths are compared with the number of
@@ -176,7 +177,7 @@ pub(super) fn claimed_len(head: &[u8]) -> usize {
     usize::try_from(word & ((1 << LEN_BITS) - 1)).unwrap_or(usize::MAX)
 }
 
-/// Returns a residue whose reserved bits are 0.
+/// Returns `value` as a residue. Fails with FORMAT if it is outside 0..=95, as with a reserved bit.
 fn residue_of(value: u32) -> Result<Residue> {
     match u8::try_from(value).ok().and_then(Residue::new) {
         Some(residue) => Ok(residue),

@@ -17,19 +17,19 @@ const MAX_UNUSED_LEVEL: u8 = 9;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CompressionLevel {
-    /// Level 1.
+    /// Level 1, the fastest.
     Fast,
-    /// Level 6.
+    /// Level 6, the default.
     #[default]
     Default,
-    /// Level 9.
+    /// Level 9, which compresses best.
     Best,
     /// A number, 0 (stored) to 9.
     Custom(u8),
 }
 
 impl CompressionLevel {
-    /// Returns the number, 0 to 9 if it is valid.
+    /// Returns the level as a number, 0 to 9 if it is valid.
     pub fn value(self) -> u8 {
         match self {
             CompressionLevel::Fast => 1,
@@ -40,7 +40,7 @@ impl CompressionLevel {
     }
 }
 
-/// Settings of a compression.
+/// Settings of the compression of shards.
 ///
 /// ```
 /// use atlas_manifold::{CompressionAlgorithm, CompressionConfig, CompressionLevel, CompressionTarget};
@@ -57,18 +57,18 @@ impl CompressionLevel {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CompressionConfig {
-    /// Algorithm. Default: conservation-aware.
+    /// Algorithm that encodes the blocks. Default: conservation-aware.
     pub algorithm: CompressionAlgorithm,
-    /// Level. Default 6.
+    /// Level of the algorithm. Default 6.
     pub level: CompressionLevel,
-    /// Regions of fewer bytes are stored. Default 1,024.
+    /// A shard whose region has fewer bytes is stored. Default 1,024.
     pub min_size_threshold: u64,
     /// A payload is stored if its compressed size exceeds this fraction of its size. Default 0.9.
     pub max_compression_ratio: f64,
-    /// If set, the residue of the bytes is checked before they are encoded. Default true. Decompression
-    /// always checks.
+    /// If set, compression checks the residue of each filtered block, and of all blocks together. Default true.
+    /// Decompression always checks.
     pub preserve_conservation: bool,
-    /// If set, the result is decompressed and compared before it is returned. Default true.
+    /// If set, each encoded block is decoded and compared before the result is returned. Default true.
     pub verify_integrity: bool,
     /// Bytes per independent block, 4 KiB to 1 MiB. Default 128 KiB.
     pub block_size: u64,
@@ -103,8 +103,8 @@ impl CompressionConfig {
         codec_level: None,
     };
 
-    /// Returns the block size. Fails with INVALID_ARGUMENT if a value is out of its range, with UNSUPPORTED
-    /// if the codec is not built in.
+    /// Checks all settings, and returns the block size. Fails with INVALID_ARGUMENT if a value is out of its
+    /// range, with UNSUPPORTED if the codec is not built in.
     pub(crate) fn check(&self) -> Result<usize> {
         let invalid = |why: String| Err(AtlasError::invalid_argument(why));
         let method = self.algorithm.method();
@@ -159,8 +159,8 @@ impl CompressionConfig {
         Ok(size)
     }
 
-    /// Returns the plan of the blocks of a shard. `None` if the blocks are stored, as at level 0, or if the
-    /// plan is chosen later for each shard ([`is_auto`](Self::is_auto)).
+    /// Returns the plan by which the blocks of a shard are encoded. `None` if the blocks are stored, as at level
+    /// 0, or if the plan is chosen later for each shard ([`is_auto`](Self::is_auto)).
     pub(crate) fn plan(&self) -> Option<Plan> {
         let method = self.algorithm.method()?;
         // The format knows nine levels only; a level of the codec is recorded as the nearest of them.
@@ -182,7 +182,8 @@ impl CompressionConfig {
         self.algorithm == CompressionAlgorithm::Auto && self.level.value() > 0
     }
 
-    /// Returns true if compression from `original` to `packed` bytes saves enough to keep it.
+    /// Returns true if compression from `original` to `packed` bytes saves enough to keep it, by the maximum
+    /// ratio.
     pub(crate) fn is_worth(&self, packed: usize, original: usize) -> bool {
         // Sizes in memory are far below 2^53.
         #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
@@ -191,14 +192,14 @@ impl CompressionConfig {
     }
 }
 
-/// Method and levels for the blocks of one shard.
+/// Algorithm, method and levels by which the blocks of one shard are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) algorithm: CompressionAlgorithm,
     pub(crate) method: Method,
-    /// Level in the format, 1 to 9.
+    /// Level that the format records, 1 to 9.
     pub(crate) level: u8,
-    /// Level of the codec itself.
+    /// Level on the scale of the codec itself.
     pub(crate) own_level: i32,
     pub(crate) filter: CompressionFilter,
 }

@@ -106,7 +106,7 @@ impl CompressedShard {
         })
     }
 
-    /// Returns the properties that all blocks share, for the record COMPRESSION.
+    /// Returns the properties that all blocks share, as the record COMPRESSION stores them.
     fn how(&self) -> Coding {
         Coding {
             algorithm: self.algorithm,

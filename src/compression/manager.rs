@@ -9,7 +9,7 @@ use crate::exec::operation::Operation;
 use crate::shard::{AtlasShard, VerifyOptions};
 use std::sync::{Mutex, MutexGuard};
 
-/// Statistics of a manager. Failed calls do not count.
+/// Statistics of a [`CompressionManager`]. Failed calls do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct CompressionStats {
@@ -23,7 +23,7 @@ pub struct CompressionStats {
     pub shards_stored: u64,
     /// Bytes of the regions passed to compression.
     pub original_bytes: u64,
-    /// Bytes of the payloads of these regions after compression.
+    /// Bytes of the encoded blocks and their heads, for these regions.
     pub compressed_bytes: u64,
     /// original_bytes minus compressed_bytes, at least 0.
     pub saved_bytes: u64,

@@ -43,7 +43,7 @@ pub enum CompressionFilter {
     Planes,
 }
 
-/// Criterion of [`CompressionAlgorithm::Auto`].
+/// Criterion by which [`CompressionAlgorithm::Auto`] chooses an algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CompressionTarget {
@@ -56,7 +56,7 @@ pub enum CompressionTarget {
     Smallest,
 }
 
-/// Filters and codec of the blocks of a shard. The two parts are independent.
+/// Method that encodes the blocks of a shard: filters, and the codec after them. The two parts are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Method {
     pub(crate) filters: Filters,
@@ -67,7 +67,7 @@ pub(crate) struct Method {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Filters {
     None,
-    /// Byte planes of a stride that is a power of two, or none: a permutation of the block.
+    /// Byte planes of a stride (number of planes) that is a power of two, or none: a permutation of the block.
     Planes,
     /// Byte planes of every stride, with differences or without.
     All,
@@ -83,7 +83,7 @@ impl Filters {
         }
     }
 
-    /// Returns true if blocks may have filters, and every filter is a permutation.
+    /// Returns true if blocks may have filters, and every filter only permutes their bytes.
     pub(crate) fn has_permutations_alone(self) -> bool {
         self == Filters::Planes
     }
@@ -94,7 +94,7 @@ impl Filters {
     }
 }
 
-/// Number of [`CompressionAlgorithm::Auto`].
+/// Number of [`CompressionAlgorithm::Auto`] in the C API.
 const AUTO: u8 = 5;
 
 /// All algorithms.

@@ -77,21 +77,21 @@ pub struct CompressedShard {
     payload_offset: u64,
     /// Number of bytes of the payload.
     payload_len: usize,
-    /// Residue of the shard's content.
+    /// Residue of the shard's content, the bytes that can be read.
     residue: Residue,
     algorithm: CompressionAlgorithm,
     level: u8,
     block_size: usize,
     heads: Vec<BlockHead>,
     data: Body,
-    /// Flags of the blocks that were checked. A stored block whose digest was just computed counts as
-    /// checked, because its bytes cannot change, so that a read need not hash them again.
+    /// True for each stored block that was checked. A block whose digest was just computed counts as checked,
+    /// because its bytes cannot change, so that a read need not hash them again.
     checked: Vec<AtomicBool>,
 }
 
-/// The encoded blocks.
+/// Bytes of a compressed shard: encoded blocks, or the whole payload.
 enum Body {
-    /// All blocks are stored.
+    /// The payload of a stored shard, which other shards may share.
     Shared(Arc<Buffer>),
     Blocks(Vec<Encoded>),
 }
@@ -100,19 +100,19 @@ enum Body {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompressedInfo {
-    /// Algorithm that was used. None if stored.
+    /// Algorithm of the blocks, `None` if the shard is stored.
     pub algorithm: CompressionAlgorithm,
-    /// Level that was used. 0 if stored.
+    /// Level of the blocks, 0 if the shard is stored.
     pub level: u8,
     /// Residue of the shard's content: the region's bytes, or the packed coefficients.
     pub residue: Residue,
-    /// Number of bytes of the shard that can be read.
+    /// Number of bytes of the shard's content, which can be read.
     pub original_size: u64,
-    /// Number of bytes of the payload's blocks and their heads. The payload consists of whole pages, so that
-    /// it may have up to 8,190 bytes more than the region.
+    /// Number of bytes of the encoded blocks and their heads. The payload consists of whole pages, so that it
+    /// may have up to 8,190 bytes more than the region.
     pub compressed_size: u64,
-    /// Filters of its blocks by their numbers in docs/format.md: bit f is set if a block has filter f, and
-    /// bit 0 if a block has none. 0 if there is no block.
+    /// Filters of the shard's blocks by their numbers in docs/format.md: bit f is set if a block has filter f,
+    /// and bit 0 if a block has none. 0 if there is no block.
     pub filters: u32,
 }
 
@@ -125,7 +125,7 @@ fn no_method() -> AtlasError {
     AtlasError::internal("the blocks of a shard have no method to encode or decode them")
 }
 
-/// Returns one flag per block.
+/// Returns a flag for each of `blocks` blocks, all with this value.
 fn flags(blocks: usize, value: bool) -> Result<Vec<AtomicBool>> {
     let mut flags = try_vec(blocks)?;
     flags.resize_with(blocks, || AtomicBool::new(value));
@@ -214,7 +214,7 @@ impl CompressedShard {
         })
     }
 
-    /// Reads like [`read`](Self::read), part by part.
+    /// Reads like [`read`](Self::read), and passes the bytes to `then` part by part, a block or less at a time.
     pub(crate) fn read_parts(&self, offset: u64, len: usize, mut then: impl FnMut(&[u8])) -> Result<()> {
         available()?;
         let content = self.content();
@@ -258,17 +258,17 @@ impl CompressedShard {
         unconserved.map_or(Ok(()), Err)
     }
 
-    /// Returns the range of the shard's content in the payload.
+    /// Returns the range in the payload of the shard's content, which need not begin or end at a page.
     fn content(&self) -> Range<usize> {
         self.proof.scope().content(self.payload_len, self.payload_offset)
     }
 
-    /// Returns true if the shard has encoded blocks instead of the payload.
+    /// Returns true if the shard has encoded blocks, false if it is stored.
     fn is_packed(&self) -> bool {
         matches!(self.data, Body::Blocks(_))
     }
 
-    /// Returns the method of the blocks. Fails if the shard is stored.
+    /// Returns the method (filters and codec) of the encoded blocks. Fails with INTERNAL if the shard is stored.
     fn method(&self) -> Result<Method> {
         self.algorithm.method().ok_or_else(no_method)
     }
@@ -281,7 +281,7 @@ impl CompressedShard {
         self.heads.iter().map(|head| head.residue).sum()
     }
 
-    /// Returns the range of a block in the payload.
+    /// Returns the range in the payload of the block with this index.
     fn block_bytes(&self, block: usize) -> Range<usize> {
         let start = block * self.block_size;
         start..(start + self.block_size).min(self.payload_len)
@@ -294,18 +294,20 @@ impl CompressedShard {
         }
     }
 
-    /// Checks a stored block, and returns the findings of [`block::check`].
+    /// Checks the digest and the residue of a stored block, as [`block::check`] does.
     fn check(&self, block: usize) -> Result<Decoded> {
         self.placed(block, block::check(&self.heads[block], self.encoded(block)))
     }
 
-    /// Fills `out` with a block, checked.
+    /// Decodes the block with this index to `out`, and checks its digest and residue.
     fn decode(&self, decoder: &mut BlockDecoder, block: usize, out: &mut [u8]) -> Result<Decoded> {
         let method = self.method()?;
         self.placed(block, decoder.decode(method, &self.heads[block], self.encoded(block), out))
     }
 
-    /// Performs the last step of decompression: the computed digests must lead to the root.
+    /// Performs the last step of decompression: checks that the digests in `hashed` lead to the root, and
+    /// returns the shard. `unconserved` is the CONSERVATION error of a block, which is reported unless the proof
+    /// fails with WITNESS.
     fn conclude(
         &self,
         digests: &Digests,
@@ -343,7 +345,7 @@ impl CompressedShard {
         }
     }
 
-    /// Adds the place of a block in the domain to an error.
+    /// Returns a function that adds to an error the range in the domain of the block with this index.
     fn place(&self, block: usize) -> impl Fn(AtlasError) -> AtlasError {
         let bytes = self.block_bytes(block);
         let region = self.proof.region;

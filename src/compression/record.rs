@@ -1,4 +1,5 @@
-//! Up to 1 MiB of bytes as the value of COMPRESSION and the encoded blocks after it, without a shard.
+//! Compressed records: up to 1 MiB of bytes, encoded like the payload of a compressed shard (the value of
+//! COMPRESSION, then the encoded blocks), but without a shard.
 //!
 //! Files other than shards store bytes in this form. They verify the decoded bytes by digests of their own.
 
@@ -14,10 +15,10 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::{to_u64, to_usize};
 use crate::layer2::Residue;
 
-/// Maximum number of bytes to which a record decodes.
+/// Maximum number of bytes to which a compressed record decodes.
 pub(crate) const MAX_RECORD_SIZE: usize = MAX_BLOCK_SIZE;
 
-/// Features that a reader of a record needs.
+/// Features of this library that a reader needs to decode a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Needs {
     pub(crate) deflate: bool,
@@ -25,11 +26,11 @@ pub(crate) struct Needs {
     pub(crate) lz4: bool,
     /// Byte planes: the algorithm is conservation-aware, or a block has a filter.
     pub(crate) planes: bool,
-    /// Planes of stride 3, 6 or 12, or with differences.
+    /// Byte planes of stride 3, 6 or 12, or byte planes with differences.
     pub(crate) differences: bool,
 }
 
-/// Encoder of records. One encoder makes many records, because its state may be large.
+/// Encoder of compressed records. One encoder makes many records, because its state may be large.
 pub(crate) struct RecordEncoder {
     config: CompressionConfig,
     plans: Vec<Plan>,
@@ -37,13 +38,13 @@ pub(crate) struct RecordEncoder {
 }
 
 impl RecordEncoder {
-    /// Returns the size of the memory of an encoder, without the records that it makes.
+    /// Returns the size of the memory of an encoder with these settings, without the records that it makes.
     pub(crate) fn footprint(config: &CompressionConfig) -> Result<usize> {
         let block_size = config.check()?;
         BlockEncoder::footprint(config, &auto::plans(config)?, block_size)
     }
 
-    /// Returns an encoder. Fails with INVALID_ARGUMENT or UNSUPPORTED if `config` is not valid here.
+    /// Returns an encoder with these settings. Fails with INVALID_ARGUMENT or UNSUPPORTED if they are not valid.
     pub(crate) fn new(config: &CompressionConfig) -> Result<RecordEncoder> {
         // Impossible settings are refused here and not at the first record.
         let block_size = config.check()?;
@@ -52,8 +53,8 @@ impl RecordEncoder {
         Ok(RecordEncoder { config: *config, plans, blocks })
     }
 
-    /// Encodes at most [`MAX_RECORD_SIZE`] bytes. `None` if no block becomes smaller, as at level 0. The
-    /// caller decides whether to use the record.
+    /// Encodes `bytes`, at most [`MAX_RECORD_SIZE`], as a record. `None` if no block becomes smaller, as at
+    /// level 0. The caller decides whether to use the record.
     pub(crate) fn encode(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
         // The caller cuts its runs to the limit.
         if bytes.len() > MAX_RECORD_SIZE {
@@ -105,7 +106,7 @@ impl RecordEncoder {
     }
 }
 
-/// A record whose heads were read, and whose blocks are not decoded yet.
+/// A compressed record whose heads were read and checked, and whose blocks are not decoded yet.
 pub(crate) struct Record<'a> {
     coding: Coding,
     heads: Vec<BlockHead>,
@@ -113,8 +114,8 @@ pub(crate) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Reads the record at the beginning of `bytes`. Returns it and the bytes after it. All input is
-    /// hostile. Fails with FORMAT or UNSUPPORTED.
+    /// Reads the compressed record at the beginning of `bytes`, and returns it and the bytes after it. All input
+    /// is hostile. Fails with FORMAT or UNSUPPORTED.
     pub(crate) fn read(bytes: &'a [u8]) -> Result<(Record<'a>, &'a [u8])> {
         // Without codecs a record cannot be decoded, so that UNSUPPORTED is reported instead of damage.
         super::available()?;
@@ -195,8 +196,9 @@ impl<'a> Record<'a> {
         needs
     }
 
-    /// Fills `to`, of [`len`](Self::len) bytes. Fails with FORMAT, then WITNESS, then CONSERVATION.
-    /// `decoder` has room for blocks of [`block_size`](Self::block_size).
+    /// Decodes the record to `to`, which has [`len`](Self::len) bytes, and checks digests and residues. Fails
+    /// with FORMAT, then WITNESS, then CONSERVATION. `decoder` has room for blocks of
+    /// [`block_size`](Self::block_size).
     pub(crate) fn decode(&self, decoder: &mut BlockDecoder, to: &mut [u8]) -> Result<()> {
         let Some(method) = self.coding.algorithm.method() else { return Err(super::no_method()) };
         if to.len() != self.len() {

@@ -1,4 +1,4 @@
-//! Resonance classes to bytes, from any K or more of them.
+//! Decoding: the payloads of any K or more resonance classes back to the bytes of a tile.
 //!
 //! For each of the 128 columns the transform without its rows and twist is a polynomial p of degree below
 //! K, and class r has p(ζ^r). With all 96 classes p is the inverse transform. With some missing, let E be
@@ -31,7 +31,7 @@ use super::{
 };
 use crate::base::buffer::try_filled;
 
-/// Rebuilds bytes from the payloads of K or more classes.
+/// Decoder that rebuilds the bytes of tiles from the payloads of K or more resonance classes.
 #[derive(Clone, Debug)]
 pub(crate) struct Decoder {
     k: usize,
@@ -41,7 +41,8 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// Returns a decoder for blocks of `k` rows that takes the payloads of `classes`, in that order.
+    /// Returns a decoder for blocks of K = `k` rows of 128 symbols, which takes the payloads of the resonance
+    /// classes `classes` in that order. Fails if there are fewer than K classes, or a parameter is not valid.
     pub(crate) fn new(k: usize, classes: &[u8]) -> Result<Self, ParameterError> {
         let k = check_data_classes(k)?;
         let classes = ClassList::new(classes)?;
@@ -54,25 +55,25 @@ impl Decoder {
         Ok(Self { k, classes, erasure, kernel: Kernel::detect() })
     }
 
-    /// Returns the same decoder on lanes of the tests' choice.
+    /// Returns the same decoder, which computes with `kernel` instead of the fastest vector instructions.
     #[cfg(test)]
     pub(super) fn on(mut self, kernel: Kernel) -> Self {
         self.kernel = kernel;
         self
     }
 
-    /// Returns the classes, in the order of their payloads.
+    /// Returns the numbers of the resonance classes, in the order of their payloads.
     pub(crate) fn classes(&self) -> &[u8] {
         self.classes.as_slice()
     }
 
-    /// Returns K.
+    /// Returns K, the number of classes that rebuild a block.
     pub(crate) fn data_classes(&self) -> usize {
         self.k
     }
 
-    /// Fills `bytes`, a tile or a slice of one as for `Encoder::encode`, from the payload of each class.
-    /// After an error the contents of `bytes` are unspecified.
+    /// Rebuilds `bytes`, a tile or a slice of one as for `Encoder::encode`, from the payloads of the decoder's
+    /// classes. After an error the contents of `bytes` are unspecified.
     ///
     /// The error is that of the first faulty block. Within a block a bad field comes first, in the order of
     /// the classes, then inconsistency, then the first bad symbol, then padding.
@@ -93,12 +94,13 @@ impl Decoder {
     }
 }
 
-/// Factors that depend on the set of missing classes.
+/// Factors for rebuilding missing resonance classes. They depend only on which classes are missing.
 #[derive(Clone, Debug)]
 pub(super) struct Erasure {
-    /// Λ(ζ^r), which is 0 for a missing class.
+    /// For each class r the value Λ(ζ^r), which is 0 for a missing class. Λ is the polynomial that is 0 exactly
+    /// there.
     locator: [Factor; CLASSES],
-    /// The missing classes with 1 / (96 ζ^r Λ'(ζ^r)).
+    /// Number of each missing class r, with the factor 1 / (96 ζ^r Λ'(ζ^r)).
     missing: Vec<(usize, Factor)>,
 }
 
@@ -129,7 +131,8 @@ impl Erasure {
     }
 }
 
-/// Factor q of coefficient number q in a derivative.
+/// The factors 0, 1, 2, …, 95: coefficient q of N, times factor q, is coefficient q of z N', N' being the
+/// derivative.
 const DERIVATIVE: [Factor; CLASSES] = {
     let mut factors = [Factor::new(0); CLASSES];
     let mut q = 0;
@@ -142,13 +145,14 @@ const DERIVATIVE: [Factor; CLASSES] = {
     factors
 };
 
-/// Returns -i mod n, the index at which the forward transform of n points has coefficient i of the inverse.
+/// Returns -i mod n, the index in the output of the forward transform of n points at which coefficient i of the
+/// inverse transform is.
 #[inline(always)]
 const fn negated(i: usize, n: usize) -> usize {
     (n - i) % n
 }
 
-/// Job that decodes all the blocks.
+/// Work of [`Decoder::decode`]: decodes all blocks of the payloads. Compiled for each kind of vector registers.
 pub(super) struct DecodeJob<'a> {
     pub(super) k: usize,
     pub(super) classes: &'a [u8],
@@ -216,8 +220,9 @@ impl Job for DecodeJob<'_> {
     }
 }
 
-/// Unpacks up to sixteen classes of a block, and of the block `step` further on beside it, the classes in
-/// the lanes, by way of `words`. False if a field is no residue.
+/// Unpacks the 14-bit fields of one block, for up to sixteen classes with one class per lane, to `x`. If
+/// registers hold a second block, it is the one `step` blocks later. `words` is a buffer. Returns false if a
+/// field is above 12288.
 #[inline(always)]
 pub(super) fn unpack_rows<L: Lanes>(
     l: L,
@@ -248,14 +253,14 @@ pub(super) fn unpack_rows<L: Lanes>(
     (0..L::BLOCKS).all(|block| l.lanes(largest, block).iter().all(|&field| field.cast_unsigned() < P))
 }
 
-/// Returns `len` copies of `value`.
+/// Returns a vector of `len` copies of `value`. Fails with `NoMemory`.
 fn room<T: Clone>(value: T, len: usize) -> Result<Vec<T>, DecodeError> {
     try_filled(value, len).map_err(|_| DecodeError::NoMemory)
 }
 
-/// The columns of a block, sixteen together, and buffers for their interpolation.
+/// The 128 columns of a block, sixteen per vector, and buffers for their interpolation.
 pub(super) struct Columns<V> {
-    /// Numbers congruent to the symbols; the numbers of row q are at -q mod 96.
+    /// For each sixteen columns, numbers congruent to the symbols; those of row q are at index -q mod 96.
     pub(super) x: Vec<[V; CLASSES]>,
     product: [V; CLASSES],
     derivative: [V; CLASSES],
@@ -274,7 +279,8 @@ impl<V: Copy> Columns<V> {
         })
     }
 
-    /// Computes the columns from the rows of the classes.
+    /// Computes the symbols of a block, as numbers in `x`, from the transformed fields of its classes in `grid`.
+    /// `erasure` is `None` if all 96 classes are there.
     #[inline(always)]
     pub(super) fn interpolate<L: Lanes<V = V>>(
         &mut self,
@@ -324,8 +330,9 @@ impl<V: Copy> Columns<V> {
     }
 }
 
-/// Packs the symbols of a block, and of a second block beside it, and checks all conditions: with `have`
-/// classes the rows from K on are zero, and the rows before K hold symbols.
+/// Packs the symbols of a block from `x` to `symbols`, from index `at` on, and those of a second block beside it
+/// `step` items later. Fails if the `have` classes contradict each other (a row from K on is not zero), or if a
+/// symbol is above 8191.
 #[inline(always)]
 fn store_symbols<L: Lanes>(
     l: L,
@@ -372,8 +379,8 @@ fn store_symbols<L: Lanes>(
     Ok(())
 }
 
-/// Returns the error for the first bad field in `block` or after it. The lanes unpack several blocks at a time, so
-/// that the field may be in a block after `block`.
+/// Returns the error for the first field above 12288 in `block` or after it. Wide registers unpack several
+/// blocks at a time, so that the field may be in a block after `block`.
 #[cold]
 fn field_error(classes: &[u8], payloads: &[&[u8]], block: usize) -> DecodeError {
     // The lanes may have seen the field in a block beside this block, so that the search does not end with

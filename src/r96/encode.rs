@@ -1,4 +1,4 @@
-//! Bytes to resonance classes.
+//! Encoding: the bytes of a tile to the payloads of the 96 resonance classes.
 
 #![forbid(unsafe_code)]
 
@@ -12,7 +12,7 @@ use super::{
 use crate::base::buffer::try_filled;
 use crate::base::error::Result;
 
-/// Encoder that computes the packed coefficients of all classes.
+/// Encoder that computes the payloads of all 96 resonance classes for the bytes of a tile.
 #[derive(Clone, Debug)]
 pub(crate) struct Encoder {
     k: usize,
@@ -20,12 +20,12 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// Returns an encoder of all 96 classes, for blocks of `k` rows of 128 symbols.
+    /// Returns an encoder for blocks of K = `k` rows of 128 symbols. Fails if `k` is not 1..=96.
     pub(crate) fn new(k: usize) -> std::result::Result<Self, ParameterError> {
         Ok(Self { k: check_data_classes(k)?, kernel: Kernel::detect() })
     }
 
-    /// Returns the same encoder on lanes of the tests' choice.
+    /// Returns the same encoder, which computes with `kernel` instead of the fastest vector instructions.
     #[cfg(test)]
     pub(super) fn on(mut self, kernel: Kernel) -> Self {
         self.kernel = kernel;
@@ -54,7 +54,7 @@ impl Encoder {
     }
 }
 
-/// Job that encodes all the blocks.
+/// Work of [`Encoder::encode`]: encodes all blocks of `bytes`. Compiled for each kind of vector registers.
 pub(super) struct EncodeJob<'a> {
     pub(super) k: usize,
     pub(super) bytes: &'a [u8],
@@ -112,7 +112,7 @@ impl Job for EncodeJob<'_> {
     }
 }
 
-/// Buffers for sixteen columns of a block.
+/// Buffers for the transform of sixteen columns of a block at a time.
 struct SpectrumColumns<V> {
     x: [V; CLASSES],
     thirds: transform::Thirds<V>,
@@ -124,8 +124,9 @@ impl<V: Copy> SpectrumColumns<V> {
         Self { x: [l.splat(0); CLASSES], thirds: [[l.splat(0); 32]; 3] }
     }
 
-    /// Unpacks the K rows of a block, transforms its columns, twists, and leaves the classes in the lanes.
-    /// The symbols of the first block begin at `at`, and the symbols of a second block `step` bytes later.
+    /// Transforms the columns of a block and multiplies by the twist factors: `grid` gets the numbers of all 96
+    /// classes, one class per lane. The symbols of the block begin at index `at` of `symbols`, and those of a
+    /// second block beside it `step` items of sixteen symbols later.
     #[inline(always)]
     fn transform<L: Lanes<V = V>>(
         &mut self,
@@ -155,7 +156,8 @@ impl<V: Copy> SpectrumColumns<V> {
     }
 }
 
-/// Packs the 128 coefficients of sixteen classes as words, still in the lanes.
+/// Packs the 128 coefficients of sixteen classes, one class per lane, as 14-bit fields: 112 words of each class,
+/// in the same lane.
 #[inline(always)]
 fn pack_rows<L: Lanes>(l: L, x: &[L::V; COEFFICIENTS_PER_CLASS], words: &mut [L::V; WORDS]) {
     for (eight, seven) in words.as_chunks_mut::<7>().0.iter_mut().enumerate() {

@@ -15,10 +15,10 @@
 
 #![forbid(unsafe_code)]
 
-/// The prime: 12289 = 96 * 128 + 1.
+/// The prime p of the field: 12289 = 96 * 128 + 1.
 pub(super) const P: u16 = 12_289;
 
-/// p as a signed lane.
+/// The prime p as a signed 16-bit number, the type of a lane.
 pub(super) const P_LANE: i16 = 12_289;
 
 /// ω, the smallest generator of the multiplicative group, of order 12288.
@@ -26,7 +26,7 @@ pub(super) const OMEGA: u32 = 11;
 
 const P_WIDE: u32 = 12_289;
 
-/// p^-1 modulo 2^16. Newton's step doubles the number of correct bits, from 3 to 24.
+/// p^-1 modulo 2^16. Each of three steps of Newton's method doubles the number of correct bits, from 3 to 24.
 const P_INVERSE: i16 = {
     let p = P_LANE;
     let mut inverse = p;
@@ -38,12 +38,12 @@ const P_INVERSE: i16 = {
     inverse
 };
 
-/// a·b mod p, for a, b below 2^16.
+/// Returns a·b mod p, for a, b below 2^16.
 pub(super) const fn mul(a: u32, b: u32) -> u32 {
     a * b % P_WIDE
 }
 
-/// a^e mod p.
+/// Returns base^exponent mod p.
 pub(super) const fn pow(base: u32, mut exponent: u32) -> u32 {
     // Square and multiply, from the lowest bit of the exponent.
     let mut square = base % P_WIDE;
@@ -58,33 +58,33 @@ pub(super) const fn pow(base: u32, mut exponent: u32) -> u32 {
     power
 }
 
-/// ω^e.
+/// Returns ω^exponent mod p.
 #[expect(clippy::cast_possible_truncation, reason = "the exponent is reduced below 12288")]
 pub(super) const fn root(exponent: usize) -> u32 {
     pow(OMEGA, (exponent % 12_288) as u32)
 }
 
-/// 1/a mod p, by Fermat; 0 for 0.
+/// Returns 1/a mod p by Fermat's theorem, and 0 for 0.
 pub(super) const fn inverse(a: u32) -> u32 {
     pow(a, P_WIDE - 2)
 }
 
-/// a - b mod p, for a, b below p.
+/// Returns a - b mod p, for a, b below p.
 pub(super) const fn difference(a: u32, b: u32) -> u32 {
     (a + P_WIDE - b) % P_WIDE
 }
 
-/// A factor known in advance, ready for Montgomery products.
+/// A factor w that is known in advance, in the form that Montgomery's multiplication needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Factor {
-    /// w·2^16 mod p, between -6144 and 6144.
+    /// w·2^16 mod p for the factor w, between -6144 and 6144.
     pub(super) value: i16,
     /// `value`·p^-1 modulo 2^16.
     pub(super) quotient: i16,
 }
 
 impl Factor {
-    /// The factor w.
+    /// Returns the form of the factor w for Montgomery's multiplication.
     #[expect(clippy::cast_possible_truncation, reason = "a centred residue is within +-6144")]
     #[expect(clippy::cast_possible_wrap, reason = "a residue is below 12289")]
     pub(super) const fn new(w: u32) -> Self {
@@ -95,26 +95,27 @@ impl Factor {
         Self { value, quotient: value.wrapping_mul(P_INVERSE) }
     }
 
-    /// ω^e as a factor.
+    /// Returns ω^exponent as a factor.
     pub(super) const fn root(exponent: usize) -> Self {
         Self::new(root(exponent))
     }
 }
 
-/// The high half of a 16 by 16 bit product.
+/// Returns the high 16 bits of the 32-bit product a·b.
 #[inline(always)]
 pub(super) const fn mul_high(a: i16, b: i16) -> i16 {
     ((a as i32 * b as i32) >> 16) as i16
 }
 
-/// a·w for one lane; the bound is in the module's text.
+/// Returns a number congruent to a·w mod p, at most 9216 in size; `value` and `quotient` are the [`Factor`] of
+/// w.
 #[inline(always)]
 pub(super) const fn mul_factor(a: i16, value: i16, quotient: i16) -> i16 {
     // Both products have the same low half, so that the difference of the high halves is exact.
     mul_high(a, value).wrapping_sub(mul_high(a.wrapping_mul(quotient), P_LANE))
 }
 
-/// A smaller number congruent to a: a - p·round(3a / 2^15).
+/// Returns a smaller number congruent to a: a - p·round(3a / 2^15).
 ///
 /// 3/2^15 is 1/p up to an eighth, so the rounded quotient changes a little early and the result is
 /// not fully reduced: at most 6828 in size for |a| < 16384, 8194 for |a| < 27307, and 9560 always.
@@ -126,8 +127,8 @@ pub(super) const fn reduce(a: i16) -> i16 {
     a.wrapping_sub(quotient.wrapping_mul(P_LANE))
 }
 
-/// The residue of a in 0..p. As `reduce` leaves less than p in size, it is the smaller of
-/// r and r + p when both are read as unsigned.
+/// Returns the residue of a in 0..p. With r = `reduce(a)`, which is less than p in size, it is the smaller of r
+/// and r + p when both are read as unsigned.
 #[inline(always)]
 #[expect(clippy::cast_sign_loss, reason = "negative lanes are meant to become large")]
 #[expect(clippy::cast_possible_wrap, reason = "the smaller of the two is below p")]

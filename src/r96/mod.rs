@@ -43,21 +43,21 @@ const SYMBOL_BYTES: usize = 26;
 /// Number of resonance classes.
 pub(crate) const CLASSES: usize = 96;
 
-/// Coefficients of a block in one class.
+/// Number of coefficients of a block in one class.
 pub(crate) const COEFFICIENTS_PER_CLASS: usize = 128;
 
-/// Bytes of a block in one class: 128 coefficients of 14 bits.
+/// Number of bytes of a block in one class: 128 coefficients of 14 bits.
 pub(crate) const CLASS_BLOCK_BYTES: usize = 224;
 
-/// Words of sixteen bits in these 224 bytes.
+/// Number of 16-bit words in the 224 bytes of a block in one class.
 const WORDS: usize = CLASS_BLOCK_BYTES / 2;
 
-/// Bytes of a block for K = `k`: 128 k symbols of 13 bits.
+/// Returns the number of bytes of a block for K = `k`: 128 k symbols of 13 bits.
 pub(crate) const fn block_bytes(k: usize) -> usize {
     208 * k
 }
 
-/// Blocks in a tile of `len` bytes for K = `k`, which must not be 0.
+/// Returns the number of blocks in a tile of `len` bytes for K = `k`, which must not be 0.
 pub(crate) const fn block_count(len: usize, k: usize) -> usize {
     len.div_ceil(block_bytes(k))
 }
@@ -65,19 +65,19 @@ pub(crate) const fn block_count(len: usize, k: usize) -> usize {
 /// Reason that there is no encoder or decoder for the given parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ParameterError {
-    /// K is not 1..=96.
+    /// K, the number of needed classes, is not 1..=96.
     DataClasses {
         /// K, the number of needed classes.
         k: usize,
     },
-    /// A class is above 95.
+    /// A class number is above 95.
     Class {
         /// Number of the class, 96 or more.
         class: u8,
     },
-    /// A class is named twice.
+    /// A class is given twice.
     Duplicate {
-        /// The class.
+        /// Number of the class.
         class: u8,
     },
     /// Fewer than K classes cannot rebuild anything.
@@ -104,20 +104,20 @@ impl fmt::Display for ParameterError {
 
 impl std::error::Error for ParameterError {}
 
-/// Fault of payloads. Blocks count from the beginning of the given payloads.
+/// Fault that a decoder found in payloads. Block numbers count from the beginning of the given payloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub(crate) enum DecodeError {
     /// The number of payloads differs from that of the classes.
     Payloads {
-        /// Number of classes of the decoder.
+        /// Number of classes that the decoder was made for.
         expected: usize,
         /// Number of payloads given.
         actual: usize,
     },
     /// A payload has the wrong length for the requested bytes.
     Length {
-        /// Class of the payload.
+        /// Number of the class whose payload it is.
         class: u8,
         /// Required length, 224 bytes per block.
         expected: usize,
@@ -126,9 +126,9 @@ pub(crate) enum DecodeError {
     },
     /// A 14-bit field is above 12288.
     Field {
-        /// Class of the payload.
+        /// Number of the class whose payload has the field.
         class: u8,
-        /// Block of the field.
+        /// Number of the block that has the field.
         block: usize,
         /// Index of the field in the block, 0..=127.
         index: usize,
@@ -137,24 +137,24 @@ pub(crate) enum DecodeError {
     },
     /// The classes are not one codeword: the classes beyond the first K contradict the first K classes.
     Inconsistent {
-        /// The block.
+        /// Number of the block.
         block: usize,
     },
     /// A symbol of the rebuilt block is above 8191.
     Symbol {
-        /// The block.
+        /// Number of the block.
         block: usize,
         /// Number of the symbol in the block.
         index: usize,
         /// Value of the symbol.
         value: u16,
     },
-    /// A bit after the tile's end is not zero.
+    /// A bit after the tile's end, in the padding of the last block, is not zero.
     Padding {
-        /// The last block.
+        /// Number of the last block, which has the padding.
         block: usize,
     },
-    /// There is no memory for a block of the transform.
+    /// There is no memory for the buffers of the transform.
     NoMemory,
 }
 
@@ -186,12 +186,12 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// Returns `k` if it is a valid K, the number of needed classes.
+/// Returns `k` if it is a valid K, the number of needed classes: 1 to 96.
 fn check_data_classes(k: usize) -> Result<usize, ParameterError> {
     if (1..=CLASSES).contains(&k) { Ok(k) } else { Err(ParameterError::DataClasses { k }) }
 }
 
-/// Different classes in the order of their payloads.
+/// List of different resonance classes, in the order of their payloads.
 #[derive(Clone, Debug)]
 struct ClassList(Vec<u8>);
 

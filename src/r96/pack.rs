@@ -1,4 +1,4 @@
-//! Bits to numbers and back: 13-bit symbols, 14-bit fields.
+//! Bits to numbers and back: 13-bit symbols of a tile, and 14-bit fields, the packed coefficients of a class.
 //!
 //! Both are one stream of bits, least significant first: bit n of the stream is bit n mod 8 of byte n / 8,
 //! and number m of w bits is bits w·m .. w·m + w of the stream. This module has the plain form, which the
@@ -17,7 +17,7 @@ use super::{CLASS_BLOCK_BYTES, COEFFICIENTS_PER_CLASS};
 /// The largest 13-bit symbol.
 pub(super) const SYMBOL_MAX: u16 = 8191;
 
-/// Sixteen symbols out of 26 bytes.
+/// Unpacks the sixteen 13-bit symbols in 26 bytes.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "13 bits are kept")]
 pub(super) fn unpack_symbols(bytes: &[u8; SYMBOL_BYTES]) -> [i16; 16] {
@@ -49,7 +49,7 @@ pub(super) fn pack_symbols(symbols: &[i16; 16]) -> [u8; SYMBOL_BYTES] {
     bytes
 }
 
-/// Field j of a class's 224 bytes.
+/// Returns the 14-bit field number `j` in the 224 bytes of a block in one class.
 fn field(bytes: &[u8], j: usize) -> u16 {
     let at = 14 * j;
     // A field touches up to three bytes, of which the third may be after the end.
@@ -60,7 +60,7 @@ fn field(bytes: &[u8], j: usize) -> u16 {
     field
 }
 
-/// The first field of a class's 224 bytes that is no residue, with its index.
+/// Returns index and value of the first field above 12288 in the 224 bytes of a block in one class.
 pub(super) fn first_bad_field(bytes: &[u8]) -> Option<(usize, u16)> {
     debug_assert_eq!(bytes.len(), CLASS_BLOCK_BYTES);
     (0..COEFFICIENTS_PER_CLASS).map(|j| (j, field(bytes, j))).find(|&(_, value)| value >= P)

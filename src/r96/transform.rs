@@ -43,26 +43,26 @@ use super::field::{self, Factor};
 use super::lanes::{FactorRow, Lanes};
 use super::{CLASSES, COEFFICIENTS_PER_CLASS};
 
-/// Vectors of sixteen lanes in 128 coefficients.
+/// Number of vectors of sixteen lanes in the 128 columns of a block.
 pub(super) const COLUMNS: usize = COEFFICIENTS_PER_CLASS / 16;
 
 const ONE: Factor = Factor::new(1);
 /// ω^3072, a square root of -1.
 const FOURTH_ROOT: Factor = Factor::root(3072);
-/// Powers 1 and 3 of ω^1536; power 2 is `FOURTH_ROOT`.
+/// ω^1536, an eighth root of 1. Its square is `FOURTH_ROOT`; its cube follows.
 const EIGHTH_ROOT: Factor = Factor::root(1536);
 const EIGHTH_ROOT_CUBED: Factor = Factor::root(3 * 1536);
 /// ω^4096, a cube root of 1.
 const CUBE_ROOT: Factor = Factor::root(4096);
 
-/// The factors between the transforms of 8 and 4 points of a column: (ζ^3)^(b0 · d0).
+/// The factors between the transforms of 8 and 4 points that make up a transform of 32 points: (ζ^3)^(b0 · d0).
 const COLUMN_FACTORS: [[Factor; 8]; 4] = products::<8, 4>(384);
-/// The factors between the transforms of 8 and 16 points of a row: η^(n · j0).
+/// The factors between the transforms of 8 and 16 points that make up a transform of 128 points: η^(n · j0).
 const ROW_FACTORS: [[Factor; 8]; 16] = products::<8, 16>(96);
-/// The factors within the transform of 16 points of a row: (η^8)^(c · j1).
+/// The factors between the two transforms of 4 points that make up a transform of 16 points: (η^8)^(c · j1).
 const SIXTEENTHS: [[Factor; 4]; 4] = products::<4, 4>(768);
 
-/// ω^(step · i · j) for all i < I, j < J.
+/// Returns the factors ω^(step · i · j) for all i < I, j < J.
 const fn products<const I: usize, const J: usize>(step: usize) -> [[Factor; I]; J] {
     // A constant function has no iterators.
     let mut table = [[ONE; I]; J];
@@ -78,7 +78,7 @@ const fn products<const I: usize, const J: usize>(step: usize) -> [[Factor; I]; 
     table
 }
 
-/// Indices of class r = 32 c + 3 d (mod 96) and of symbol row q = 64 a + 33 b (mod 96).
+/// Returns class r = 32 c + 3 d (mod 96). The function below returns symbol row q = 64 a + 33 b (mod 96).
 const fn class_index(c: usize, d: usize) -> usize {
     (32 * c + 3 * d) % CLASSES
 }
@@ -87,22 +87,23 @@ const fn row_index(a: usize, b: usize) -> usize {
     (64 * a + 33 * b) % CLASSES
 }
 
-/// The twist factors of sixteen s, by column and class r.
+/// Table of the twist factors, by which numbers are multiplied between columns and rows: for each sixteen
+/// columns s and each class r.
 type Twist = [[FactorRow; CLASSES]; COLUMNS];
 
-/// Twist factors of all coefficients.
+/// Twist factors of the forward and of the inverse transform.
 pub(super) struct Twists {
-    /// ω^(r s).
+    /// ω^(r s) for class r and column s.
     pub(super) forward: Twist,
-    /// -ω^(-r s).
+    /// -ω^(-r s) for class r and column s.
     pub(super) inverse: Twist,
 }
 
-/// The one copy of the twists, 96 KiB. Computed by the compiler, because a computation at the first use
+/// The one copy of the twist factors, 96 KiB. Computed by the compiler, because a computation at the first use
 /// needs a lock, which another thread could hold at a fork.
 pub(super) static TWISTS: Twists = Twists { forward: twist(1, 1), inverse: twist(12_288, 12_287) };
 
-/// first · ω^(direction · r · s).
+/// Returns the table of the factors first · ω^(direction · r · s).
 const fn twist(first: u32, direction: usize) -> Twist {
     let mut table = [[FactorRow::new([ONE; 16]); CLASSES]; COLUMNS];
     let mut r = 0;
@@ -172,10 +173,10 @@ fn dft8<L: Lanes>(l: L, a: [L::V; 8]) -> [L::V; 8] {
     [e0, l.add(even, odd), e1, l.add(difference, turned), e2, l.sub(even, odd), e3, l.sub(difference, turned)]
 }
 
-/// Buffers of `columns` between its two passes.
+/// Buffers of [`columns`] between its two passes: three transforms of 32 points.
 pub(super) type Thirds<V> = [[V; 32]; 3];
 
-/// The 96-point transform with ζ of sixteen columns at once, in natural order on both sides.
+/// Transforms sixteen columns of 96 points at once, with the root ζ, in natural order on both sides.
 #[inline(always)]
 pub(super) fn columns<L: Lanes>(l: L, x: &mut [L::V; CLASSES], thirds: &mut Thirds<L::V>) {
     // First pass: 32 transforms of 3 points.
@@ -213,13 +214,14 @@ pub(super) fn columns<L: Lanes>(l: L, x: &mut [L::V; CLASSES], thirds: &mut Thir
     }
 }
 
-/// Index at which `rows` leaves its output number j.
+/// Returns the index at which [`rows`] leaves its output number j.
 #[inline(always)]
 pub(super) const fn row_slot(j: usize) -> usize {
     16 * (j % 8) + j / 8
 }
 
-/// The 128-point transform with η of sixteen classes at once, in place: output j is at `row_slot`.
+/// Transforms the rows of sixteen classes, of 128 points each, at once and in place, with the root η. Output j
+/// is at index `row_slot(j)`.
 #[inline(always)]
 pub(super) fn rows<L: Lanes>(l: L, x: &mut [L::V; COEFFICIENTS_PER_CLASS]) {
     // First pass: 16 transforms of 8 points, with the twiddle factors.

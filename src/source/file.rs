@@ -1,4 +1,4 @@
-//! Files by positioned reads.
+//! Sources whose bytes are read from a file by position.
 
 use crate::base::descriptor;
 use crate::base::error::{AtlasError, Result};
@@ -16,12 +16,13 @@ pub(super) struct PositionedFile {
     identity: Option<FileId>,
 }
 
-/// Opens a regular file for reading.
+/// Opens a regular file for reading. Fails with INVALID_ARGUMENT for anything else.
 pub(super) fn open_regular(path: &Path) -> Result<FileStorage> {
     open_as(path, false)
 }
 
-/// Opens a regular file for reading, and for writing too if it is to be changed.
+/// Opens a regular file for reading, and for writing too if `changed` is set. Fails with INVALID_ARGUMENT for
+/// anything else.
 pub(super) fn open_as(path: &Path, changed: bool) -> Result<FileStorage> {
     let failed = |error| {
         // Windows opens no directory, and Unix opens one for reading alone.
@@ -37,12 +38,12 @@ pub(super) fn open_as(path: &Path, changed: bool) -> Result<FileStorage> {
     Ok(storage)
 }
 
-/// Returns the refusal of a directory.
+/// Returns the INVALID_ARGUMENT error for a path that is a directory.
 fn directory(path: &Path) -> AtlasError {
     AtlasError::invalid_argument(format!("{} is a directory", path.display()))
 }
 
-/// Refuses everything but regular files whose reported size is right.
+/// Fails with INVALID_ARGUMENT unless the open file is a regular file whose reported size is right.
 fn check_regular(storage: &FileStorage, path: &Path) -> Result<()> {
     let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
     let metadata = storage.file().metadata().map_err(failed)?;
@@ -60,7 +61,8 @@ fn check_regular(storage: &FileStorage, path: &Path) -> Result<()> {
     check_size(storage, metadata.len(), path)
 }
 
-/// Returns a duplicate of a descriptor that is open for reading, and its name.
+/// Returns a duplicate of a descriptor that is open for reading, and a name for error texts. Fails with
+/// INVALID_ARGUMENT if the descriptor does not refer to a regular file.
 #[cfg(unix)]
 pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage, PathBuf)> {
     use std::os::fd::AsRawFd;
@@ -95,7 +97,8 @@ pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage,
     Ok((storage, name))
 }
 
-/// Refuses a file that has bytes after its reported end, such as a file of /proc, whose reported size is 0.
+/// Fails with INVALID_ARGUMENT if a file has bytes after its reported end, such as a file of /proc, whose
+/// reported size is 0.
 fn check_size(storage: &FileStorage, size: u64, path: &Path) -> Result<()> {
     let mut byte = [0];
     // A file that has grown meanwhile is accepted. A file that cannot be read fails at its first read.

@@ -13,22 +13,23 @@ use crate::base::units::TILE_BYTES;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-/// Maximum number of distinguished ranges of data, which use 16 MiB. The bytes after the last range count as
-/// data.
+/// Maximum number of ranges of data that are recorded per source, which use 16 MiB. The bytes after the last
+/// range count as data.
 const MOST_RANGES: usize = 1 << 20;
 /// Maximum number of sources in which one call searches for holes.
 const MOST_SOURCES: usize = 64;
 
-/// The parts of a source that may have other bytes than zeros.
+/// The ranges of a source's bytes that may contain other bytes than zeros.
 pub(crate) struct DataMap {
-    /// Ascending, with gaps between them. Each consists of whole tiles of 1 MiB, except at the end of the source.
+    /// The ranges, ascending, with gaps between them. Each consists of whole tiles of 1 MiB, except at the end
+    /// of the source.
     ranges: Vec<Range<u64>>,
     /// Number of bytes of the source. There is no hole after them.
     size: u64,
 }
 
 impl DataMap {
-    /// Searches a file. `None` if it is known to be dense.
+    /// Searches a file for holes. `None` if it is known to have none, or has too many to record.
     pub(crate) fn of_storage(storage: &dyn Storage) -> Option<DataMap> {
         // Without a size nothing is known about holes.
         let size = storage.len().ok()?;
@@ -41,7 +42,7 @@ impl DataMap {
         Some(map)
     }
 
-    /// Returns true if all of a range lies in a hole.
+    /// Returns true if all `len` bytes at `offset` lie in a hole, and so are zeros.
     pub(crate) fn is_hole(&self, offset: u64, len: u64) -> bool {
         if offset.checked_add(len).is_none_or(|end| end > self.size) {
             return false;
@@ -52,7 +53,7 @@ impl DataMap {
         self.ranges.get(after).is_none_or(|data| data.start >= offset.saturating_add(len))
     }
 
-    /// Returns the numbers of the tiles of 1 MiB with data that are in `tiles`, as ascending ranges.
+    /// Returns the tiles of 1 MiB in `tiles` that have data, as ascending ranges of tile numbers.
     pub(crate) fn tiles_within(&self, tiles: &Range<u64>) -> impl Iterator<Item = Range<u64>> {
         let numbers = |data: &Range<u64>| data.start / TILE_BYTES..data.end.div_ceil(TILE_BYTES);
         // Ranges are whole tiles that do not touch, so that a tile lies in a single range.
@@ -65,7 +66,7 @@ impl DataMap {
             .map(move |data| data.start.max(start)..data.end.min(end))
     }
 
-    /// Adds data, of which nothing is before the last range. Returns false if there is no room.
+    /// Adds a range of data that does not begin before the last range. Returns false if there is no room.
     fn add(&mut self, data: Range<u64>) -> bool {
         match self.ranges.last_mut() {
             // After rounding to tiles, neighbours touch or overlap.
@@ -83,7 +84,7 @@ impl DataMap {
 }
 
 impl Source {
-    /// Returns the file of a source without parts, if the system can find holes in it.
+    /// Returns the file of a source without parts, read or mapped, if the system can find holes in it.
     fn sparse_storage(&self) -> Option<&dyn Storage> {
         match &self.inner.kind {
             SourceKind::File(file) => Some(file.storage()),
@@ -93,7 +94,8 @@ impl Source {
         }
     }
 
-    /// Returns the ranges whose bytes are not known to be zeros. `None` if no hole is known.
+    /// Searches the files of the source for holes. Returns the ranges whose bytes are not known to be zeros, or
+    /// `None` if no hole is known.
     pub(crate) fn data_map(&self) -> Option<DataMap> {
         let size = self.size();
         let mut map = DataMap { ranges: Vec::new(), size };
@@ -123,13 +125,15 @@ impl Source {
         (size > 0 && !is_dense).then_some(map)
     }
 
-    /// Returns true if [`data_map`](Self::data_map) may find holes. Makes no system call.
+    /// Returns true if [`data_map`](Self::data_map) may find holes, because the source reads files. Makes no
+    /// system call.
     fn is_of_files(&self) -> bool {
         matches!(self.inner.kind, SourceKind::Parts(_)) || self.sparse_storage().is_some()
     }
 }
 
-/// A run of a source: its offset in the whole source, and in its file.
+/// A run of bytes of a source that lies in one file: `start` is its offset in the whole source, `within` that in
+/// the file.
 struct Place {
     start: u64,
     within: u64,
@@ -139,14 +143,15 @@ struct Place {
 }
 
 impl Place {
-    /// Returns the tiles of the whole source that a range of it touches.
+    /// Returns the range of whole tiles that contains the bytes `start`..`end` of the whole source.
     fn whole_tiles(&self, start: u64, end: u64) -> Range<u64> {
         // The last tile below 2^64 ends with the source.
         let end = end.checked_next_multiple_of(TILE_BYTES).unwrap_or(u64::MAX);
         start / TILE_BYTES * TILE_BYTES..end.min(self.size)
     }
 
-    /// Adds the data ranges of the run to `map`. Returns false if there is no room for all of these ranges.
+    /// Searches the run's file and adds its ranges of data to `map`. Returns false if there is no room for all
+    /// of them.
     fn search(&self, storage: &dyn Storage, map: &mut DataMap) -> bool {
         let end = self.start + self.len;
         // `at` is an offset in the whole source, `from` the same place in the file of the run.
@@ -182,7 +187,7 @@ pub(crate) struct Holes {
 }
 
 impl Holes {
-    /// Returns true if all of a range of `source` is known to lie in a hole.
+    /// Returns true if all `len` bytes at `offset` of `source` are known to lie in a hole.
     pub(crate) fn have(&self, source: &Source, offset: u64, len: u64) -> bool {
         source.is_of_files() && self.map_of(source).is_some_and(|map| map.is_hole(offset, len))
     }

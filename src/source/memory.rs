@@ -1,4 +1,4 @@
-//! Sources in memory: owned, shared, borrowed, mapped.
+//! Sources whose bytes are in memory: owned, shared, borrowed or mapped.
 
 use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result};
@@ -16,12 +16,12 @@ pub(super) enum Memory {
     Buffer(Buffer),
     Shared(Arc<dyn SharedBytes>),
     Borrowed(Borrowed),
-    /// A mapping, its path, the file, and the open file if that may have holes.
+    /// A mapping, the path and the identity of its file, and the open file if it may have holes.
     #[cfg(feature = "streaming")]
     Mapped(memmap2::Mmap, PathBuf, Option<FileId>, Option<Arc<FileStorage>>),
 }
 
-/// Object-safe `AsRef<[u8]> + Send + Sync`.
+/// The trait bounds `AsRef<[u8]> + Send + Sync` as one trait that can be used as `dyn`.
 pub(super) trait SharedBytes: Send + Sync {
     fn shared_bytes(&self) -> &[u8];
 }
@@ -43,7 +43,7 @@ impl Memory {
         }
     }
 
-    /// Returns the path of the file that is mapped.
+    /// Returns the path of the mapped file, or `None` for other memory.
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
             Memory::Buffer(_) | Memory::Shared(_) | Memory::Borrowed(_) => None,
@@ -52,7 +52,7 @@ impl Memory {
         }
     }
 
-    /// Returns the file that is mapped.
+    /// Returns the identity of the mapped file, or `None` for other memory.
     pub(super) fn identity(&self) -> Option<FileId> {
         match self {
             Memory::Buffer(_) | Memory::Shared(_) | Memory::Borrowed(_) => None,
@@ -70,7 +70,7 @@ impl Memory {
         }
     }
 
-    /// Returns the file that is mapped, if it may have holes.
+    /// Returns the mapped file if it may have holes, or `None`.
     #[cfg(feature = "streaming")]
     pub(super) fn sparse_file(&self) -> Option<&FileStorage> {
         match self {
@@ -90,8 +90,8 @@ impl Memory {
         !self.is_mapped()
     }
 
-    /// Advises the system that a mapping is read from its start to its end; `over` revokes the advice. No effect on
-    /// other memory.
+    /// Advises the system that a mapped file is read from its start to its end; with `over`, revokes the advice.
+    /// No effect on other memory.
     pub(super) fn advise_sequential(&self, over: bool) {
         #[cfg(all(unix, feature = "streaming"))]
         if let Memory::Mapped(map, ..) = self {
@@ -102,7 +102,8 @@ impl Memory {
         let _ = over;
     }
 
-    /// Announces a range inside the memory, unless its first byte is in the cache.
+    /// Announces to the system that a range of a mapped file is needed soon, unless its first byte is in memory.
+    /// No effect on other memory.
     pub(super) fn will_need(&self, offset: u64, len: u64) {
         #[cfg(all(unix, feature = "streaming"))]
         if let Memory::Mapped(map, ..) = self
@@ -116,7 +117,7 @@ impl Memory {
         let _ = (offset, len);
     }
 
-    /// Releases the pages of the range.
+    /// Releases the pages of a range of a mapped file; a later read loads them again. No effect on other memory.
     pub(super) fn release(&self, offset: u64, len: u64) {
         #[cfg(all(unix, feature = "streaming"))]
         if let Memory::Mapped(map, ..) = self {
@@ -134,8 +135,8 @@ impl Memory {
     }
 }
 
-/// Returns true if a byte of a mapping is in memory. False if the system does not report it. Always true for
-/// a file that this user may not write to, because Linux reports all its pages as present.
+/// Returns true if the byte at `offset` of a mapping is in memory. False if the system does not report it.
+/// Always true for a file that this user may not write to, because Linux reports all its pages as present.
 #[cfg(all(target_os = "linux", feature = "streaming"))]
 fn is_cached(map: &memmap2::Mmap, offset: usize) -> bool {
     // SAFETY: the call only returns a number of the system.
@@ -154,7 +155,7 @@ fn is_cached(_: &memmap2::Mmap, _: usize) -> bool {
     false
 }
 
-/// Memory of the caller, released when the value is dropped.
+/// Memory of the caller that a source borrows. When the value is dropped, it calls `release`.
 pub(super) struct Borrowed {
     data: *const u8,
     size: usize,
@@ -168,7 +169,7 @@ unsafe impl Send for Borrowed {}
 unsafe impl Sync for Borrowed {}
 
 impl Borrowed {
-    /// Wraps memory of the caller.
+    /// Wraps `size` bytes of the caller's memory at `data`.
     ///
     /// # Safety
     ///
@@ -199,7 +200,7 @@ impl Drop for Borrowed {
     }
 }
 
-/// Maps a regular file, which errors name `path`, for reading.
+/// Maps a regular file for reading. `path` is its name in error texts.
 ///
 /// # Safety
 ///
@@ -228,7 +229,11 @@ pub(super) unsafe fn map(file: Arc<FileStorage>, path: &Path) -> Result<Memory> 
     Ok(Memory::Mapped(map, path.to_owned(), identity, sparse))
 }
 
-/// # Safety The caller has no obligation, because the function always fails.
+/// Fails with UNSUPPORTED, because this build has no mapped files.
+///
+/// # Safety
+///
+/// The caller has no obligation, because the function always fails.
 #[cfg(not(feature = "streaming"))]
 pub(super) unsafe fn map(_: Arc<FileStorage>, path: &Path) -> Result<Memory> {
     Err(AtlasError::unsupported(format!(

@@ -30,7 +30,7 @@ use std::sync::Arc;
 ///
 /// Called from several threads at a time, unless the operation runs on one thread.
 pub trait ReadAt: Send + Sync {
-    /// Reads exactly `buffer.len()` bytes from `offset` on.
+    /// Fills all of `buffer` with the bytes from `offset` on.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()>;
 }
 
@@ -69,9 +69,9 @@ enum SourceKind {
     Pieces(pieces::Pieces),
     File(file::PositionedFile),
     ReadAt(Box<dyn ReadAt>),
-    /// Like `ReadAt`, for a callback that accepts uninitialised memory.
+    /// Like `ReadAt`, for a callback of C that accepts uninitialised memory.
     Raw(Box<dyn RawReadAt>),
-    /// Bytes that a file of this library encodes, such as the payload of a stored tile.
+    /// Bytes that a container stores, such as the payload of a tile.
     Stored(Box<dyn ReadBytes>),
     /// A range of a buffer of an OpenCL device.
     Device(DeviceBuffer),
@@ -79,16 +79,16 @@ enum SourceKind {
     Parts(parts::Parts),
 }
 
-/// Bytes by position, read by the library itself.
+/// Bytes that the library itself reads by position, such as those that a container stores.
 pub(crate) trait ReadBytes: Send + Sync {
     /// Fills `out` with the bytes from `offset` on, which is within the source.
     fn read_at(&self, offset: u64, out: OutBytes<'_>) -> Result<()>;
 
-    /// Returns the name for error texts.
+    /// Returns the name of the source for error texts.
     fn name(&self) -> String;
 }
 
-/// [`ReadAt`] into memory that need not be initialised; errors are errno values.
+/// A [`ReadAt`] that fills memory which need not be initialised. Its errors are errno values.
 pub(crate) trait RawReadAt: Send + Sync {
     fn read_at(&self, offset: u64, out: OutBytes<'_>) -> std::result::Result<(), i32>;
 }
@@ -181,7 +181,12 @@ impl Source {
         unsafe { Self::open_auto(storage, &name) }
     }
 
-    /// # Safety The same as for [`open_file_auto`](Self::open_file_auto).
+    /// Makes a source of an open file: through a mapping if no process can shorten it, or else by positioned
+    /// reads.
+    ///
+    /// # Safety
+    ///
+    /// The same as for [`open_file_auto`](Self::open_file_auto).
     unsafe fn open_auto(storage: FileStorage, path: &Path) -> Result<Source> {
         let storage = Arc::new(storage);
         if cfg!(feature = "streaming") && shrinkable::cannot_shrink(storage.file()) {
@@ -195,7 +200,8 @@ impl Source {
         Self::from_storage(storage, path)
     }
 
-    /// Wraps a file that the library wrote, such as a finished spool. Errors name it `path`.
+    /// Makes a source of a file that is read by position, such as a finished spool. `path` is its name in error
+    /// texts.
     pub(crate) fn from_storage(storage: Arc<dyn Storage>, path: &Path) -> Result<Source> {
         let file = file::PositionedFile::new(storage, path)?;
         Ok(Self::new(file.size(), SourceKind::File(file)))
@@ -224,7 +230,11 @@ impl Source {
         unsafe { Self::map(Arc::new(storage), &name) }
     }
 
-    /// # Safety The same as for [`map_file`](Self::map_file).
+    /// Makes a source of an open file through a mapping. `path` is its name in error texts.
+    ///
+    /// # Safety
+    ///
+    /// The same as for [`map_file`](Self::map_file).
     unsafe fn map(storage: Arc<FileStorage>, path: &Path) -> Result<Source> {
         // SAFETY: the caller promises what this call requires.
         let memory = unsafe { memory::map(storage, path) }?;
@@ -271,7 +281,7 @@ impl Source {
         Self::new(size, SourceKind::Raw(reader))
     }
 
-    /// Creates a source of `size` bytes that `reader` provides.
+    /// Creates a source of `size` bytes that `reader`, a part of the library, provides by position.
     pub(crate) fn from_bytes_of(size: u64, reader: Box<dyn ReadBytes>) -> Source {
         Self::new(size, SourceKind::Stored(reader))
     }
@@ -307,8 +317,8 @@ impl Source {
         }
     }
 
-    /// Iterates over the runs of bytes of a range, each in a source without parts. Bytes after the end are
-    /// left out.
+    /// Iterates over the runs of contiguous bytes in the range of `len` bytes at `offset`, each in a source
+    /// without parts. Bytes after the end are left out.
     pub(crate) fn runs(&self, offset: u64, len: u64) -> impl Iterator<Item = SourceRun<'_>> {
         let end = offset.saturating_add(len).min(self.size());
         let mut at = offset;
@@ -327,15 +337,15 @@ impl Source {
         })
     }
 
-    /// Returns true if both read the same bytes at the same offsets, up to the end of the shorter source:
-    /// clones of one source, one file, or parts of these.
+    /// Returns true if both sources read the same bytes at the same offsets, up to the end of the shorter
+    /// source: clones of one source, one file, or parts of these.
     pub(crate) fn is_same(&self, other: &Source) -> bool {
         // Two objects may open the same file, or be made of the same parts.
         let common = self.size().min(other.size());
         self.origin() == other.origin() || common > 0 && self.has_bytes_of(0, other, 0, common)
     }
 
-    /// Returns true if the `len` bytes at `offset` lie in the same place of the same origin as the `len`
+    /// Returns true if the `len` bytes at `offset` are the same bytes of the same file or memory as the `len`
     /// bytes of `other` at `place`. Compares no contents.
     fn has_bytes_of(&self, offset: u64, other: &Source, place: u64, len: u64) -> bool {
         // After its end a source has no bytes to compare.
@@ -359,7 +369,8 @@ impl Source {
         true
     }
 
-    /// Returns an offset at which `other` has this range of the same origin. The range is not empty.
+    /// Returns an offset at which `other` has the same bytes, by file or memory, as this source has in the range
+    /// of `len` bytes at `offset`. The range is not empty. Compares no contents.
     pub(crate) fn place_in(&self, other: &Source, offset: u64, len: u64) -> Option<u64> {
         // The same offset is the usual case, and needs no search.
         if self.has_bytes_of(offset, other, offset, len) {
@@ -374,14 +385,15 @@ impl Source {
         self.has_bytes_of(offset, other, place, len).then_some(place)
     }
 
-    /// Returns the identity of the bytes.
+    /// Returns the identity of the file or memory that the source reads.
     fn origin(&self) -> parts::Origin {
         // A file has one identity, however it was opened. Any other source is identical only to itself.
         let object = || parts::Origin::Object(Arc::as_ptr(&self.inner).addr());
         self.file_identity().map_or_else(object, parts::Origin::File)
     }
 
-    /// Returns the file that is read or mapped. `None` for a source that is made of parts.
+    /// Returns the identity of the file that the source reads or maps. `None` for other sources, and for one
+    /// that is made of parts.
     pub(crate) fn file_identity(&self) -> Option<FileId> {
         match &self.inner.kind {
             SourceKind::File(file) => file.identity(),
@@ -390,7 +402,7 @@ impl Source {
         }
     }
 
-    /// Returns the name for error texts: the path of a file.
+    /// Returns the name of the source for error texts: the path if it is a file.
     pub(crate) fn name(&self) -> String {
         let path = match &self.inner.kind {
             SourceKind::Stored(reader) => return reader.name(),
@@ -402,25 +414,25 @@ impl Source {
         path.map_or_else(|| "the source".to_owned(), |path| path.display().to_string())
     }
 
-    /// Returns the number of bytes.
+    /// Returns the size of the source in bytes.
     pub fn size(&self) -> u64 {
         self.inner.size
     }
 
-    /// Returns a source of buffers of one tile each. The last buffer may be shorter.
+    /// Returns a source of the bytes of `tiles`, which have 1 MiB each. The last one may be shorter.
     pub(crate) fn from_tiles(tiles: Vec<Buffer>) -> Source {
         debug_assert!(tiles.iter().rev().skip(1).all(|tile| tile.len() == TILE_SIZE));
         let starts = (0..).map(|index: u64| index * TILE_BYTES);
         Self::from_pieces(starts.zip(tiles.into_iter().map(Arc::new)).collect())
     }
 
-    /// Returns a source of memory in pieces, each with its offset: ascending, without gaps.
+    /// Returns a source of memory in pieces, each with its offset in the source: ascending, without gaps.
     pub(crate) fn from_pieces(pieces: Vec<(u64, Arc<Buffer>)>) -> Source {
         let pieces = pieces::Pieces::new(pieces);
         Self::new(pieces.size(), SourceKind::Pieces(pieces))
     }
 
-    /// Returns the bytes in place, if they are one piece of memory.
+    /// Returns the `len` bytes at `offset` without a copy, or `None` unless they are one piece of memory.
     pub(crate) fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
         match &self.inner.kind {
             SourceKind::Memory(memory) => {
@@ -437,7 +449,8 @@ impl Source {
         }
     }
 
-    /// Returns the buffer that has these bytes, and their offset in it, if kernels of `accelerator` can read them.
+    /// Returns the device buffer that has the `len` bytes at `offset`, and their offset in it, if kernels of
+    /// `accelerator` can read it and a single buffer has all of them.
     pub(crate) fn device_range(
         &self,
         accelerator: &Accelerator,
@@ -455,7 +468,7 @@ impl Source {
         }
     }
 
-    /// Returns true if kernels of `accelerator` can read bytes of this source.
+    /// Returns true if some bytes of this source lie in a device buffer that kernels of `accelerator` can read.
     pub(crate) fn lies_on(&self, accelerator: &Accelerator) -> bool {
         match &self.inner.kind {
             SourceKind::Device(buffer) => buffer.is_on(accelerator),
@@ -464,9 +477,8 @@ impl Source {
         }
     }
 
-    /// Returns the bytes in place like `slice`, if they belong to the library or if only their owner could
-    /// change them. Other processes can write to a mapping, so that the bytes of a mapping must be copied
-    /// before they are checked.
+    /// Returns bytes like `slice`, without a copy, unless they lie in a mapped file. Other processes can write
+    /// to a mapping, so that its bytes must be copied before they are checked.
     pub(crate) fn fixed_slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
         match &self.inner.kind {
             SourceKind::Memory(memory) if memory.is_mapped() => None,
@@ -478,7 +490,8 @@ impl Source {
         }
     }
 
-    /// Returns true if no other process can write to bytes of the source that are in memory.
+    /// Returns true if no part of the source is a mapped file, whose bytes another process could change in
+    /// memory.
     pub(crate) fn is_fixed(&self) -> bool {
         match &self.inner.kind {
             SourceKind::Memory(memory) => !memory.is_mapped(),
@@ -488,8 +501,8 @@ impl Source {
         }
     }
 
-    /// Returns true for a range of a file that is read by position: many small reads take about as long as
-    /// one large read.
+    /// Returns true if all `len` bytes at `offset` lie in one file that is read by position: many small reads
+    /// then take about as long as one large read.
     pub(crate) fn is_read_by_position(&self, offset: u64, len: u64) -> bool {
         match &self.inner.kind {
             SourceKind::File(_) => true,
@@ -502,12 +515,12 @@ impl Source {
         }
     }
 
-    /// Returns true if all bytes are one piece of memory.
+    /// Returns true if all bytes of the source are one piece of memory.
     fn is_contiguous(&self) -> bool {
         matches!(self.inner.kind, SourceKind::Memory(_))
     }
 
-    /// Returns true if all bytes are in memory, each tile of them in one piece.
+    /// Returns true if all bytes are in memory, and each tile of 1 MiB is one piece.
     pub(crate) fn in_memory(&self) -> bool {
         match &self.inner.kind {
             SourceKind::Memory(_) => true,
@@ -517,9 +530,11 @@ impl Source {
         }
     }
 
-    /// Announces that the bytes will be read from the first to the last; `over` revokes the announcement.
+    /// Announces to the system that the source will be read from the first byte to the last; with `over`,
+    /// revokes the announcement.
     ///
-    /// This function and the two below only advise the system, which may ignore the advice.
+    /// This function, [`will_need`](Self::will_need) and [`release`](Self::release) only advise the system,
+    /// which may ignore the advice.
     pub(crate) fn advise_sequential(&self, over: bool) {
         match &self.inner.kind {
             SourceKind::Memory(memory) => memory.advise_sequential(over),
@@ -528,7 +543,8 @@ impl Source {
         }
     }
 
-    /// Announces that these bytes are needed soon. Bytes beyond the end are ignored.
+    /// Announces to the system that the `len` bytes at `offset` are needed soon. Bytes beyond the end are
+    /// ignored.
     pub(crate) fn will_need(&self, offset: u64, len: u64) {
         // Readers announce a fixed distance ahead, which passes the end in the last tiles.
         let len = len.min(self.inner.size.saturating_sub(offset));
@@ -569,8 +585,8 @@ impl Source {
         }
     }
 
-    /// Releases the memory of these bytes of a mapping; a later read loads them again. Bytes beyond the end
-    /// are ignored.
+    /// Releases the memory of the `len` bytes at `offset` if they are mapped; a later read loads them again.
+    /// Bytes beyond the end are ignored.
     pub(crate) fn release(&self, offset: u64, len: u64) {
         match &self.inner.kind {
             SourceKind::Memory(memory) => {
@@ -584,7 +600,8 @@ impl Source {
         }
     }
 
-    /// Fills all of `out`.
+    /// Fills all of `out` with the bytes of the source from `offset` on. Fails with OUT_OF_RANGE if there are
+    /// fewer.
     pub(crate) fn read_raw(&self, offset: u64, out: OutBytes<'_>) -> Result<()> {
         let len = to_u64(out.len());
         check_range(offset, len, self.inner.size, "read")?;
@@ -600,8 +617,8 @@ impl Source {
         }
     }
 
-    /// Fills all of `out`, which is not empty, with bytes that are within the source. Errors do not state the
-    /// offset.
+    /// Fills all of `out`, which is not empty, with the bytes from `offset` on, which must be within the source.
+    /// Errors do not state the offset.
     fn fetch(&self, offset: u64, mut out: OutBytes<'_>) -> Result<()> {
         let len = to_u64(out.len());
         match &self.inner.kind {
@@ -637,13 +654,13 @@ impl Source {
         }
     }
 
-    /// Reads like [`read_raw`](Self::read_raw), into initialised bytes.
+    /// Fills all of `out` with the bytes of the source from `offset` on, like [`read_raw`](Self::read_raw).
     pub(crate) fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         self.read_raw(offset, OutBytes::new(out))
     }
 }
 
-/// A source as a storage that is only read.
+/// A source as a read-only [`Storage`].
 pub(crate) struct SourceStorage {
     source: Source,
 }
@@ -683,7 +700,7 @@ impl Storage for SourceStorage {
     }
 }
 
-/// Opens a regular file to change its bytes.
+/// Opens the regular file at `path` for reading and writing, so that a repair can change its bytes.
 pub(crate) fn open_for_repair(path: &Path) -> Result<Arc<dyn Storage>> {
     Ok(Arc::new(file::open_as(path, true)?))
 }

@@ -1,4 +1,4 @@
-//! Parts of sources, one after the other.
+//! A source that is made of parts of other sources, one after the other.
 //!
 //! The list is flat: if a source that consists of parts is added, its parts are added instead. A read
 //! therefore finds its part in O(log count) however a source was composed, and every part refers to an
@@ -14,15 +14,16 @@ use crate::base::units::TILE_BYTES;
 use std::sync::{Arc, OnceLock};
 
 pub(super) struct Parts {
-    /// Parts in ascending order of their starts, without gaps. No part is empty, and no source of a part has
-    /// parts itself.
+    /// The parts, ascending by their start in the whole, without gaps. No part is empty, and no part is of a
+    /// source that has parts itself.
     list: Vec<Part>,
     size: u64,
-    /// Numbers of the parts, sorted by origin and by their offset in it. Made when a place is first searched.
+    /// Indices of the parts, sorted by the identity of their source and their offset in it. Made by the first
+    /// search.
     by_origin: OnceLock<Vec<usize>>,
 }
 
-/// Bytes of a source, and their offset in the whole list.
+/// A range of bytes of another source, and the offset of these bytes in the whole.
 struct Part {
     start: u64,
     source: Source,
@@ -30,14 +31,14 @@ struct Part {
     len: u64,
 }
 
-/// The identity of bytes: a file, however it was opened, or one object in memory.
+/// Identity of the bytes that a source reads: a file, however it was opened, or one object in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
     File(FileId),
     Object(usize),
 }
 
-/// Bytes of a source that has no parts.
+/// A run of contiguous bytes of a source that has no parts.
 #[derive(Clone, Copy)]
 pub(crate) struct SourceRun<'s> {
     pub(crate) source: &'s Source,
@@ -45,7 +46,7 @@ pub(crate) struct SourceRun<'s> {
     pub(crate) len: u64,
 }
 
-/// Builder of a list of parts.
+/// Builder of the list of parts of a source.
 #[derive(Default)]
 pub(super) struct PartsBuilder {
     list: Vec<Part>,
@@ -53,7 +54,8 @@ pub(super) struct PartsBuilder {
 }
 
 impl PartsBuilder {
-    /// Appends the bytes of a range of `source`, which is within it.
+    /// Appends the `len` bytes at `offset` of `source`, which are within it. Fails with LIMIT if the parts have
+    /// 2^64 bytes or more.
     pub(super) fn push(&mut self, source: &Source, offset: u64, len: u64) -> Result<()> {
         // A part that itself has parts adds the runs of its own parts, so that the list stays flat.
         for run in source.runs(offset, len) {
@@ -76,7 +78,7 @@ impl PartsBuilder {
         Ok(())
     }
 
-    /// Returns all parts. `None` if there are no bytes.
+    /// Returns the parts as a whole. `None` if they have no bytes.
     pub(super) fn finish(self) -> Option<Parts> {
         let PartsBuilder { list, size } = self;
         (size > 0).then(|| Parts { list, size, by_origin: OnceLock::new() })
@@ -98,7 +100,7 @@ impl Parts {
         self.size
     }
 
-    /// Returns the source if the parts are exactly one whole source.
+    /// Returns the source of the only part, if that part is the whole source.
     pub(super) fn whole(&self) -> Option<&Source> {
         match &self.list[..] {
             [only] if only.offset == 0 && only.len == only.source.size() => Some(&only.source),
@@ -106,7 +108,7 @@ impl Parts {
         }
     }
 
-    /// Returns the name for error texts.
+    /// Returns the name of the source for error texts: the first part, and the number of parts after it.
     pub(super) fn name(&self) -> String {
         match &self.list[..] {
             [] => String::new(),
@@ -115,7 +117,7 @@ impl Parts {
         }
     }
 
-    /// Returns true if all bytes are in memory, each tile of them in one piece.
+    /// Returns true if all bytes are in memory, and each tile of 1 MiB is one piece.
     pub(super) fn hold_tiles(&self) -> bool {
         // A tile must not cross an edge between two parts, nor between two pieces of memory in a part.
         self.list.iter().all(|part| {
@@ -125,17 +127,18 @@ impl Parts {
         })
     }
 
-    /// Returns true if no part is a mapping.
+    /// Returns true if no part is of a mapped file.
     pub(super) fn are_fixed(&self) -> bool {
         self.list.iter().all(|part| part.source.is_fixed())
     }
 
-    /// Returns the sources of the parts, a source once for each of its parts.
+    /// Returns the sources of the parts. A source appears once for each of its parts.
     pub(super) fn sources(&self) -> impl Iterator<Item = &Source> {
         self.list.iter().map(|part| &part.source)
     }
 
-    /// Returns the bytes from `offset` on that lie in one source; `offset` < size.
+    /// Returns the run of bytes from `offset` to the end of the part that has this byte. `None` if `offset` is
+    /// not less than the size.
     pub(super) fn run_at(&self, offset: u64) -> Option<SourceRun<'_>> {
         // There are no gaps, so that the last part that begins at or before the offset has the byte.
         let index = self.list.partition_point(|part| part.start <= offset).checked_sub(1)?;
@@ -145,8 +148,8 @@ impl Parts {
         (before < run.len).then(|| SourceRun { offset: run.offset + before, len: run.len - before, ..run })
     }
 
-    /// Returns the place of the byte at `offset` of a source of this origin. If several parts have it, chooses the
-    /// one that begins last in that source.
+    /// Returns the offset in the whole of the byte that is at `offset` in the source with the identity `origin`.
+    /// If several parts have the byte, chooses the one that begins last in that source.
     pub(super) fn find(&self, origin: Origin, offset: u64) -> Option<u64> {
         // Parts are ordered by the place of their first byte in its own source.
         let key = |number: &usize| {

@@ -1,4 +1,4 @@
-//! Memory that came in pieces: tiles of a stream, payloads of shards.
+//! A source whose bytes are several pieces of memory: tiles of a stream, payloads of shards.
 
 #![forbid(unsafe_code)]
 
@@ -8,7 +8,7 @@ use crate::base::units::{TILE_BYTES, to_u64, to_usize};
 use std::sync::Arc;
 
 pub(super) struct Pieces {
-    /// Pieces in ascending order of their offsets, without gaps.
+    /// The pieces, each with its offset in the source, ascending and without gaps.
     list: Vec<(u64, Arc<Buffer>)>,
 }
 
@@ -28,13 +28,13 @@ impl Pieces {
         self.list.iter().all(|(offset, _)| offset.is_multiple_of(TILE_BYTES))
     }
 
-    /// Returns the number of the piece that holds the byte at `offset`, or of the last piece if no piece
-    /// holds it.
+    /// Returns the index of the piece that holds the byte at `offset`, or of the last piece if no piece holds
+    /// it.
     fn find(&self, offset: u64) -> usize {
         self.list.partition_point(|(start, _)| *start <= offset).saturating_sub(1)
     }
 
-    /// Returns the bytes in place, if one piece has them.
+    /// Returns the `len` bytes at `offset` without a copy, or `None` unless one piece has all of them.
     pub(super) fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
         // Only the piece of the first byte can have all the bytes; a range that ends after this piece is no
         // slice.

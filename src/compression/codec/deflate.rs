@@ -9,14 +9,15 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 use std::panic::{UnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-/// RFC 1951 by flate2 on zlib-rs.
+/// The codec DEFLATE (RFC 1951), by flate2 on zlib-rs.
 pub(super) struct Deflate;
 
-/// A level with short searches. Level 1 uses fixed Huffman codes, so that trials with it would be misleading.
+/// Level for trials, with short searches. Level 1 uses fixed Huffman codes, so that trials with it would be
+/// misleading.
 const QUICK_LEVEL: i32 = 3;
-/// Bytes of the state of an encoder, 368 KiB.
+/// Bytes to reserve for the state of an encoder, which needs 368 KiB.
 const ENCODER_FOOTPRINT: usize = 384 * 1024;
-/// Bytes of the state of a decoder.
+/// Bytes to reserve for the state of a decoder.
 const DECODER_FOOTPRINT: usize = 64 * 1024;
 
 impl BlockCodec for Deflate {
@@ -24,12 +25,13 @@ impl BlockCodec for Deflate {
         level.min(QUICK_LEVEL)
     }
 
-    /// A match of 258 bytes needs at least two bits.
+    /// Returns 1,032, because a match of 258 bytes needs at least two bits.
     fn max_expansion(&self) -> usize {
         1_032
     }
 
-    /// Level 1 uses only the fixed code, which encodes every byte from 144 on in nine bits.
+    /// Returns room for streams of level 1, which uses only the fixed code and encodes every byte from 144 on in
+    /// nine bits.
     fn room(&self, len: usize) -> usize {
         len + len / 8 + 1_024
     }
@@ -57,8 +59,8 @@ impl BlockCodec for Deflate {
     }
 }
 
-/// Returns a new state of at most `footprint` bytes. The codec panics and prints a message if it gets no
-/// memory, so that an allocation of this size is tried first.
+/// Makes a state of the codec by `make`, which needs at most `footprint` bytes. The codec panics and prints a
+/// message if it gets no memory, so that an allocation of this size is tried first.
 fn made<T>(footprint: usize, make: impl FnOnce() -> T + UnwindSafe) -> Result<T> {
     // The allocation that follows then rarely fails.
     drop(try_vec::<u8>(footprint)?);
@@ -67,10 +69,10 @@ fn made<T>(footprint: usize, make: impl FnOnce() -> T + UnwindSafe) -> Result<T>
     })
 }
 
-/// Encoder of streams.
+/// Encoder of DEFLATE streams of one level.
 struct Deflater {
     level: i32,
-    /// The state is made for the first stream.
+    /// State of the encoder, made for the first stream.
     stream: Option<Compress>,
 }
 
@@ -103,12 +105,12 @@ impl Encode for Deflater {
     }
 }
 
-/// Decoder states for reuse, because making one costs more than a small read.
+/// Decoder states that are kept for reuse, because making one costs more than a small read.
 static USED: Mutex<Vec<Decompress>> = Mutex::new(Vec::new());
 /// Maximum number of kept states, of some 50 KiB each.
 const MAX_USED: usize = 8;
 
-/// Decoder of streams. For the first stream, the state is made or taken from the list of used states.
+/// Decoder of DEFLATE streams. For the first stream, its state is made or taken from the list of used states.
 struct Inflater(Option<Decompress>);
 
 impl Decode for Inflater {

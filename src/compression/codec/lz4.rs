@@ -7,12 +7,12 @@ use super::{BlockCodec, Decode, Encode};
 use crate::base::error::{AtlasError, Result};
 use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into, get_maximum_output_size};
 
-/// The LZ4 block format. It has one level.
+/// The codec LZ4, in its block format. It has one level.
 pub(super) struct Lz4;
 
-/// Bytes of the table of an encoder.
+/// Maximum number of bytes of an encoder's table.
 const ENCODER_FOOTPRINT: usize = 20 * 1024;
-/// Maximum number of lengths before the last plane, which also need room.
+/// Bytes of the lengths of 16 byte planes, which need room before the last plane.
 const LENGTHS: usize = 64;
 
 impl BlockCodec for Lz4 {
@@ -20,7 +20,7 @@ impl BlockCodec for Lz4 {
         level
     }
 
-    /// A byte in the length of a match stands for 255 bytes.
+    /// Returns 255, because a byte in the length of a match stands for 255 bytes.
     fn max_expansion(&self) -> usize {
         255
     }
@@ -50,7 +50,7 @@ impl BlockCodec for Lz4 {
     }
 }
 
-/// Encoder of streams.
+/// Encoder of LZ4 streams, with its table of earlier positions.
 struct Encoder(CompressTable);
 
 impl Encode for Encoder {
@@ -65,7 +65,7 @@ impl Encode for Encoder {
     }
 }
 
-/// Decoder of streams.
+/// Decoder of LZ4 streams. It has no state.
 struct Decoder;
 
 impl Decode for Decoder {

@@ -17,7 +17,7 @@ pub(crate) mod zstd;
 use crate::base::error::{AtlasError, Result};
 use std::ops::RangeInclusive;
 
-/// The codecs, built in or not.
+/// The codecs that encode blocks and byte planes, built in or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
     Deflate,
@@ -28,13 +28,13 @@ pub(crate) enum Codec {
     RunLength,
 }
 
-/// Zstandard's own levels for the levels 1 to 9.
+/// Levels on Zstandard's own scale for the levels 1 to 9 of the format.
 const ZSTD_LEVELS: [i32; 9] = [1, 2, 3, 5, 7, 9, 12, 15, 19];
-/// Level that Zstandard itself uses for 0.
+/// Level that Zstandard itself uses if level 0 is requested.
 const ZSTD_DEFAULT: i32 = 3;
 
 impl Codec {
-    /// Returns the implementation. Fails with UNSUPPORTED if the codec is not built in; only this function
+    /// Returns the implementation of the codec. Fails with UNSUPPORTED if it is not built in; only this function
     /// decides that.
     pub(crate) fn get(self) -> Result<&'static dyn BlockCodec> {
         // Each codec that is not built in has an arm of its own, and in some builds there is no such codec.
@@ -56,7 +56,7 @@ impl Codec {
         }
     }
 
-    /// All codecs.
+    /// All codecs that the format knows.
     const ALL: [Codec; 3] = [Codec::Deflate, Codec::Zstd, Codec::Lz4];
 
     /// Returns the levels that a caller may request and the format can hold. Never includes 0, which means
@@ -69,7 +69,7 @@ impl Codec {
         }
     }
 
-    /// Returns the codec's own levels.
+    /// Returns the range of levels on the codec's own scale.
     pub(crate) fn own_levels(self) -> RangeInclusive<i32> {
         match self {
             Codec::Deflate => 1..=9,
@@ -81,7 +81,7 @@ impl Codec {
         }
     }
 
-    /// Returns the codec's own level for one of [`levels`](Self::levels).
+    /// Returns the level on the codec's own scale for a level of the format, one of [`levels`](Self::levels).
     pub(crate) fn own_level(self, level: u8) -> i32 {
         match self {
             Codec::Deflate => i32::from(level),
@@ -103,7 +103,7 @@ impl Codec {
     }
 }
 
-/// A codec that is built in: its bounds, and the states of workers.
+/// Implementation of a codec: bounds for its streams and its memory, and new encoders and decoders.
 pub(crate) trait BlockCodec: Sync {
     /// Returns the level for trials and for bytes without repeats: `level`, or a lower level with short
     /// searches.
@@ -134,11 +134,11 @@ pub(crate) trait BlockCodec: Sync {
     /// Returns a new decoder.
     fn decoder(&self) -> Result<Box<dyn Decode>>;
 
-    /// Frees the states that are kept for later decoders. Does not wait for a thread that uses them.
+    /// Frees the decoder states that the codec keeps for later calls. Does not wait for a thread that uses them.
     fn free_used(&self) {}
 }
 
-/// Frees the states that codecs keep for later calls.
+/// Frees the decoder states that codecs keep for later calls.
 pub(crate) fn free_used() {
     for codec in Codec::ALL.into_iter().filter_map(|codec| codec.get().ok()) {
         codec.free_used();

@@ -6,18 +6,18 @@ use crate::base::units::to_u64;
 use zstd_safe::zstd_sys::ZSTD_ErrorCode;
 use zstd_safe::{CCtx, DCtx, ErrorCode, find_frame_compressed_size, get_error_name, is_error_kind};
 
-/// RFC 8878. A stream is one or more frames.
+/// The codec Zstandard (RFC 8878). A stream is one or more frames.
 pub(super) struct Zstd;
 
-/// A level with short searches.
+/// Level for trials, with short searches.
 const QUICK_LEVEL: i32 = 1;
-/// Highest level at which planes are divided into pieces, because the tables for larger inputs do not fit the
-/// cache. Above this level the search takes so long that cache misses do not matter, and whole planes
+/// Highest level at which byte planes are divided into pieces, because the tables for larger inputs do not fit
+/// the cache. Above this level the search takes so long that cache misses do not matter, and whole planes
 /// compress better.
 const LAST_CUT_LEVEL: i32 = 3;
-/// Bytes of a piece.
+/// Number of bytes of a piece of a byte plane. Each piece becomes a frame of its own.
 const PIECE: usize = 64 * 1024;
-/// Bytes of the state of a decoder, 94 KiB.
+/// Bytes to reserve for the state of a decoder, which needs 94 KiB.
 const DECODER_FOOTPRINT: usize = 112 * 1024;
 
 impl BlockCodec for Zstd {
@@ -25,17 +25,18 @@ impl BlockCodec for Zstd {
         if level == 0 { QUICK_LEVEL } else { level.min(QUICK_LEVEL) }
     }
 
-    /// A block of four bytes can stand for 131,072 times the same byte.
+    /// Returns 32,768, because a block of four bytes can stand for 131,072 times the same byte.
     fn max_expansion(&self) -> usize {
         32_768
     }
 
-    /// More than the library requires, 1/256 and 64 bytes, for each of the pieces.
+    /// Returns more than the library requires for all pieces, which is 1/256 of the length and 64 bytes for
+    /// each.
     fn room(&self, len: usize) -> usize {
         len + len / 128 + 1_024
     }
 
-    /// Sizes that the library reports for its states, rounded up. A test compares them.
+    /// Returns the size that the library reports for its states, rounded up. A test compares them.
     fn encoder_footprint(&self, level: i32, len: usize) -> usize {
         /// Levels, each with the KiB needed up to this level for inputs of up to 16, 128, 256 and 1,024 KiB.
         const KIB: [(i32, [usize; 4]); 6] = [
@@ -70,10 +71,10 @@ fn no_memory() -> AtlasError {
     AtlasError::out_of_memory("no memory for a state of Zstandard".to_owned())
 }
 
-/// Encoder of streams.
+/// Encoder of Zstandard streams of one level.
 struct Encoder {
     level: i32,
-    /// The context is made for the first stream.
+    /// Context of the library for the encoder, made for the first stream.
     context: Option<CCtx<'static>>,
 }
 
@@ -115,7 +116,7 @@ fn failure(code: ErrorCode) -> AtlasError {
     AtlasError::internal(format!("Zstandard: {}", get_error_name(code)))
 }
 
-/// Decoder of streams. The state is made for the first stream.
+/// Decoder of Zstandard streams. Its state is made for the first stream.
 struct Decoder(Option<DCtx<'static>>);
 
 impl Decode for Decoder {

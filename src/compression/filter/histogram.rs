@@ -10,11 +10,12 @@
 
 use super::Filter;
 
-/// Bytes of a sample, in pieces over the whole block.
+/// Number of bytes of a sample of a block, in pieces over the whole block.
 const SAMPLE: usize = 8 * 1024;
 const SAMPLE_PIECE: usize = 512;
 
-/// Returns `pieces` of `len` bytes, spread over `bytes`, each beginning at a multiple of 16.
+/// Returns a sample of `total` bytes: pieces of `piece` bytes that are spread over `bytes`, each beginning at a
+/// multiple of 16. If `bytes` is not longer than `total`, all of it is the sample.
 pub(super) fn sample(bytes: &[u8], total: usize, piece: usize) -> impl Iterator<Item = &[u8]> {
     // A short block is its own sample.
     let pieces = if bytes.len() <= total { 1 } else { total / piece };
@@ -43,10 +44,10 @@ pub(super) const fn log2_256(n: u32) -> u32 {
     whole * 256 + bits
 }
 
-/// Number of counts whose weight is in a table.
+/// Up to this count, [`weight`] takes its result from a table.
 const LOOKED_UP: u32 = 512;
 
-/// Returns 256 · n · log2(n).
+/// Returns 256 · n · log2(n), the weight of a count in the size of a code, approximately.
 fn weight(n: u32) -> u64 {
     const TABLE: [u32; LOOKED_UP as usize + 1] = {
         let (mut table, mut n) = ([0; LOOKED_UP as usize + 1], 0);
@@ -62,9 +63,9 @@ fn weight(n: u32) -> u64 {
     }
 }
 
-/// Returns the size of a Huffman code for bytes with these sampled counts, in 1/256 bits per sampled byte,
-/// at most that of the bytes themselves. A sample looks more regular than its population, by some 0.72 bits
-/// per occurring value (Miller and Madow).
+/// Returns the size of a Huffman code for all sampled bytes with these counts, in 1/256 bits, at most that of
+/// the bytes themselves. A sample looks more regular than its population, by some 0.72 bits per occurring value
+/// (Miller and Madow).
 pub(super) fn coded_size(counts: &[u32; 256]) -> u64 {
     let (mut total, mut sum, mut used) = (0u32, 0u64, 0u64);
     // Values that occur are often neighbours, so that groups of eight counts of 0 are skipped.
@@ -79,18 +80,18 @@ pub(super) fn coded_size(counts: &[u32; 256]) -> u64 {
     (entropy + used * 185).min(u64::from(total) * 8 * 256)
 }
 
-/// Frequency of each byte at each position mod 16, in a sample of a block.
+/// Frequency of each byte value at each position mod 16, in a sample of a block.
 pub(crate) struct Histogram {
     counts: [[u32; 256]; 16],
     total: u32,
 }
 
-/// A split that could help. A trial decides if it does.
+/// A split into byte planes that could make a block smaller. A trial decides if it does.
 pub(crate) struct Candidate {
     pub(crate) filter: Filter,
-    /// Size of the bytes in planes, in 1/256 of their size without a split, if nothing repeats.
+    /// Estimated size of the planes, in 1/256 of the estimated size without planes, if nothing repeats.
     share: u64,
-    /// Bits per byte in planes, in 1/256, if nothing repeats.
+    /// Estimated bits per byte in the planes, in 1/256, if nothing repeats.
     bits: u64,
 }
 
@@ -120,7 +121,7 @@ impl Histogram {
         histogram
     }
 
-    /// Returns [`incompressible`] of the sampled bytes.
+    /// Returns true if `bytes`, the block of which this is the histogram, look [`incompressible`].
     pub(crate) fn is_noise(&self, bytes: &[u8]) -> bool {
         bytes.len() >= NOISE_MIN && self.is_flat() && !repeats(bytes)
     }
@@ -133,7 +134,7 @@ impl Histogram {
         is_flat(&counts)
     }
 
-    /// Returns the split that could help, or `None`.
+    /// Returns the split into byte planes that could make the block smaller, or `None`.
     pub(crate) fn candidate(mut self) -> Option<Candidate> {
         // Fewer bytes are not enough for 16 positions.
         if self.total < 1_024 {
@@ -167,7 +168,7 @@ impl Histogram {
     }
 }
 
-/// Returns true if all values are about equally frequent.
+/// Returns true if all byte values are about equally frequent by these counts.
 pub(super) fn is_flat(counts: &[u32; 256]) -> bool {
     let squares: u64 = counts.iter().map(|&count| u64::from(count) * u64::from(count)).sum();
     // Chi-squared against equal counts is 256 · squares / total − total: about 255 for noise. A saving of
@@ -187,7 +188,7 @@ pub(crate) fn incompressible(bytes: &[u8]) -> bool {
     bytes.len() >= NOISE_MIN && Histogram::of(bytes).is_noise(bytes)
 }
 
-/// Returns true if strings of four bytes recur in the first 16 KiB. One string in 64 is examined, selected
+/// Returns true if many strings of four bytes recur in the first 16 KiB. One string in 64 is examined, selected
 /// by its contents, so that both copies are selected whatever their distance.
 pub(crate) fn repeats(bytes: &[u8]) -> bool {
     const LOW: u64 = u64::MAX / 0xff;

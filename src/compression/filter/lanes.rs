@@ -11,25 +11,26 @@
 
 #![allow(unsafe_code, reason = "instructions of the processor")]
 
-/// Bytes of a register.
+/// Number of bytes of a register.
 const WIDTH: usize = 16;
 
-/// Sixteen bytes.
+/// A register of sixteen bytes.
 pub(super) trait Lanes: Copy {
     fn load(bytes: &[u8; WIDTH]) -> Self;
     fn store(self, bytes: &mut [u8; WIDTH]);
     /// Interleaves the bytes of `self` and `other`. Returns the interleaved lower halves and the interleaved
     /// upper halves.
     fn zip(self, other: Self) -> (Self, Self);
-    /// Undoes [`zip`](Self::zip).
+    /// Separates the bytes again: undoes [`zip`](Self::zip).
     fn unzip(self, other: Self) -> (Self, Self);
-    /// Subtracts from each byte the byte before it. The byte before the first is the last byte of `before`.
+    /// Returns each byte minus the byte before it, mod 256. The byte before the first is the last byte of
+    /// `before`.
     fn differences(self, before: Self) -> Self;
-    /// Adds to each byte all bytes before it, beginning with the last byte of `before`.
+    /// Returns for each byte the sum, mod 256, of the last byte of `before` and all bytes up to this one.
     fn sums(self, before: Self) -> Self;
 }
 
-/// The register of this processor.
+/// The register type of this processor.
 #[cfg(target_arch = "x86_64")]
 pub(super) type Native = x86::Sse2;
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
@@ -37,7 +38,7 @@ pub(super) type Native = arm::Neon;
 #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little"))))]
 pub(super) type Native = Plain;
 
-/// Portable implementation without special instructions.
+/// A register as an array, without special instructions.
 #[derive(Clone, Copy)]
 #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), allow(dead_code, reason = "in tests alone"))]
 pub(super) struct Plain([u8; WIDTH]);
@@ -88,7 +89,7 @@ impl Lanes for Plain {
     }
 }
 
-/// SSE2, which every x86-64 has.
+/// Registers of SSE2, which every x86-64 has.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::{Lanes, WIDTH};
@@ -157,7 +158,7 @@ mod x86 {
     }
 }
 
-/// NEON, which every AArch64 has.
+/// Registers of NEON, which every AArch64 has.
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
 mod arm {
     use super::{Lanes, WIDTH};
@@ -234,8 +235,8 @@ fn unzipped<L: Lanes, const N: usize>(from: [L; N]) -> [L; N] {
     to
 }
 
-/// Distributes the bytes of `from` over K planes; `to` has the same length. N registers are processed at a
-/// time, an even number and a multiple of K for which 16 N / K is a power of two.
+/// Splits rows of K bytes in `from` into K byte planes in `to`, which has the same length. N registers are
+/// processed at a time, an even number and a multiple of K for which 16 N / K is a power of two.
 pub(super) fn split<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &mut [u8]) {
     let rows_a_turn = const { WIDTH * N / K };
     let (rows, rest) = from.as_chunks::<K>();
@@ -271,7 +272,7 @@ pub(super) fn split<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &
     }
 }
 
-/// Undoes [`split`].
+/// Merges the K byte planes in `from` into rows of K bytes in `to`: undoes [`split`].
 pub(super) fn merge<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &mut [u8]) {
     let rows_a_turn = const { WIDTH * N / K };
     let (len, rest_len) = (to.len() / K, to.len() % K);
@@ -311,7 +312,7 @@ pub(super) fn merge<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &
     }
 }
 
-/// Replaces each byte by its difference to the byte before it.
+/// Replaces each byte by its difference, mod 256, to the byte before it.
 pub(super) fn to_differences<L: Lanes>(bytes: &mut [u8]) {
     let (chunks, rest) = bytes.as_chunks_mut::<WIDTH>();
     let mut before = L::load(&[0; WIDTH]);
@@ -331,7 +332,7 @@ pub(super) fn to_differences<L: Lanes>(bytes: &mut [u8]) {
     }
 }
 
-/// Undoes [`to_differences`].
+/// Replaces each difference by its byte again: undoes [`to_differences`].
 pub(super) fn from_differences<L: Lanes>(bytes: &mut [u8]) {
     let (chunks, rest) = bytes.as_chunks_mut::<WIDTH>();
     let mut before = L::load(&[0; WIDTH]);

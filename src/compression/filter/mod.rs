@@ -24,18 +24,18 @@ use std::ops::Range;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Filter(u8);
 
-/// Stride of the filter with each number. 1 means no filter.
+/// Stride (number of byte planes) of the filter with each number in the format. 1 means no filter.
 const STRIDES: [usize; 8] = [1, 2, 4, 8, 16, 3, 6, 12];
 
 impl Filter {
     pub(crate) const NONE: Filter = Filter(0);
-    /// Byte planes of strides that are powers of two, the smallest stride first.
+    /// Filters with strides that are powers of two, the smallest stride first.
     pub(crate) const SPLITS: [Filter; 4] = [Filter(1), Filter(2), Filter(3), Filter(4)];
-    /// Byte planes of all strides, the smallest stride first.
+    /// Filters of all strides, the smallest stride first.
     pub(crate) const ALL_SPLITS: [Filter; 7] =
         [Filter(1), Filter(5), Filter(2), Filter(6), Filter(3), Filter(7), Filter(4)];
 
-    /// Returns the filter with this number in the format.
+    /// Returns the filter with this number in the format, or `None`.
     pub(crate) fn new(code: u8) -> Option<Filter> {
         (usize::from(code) < STRIDES.len()).then_some(Filter(code))
     }
@@ -44,12 +44,12 @@ impl Filter {
         self.0
     }
 
-    /// Returns the number of planes of a block.
+    /// Returns the number of byte planes into which the filter splits a block.
     pub(crate) fn stride(self) -> usize {
         STRIDES[usize::from(self.0)]
     }
 
-    /// Returns the planes of a block of `len` bytes, in the filtered block.
+    /// Returns the ranges of the byte planes in a filtered block of `len` bytes.
     pub(crate) fn planes(self, len: usize) -> impl Iterator<Item = Range<usize>> {
         let (stride, mut end) = (self.stride(), 0);
         (0..stride).map(move |plane| {
@@ -60,7 +60,7 @@ impl Filter {
         })
     }
 
-    /// Filters a block. `to` is as long as `from`.
+    /// Splits the block `from` into byte planes in `to`, which is as long.
     pub(crate) fn split(self, from: &[u8], to: &mut [u8]) {
         match self.stride() {
             // Each stride has its own instance, because a zip (`lanes.rs`) has a fixed number of registers.
@@ -76,7 +76,7 @@ impl Filter {
         }
     }
 
-    /// Restores a block. `to` is as long as `from`.
+    /// Restores the block in `to` from its byte planes in `from`, which is as long.
     pub(crate) fn merge(self, from: &[u8], to: &mut [u8]) {
         match self.stride() {
             2 => lanes::merge::<Native, 2, 2>(from, to),
@@ -91,12 +91,12 @@ impl Filter {
     }
 }
 
-/// Replaces the bytes of a plane by differences: byte i minus byte i − 1, mod 256.
+/// Replaces the bytes of a plane by their differences: byte i minus byte i − 1, mod 256.
 pub(crate) fn to_differences(plane: &mut [u8]) {
     lanes::to_differences::<Native>(plane);
 }
 
-/// Undoes [`to_differences`].
+/// Replaces the differences in a plane by the bytes again: undoes [`to_differences`].
 pub(crate) fn from_differences(plane: &mut [u8]) {
     lanes::from_differences::<Native>(plane);
 }

@@ -9,33 +9,35 @@
 use super::Filter;
 use super::histogram::{NOISE_MIN, coded_size, is_flat, log2_256, sample};
 
-/// Number of distinguished positions.
+/// Number of positions in a block that have separate histograms: the least common multiple of all strides.
 const POSITIONS: usize = 48;
-/// Bytes of a piece of the sample. Pieces begin at multiples of [`POSITIONS`].
+/// Number of bytes of a piece of the sample. Pieces begin at multiples of [`POSITIONS`].
 const PIECE: usize = 10 * POSITIONS;
-/// Number of pieces of a sample of a block, and of a small block.
+/// Number of pieces in the sample of a block; below, in that of a small block.
 const PIECES: usize = 16;
 const FEW_PIECES: usize = 8;
-/// Minimum number of bytes for a meaningful sample.
+/// Minimum size of a block for a meaningful sample.
 const LEAST: usize = 1_024;
 /// Maximum size of a small block.
 const SMALL: usize = 128 * 1024;
 
-/// Estimates for planes from a sample of a block. Sizes are in 1/256 bits per sampled byte.
+/// Estimated sizes of a block of numbers, with byte planes and without, from a sample. They are in 1/256 bits,
+/// for all bytes of the sample.
 pub(crate) struct Numbers {
-    /// Size of the bytes together, if nothing repeats.
+    /// Estimated size of the sampled bytes without planes, if nothing repeats.
     together: u64,
-    /// Size with the chosen stride.
+    /// Estimated size of the sampled bytes in planes of the chosen stride.
     least: u64,
     pub(crate) filter: Filter,
     /// Number of bytes of the sample.
     total: u64,
 }
 
-/// Mean size of the differences in each plane of each stride, in 1/256.
+/// Mean size of the differences between neighbouring bytes of each plane, for each stride, in 1/256.
 type MeanDifferences = [[u64; 16]; Filter::ALL_SPLITS.len()];
 
-/// Returns the mean differences of some pieces. If the block is too small, every mean is the largest value.
+/// Returns the mean differences in a sample of `bytes` that has up to this number of pieces. If `bytes` is too
+/// short, every mean is the largest value.
 fn mean_differences(bytes: &[u8], pieces: usize) -> MeanDifferences {
     let mut sizes = [[0u32; POSITIONS]; Filter::ALL_SPLITS.len()];
     let mut count = 0u64;
@@ -66,7 +68,7 @@ fn mean_differences(bytes: &[u8], pieces: usize) -> MeanDifferences {
     means
 }
 
-/// Returns true if the differences of some plane are small enough to help although the bytes themselves
+/// Returns true if the differences in some byte plane are small enough to help although the bytes themselves
 /// look like noise.
 pub(crate) fn is_smooth(bytes: &[u8]) -> bool {
     // Noise has a mean of 64, and a sample of noise seldom has less than 50.
@@ -74,8 +76,8 @@ pub(crate) fn is_smooth(bytes: &[u8]) -> bool {
 }
 
 impl Numbers {
-    /// Estimates the planes of a block, and chooses the smallest stride that is about as good as the best
-    /// stride. `None` if the block is too small.
+    /// Estimates the sizes of a block with byte planes, and chooses the smallest stride that is about as good as
+    /// the best stride. `None` if the block is too small.
     pub(crate) fn of(bytes: &[u8]) -> Option<Numbers> {
         let pieces = if bytes.len() <= SMALL { FEW_PIECES } else { PIECES };
         // Histograms by position mod 48 serve all strides.
@@ -121,8 +123,8 @@ impl Numbers {
         Some(Numbers { together, least, filter, total })
     }
 
-    /// Returns true if planes could help. An estimated saving of less than a thirtieth, or of less than 1/64
-    /// bit per byte, is not worth a trial.
+    /// Returns true if byte planes could make the block smaller. An estimated saving of less than a thirtieth,
+    /// or of less than 1/64 bit per byte, is not worth a trial.
     pub(crate) fn could_pay(&self) -> bool {
         self.least + self.together / 30 + 4 * self.total < self.together
     }
@@ -133,7 +135,7 @@ impl Numbers {
         self.could_pay() && self.least < self.together / 8 * 7
     }
 
-    /// Returns true if planes help unless the block has many repeats.
+    /// Returns true if byte planes make the block smaller unless it has many repeats.
     pub(crate) fn surely_pays(&self) -> bool {
         self.could_pay() && self.least < self.together / 4 * 3
     }
@@ -147,7 +149,8 @@ impl Numbers {
     }
 }
 
-/// Returns pieces that begin at multiples of [`POSITIONS`], spread over `bytes`.
+/// Returns `pieces` pieces that begin at multiples of [`POSITIONS`], spread over `bytes`, or all of `bytes` if
+/// it is short.
 fn pieces_of(bytes: &[u8], pieces: usize) -> impl Iterator<Item = &[u8]> {
     // A block that is shorter than its sample is taken as a whole.
     let whole = bytes.len() <= pieces * PIECE;
@@ -158,19 +161,19 @@ fn pieces_of(bytes: &[u8], pieces: usize) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Returns the bits of a difference whose mean size is `mean`/256, in 1/256: log2(1 + 2 e · mean), at most
-/// 8 bits.
+/// Returns the bits that a difference needs, in 1/256, if the mean size of the differences is `mean`/256: log2(1
+/// + 2 e · mean), at most 8 bits.
 fn difference_bits(mean: u64) -> u64 {
     let scaled = 256 + mean * 1_392 / 256;
     u64::from(log2_256(u32::try_from(scaled).unwrap_or(u32::MAX))).saturating_sub(8 * 256).min(8 * 256)
 }
 
-/// Properties of a plane, estimated from a sample.
+/// Properties of a byte plane, estimated from a sample of it.
 pub(crate) struct Look {
     /// True if the differences of the plane clearly have less entropy than its bytes. In doubt the bytes are
     /// used, because undoing differences takes time.
     pub(crate) prefers_differences: bool,
-    /// True if all values of the plane's bytes, and of its differences, are about equally frequent.
+    /// True if all values are about equally frequent: among the bytes of the plane, and among its differences.
     flat: [bool; 2],
 }
 
@@ -189,8 +192,8 @@ impl Look {
         Look { prefers_differences: differences + differences / 64 < raw, flat }
     }
 
-    /// Returns true if all values are about equally frequent, of the bytes or of the differences. If no
-    /// string repeats either, no codec makes them smaller.
+    /// Returns true if all values are about equally frequent, among the bytes of the plane or among its
+    /// differences. If no string repeats either, no codec makes them smaller.
     pub(crate) fn is_flat(&self, of_differences: bool) -> bool {
         self.flat[usize::from(of_differences)]
     }

@@ -21,12 +21,12 @@ mod x86;
 #[cfg(target_arch = "x86_64")]
 pub(super) use x86::{Avx2, Avx512};
 
-/// Sixteen lanes in memory, aligned for one load.
+/// Sixteen 16-bit numbers in memory, one per lane, aligned for one load.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(32))]
 pub(super) struct Row(pub(super) [i16; 16]);
 
-/// Sixteen factors in memory, in one cache line.
+/// Sixteen factors in memory, one per lane, in one cache line.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(super) struct FactorRow {
@@ -37,7 +37,7 @@ pub(super) struct FactorRow {
 }
 
 impl FactorRow {
-    /// The row of `factors`.
+    /// Returns a row of these factors.
     pub(super) const fn new(factors: [Factor; 16]) -> Self {
         let mut row = Self { value: Row([0; 16]), quotient: Row([0; 16]) };
         // A constant function has no iterators.
@@ -51,77 +51,80 @@ impl FactorRow {
     }
 }
 
-/// Number of bytes of sixteen lanes.
+/// Number of bytes of sixteen 16-bit lanes.
 pub(super) const LANE_BYTES: usize = 32;
 
-/// Operations on a vector of sixteen lanes per block. `field` defines the arithmetic; the caller keeps sums
-/// and differences in range.
+/// Operations on vectors of sixteen 16-bit lanes per block, for one kind of registers. `field` defines the
+/// arithmetic; the caller keeps sums and differences in range.
 pub(super) trait Lanes: Copy {
-    /// Sixteen lanes of each block.
+    /// A vector with sixteen lanes of each block.
     type V: Copy;
-    /// Blocks side by side.
+    /// Number of blocks side by side in a vector.
     const BLOCKS: usize;
 
-    /// Returns `value` in every lane.
+    /// Returns a vector with `value` in every lane.
     fn splat(self, value: i16) -> Self::V;
-    /// Loads the lanes of `row`; every block gets the same lanes.
+    /// Returns the sixteen lanes of `row`, the same for every block.
     fn load(self, row: &Row) -> Self::V;
-    /// The lanes of one block as an array.
+    /// Returns the sixteen lanes of one block of `a` as an array.
     fn lanes(self, a: Self::V, block: usize) -> [i16; 16];
-    /// a + b.
+    /// Returns a + b in each lane.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
-    /// a - b.
+    /// Returns a - b in each lane.
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
-    /// a times the factor (value, quotient) of each lane: `field::mul_factor`.
+    /// Returns a times the factor (value, quotient) in each lane, as `field::mul_factor` does.
     fn mul(self, a: Self::V, factor: (Self::V, Self::V)) -> Self::V;
-    /// `field::reduce` of each lane.
+    /// Returns `field::reduce` of each lane.
     fn reduce(self, a: Self::V) -> Self::V;
-    /// `field::canonical` of each lane.
+    /// Returns `field::canonical` of each lane.
     fn canonical(self, a: Self::V) -> Self::V;
-    /// The bits of a or b.
+    /// Returns the bitwise OR of a and b.
     fn or(self, a: Self::V, b: Self::V) -> Self::V;
-    /// The larger lanes, unsigned.
+    /// Returns the larger number of each pair of lanes, compared as unsigned.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// Turns rows to columns: lane j of vector i becomes lane i of vector j.
     fn transpose(self, rows: &[Self::V; 16], columns: &mut [Self::V; 16]);
-    /// Sixteen little-endian words per block; the words of block b are at `at + b * step`.
+    /// Loads sixteen little-endian 16-bit words per block, for block number b from index `at + b * step` of
+    /// `words`.
     fn load_words(self, words: &[[u8; LANE_BYTES]], at: usize, step: usize) -> Self::V;
-    /// Writes the lanes as little-endian words; the words of block b go to `at + b * step`.
+    /// Writes the lanes as little-endian 16-bit words, for block number b to index `at + b * step` of `words`.
     fn store_words(self, a: Self::V, words: &mut [[u8; LANE_BYTES]], at: usize, step: usize);
-    /// Sixteen 13-bit symbols per block, least significant bit first; the symbols of block b are at `at + b *
-    /// step`.
+    /// Unpacks sixteen 13-bit symbols per block, least significant bit first, for block number b from index `at
+    /// + b * step` of `symbols`.
     fn load_symbols(self, symbols: &[[u8; SYMBOL_BYTES]], at: usize, step: usize) -> Self::V;
-    /// The reverse of `load_symbols`. The result is unspecified if a lane is above 8191.
+    /// Packs sixteen 13-bit symbols per block, the reverse of `load_symbols`. The result is unspecified if a
+    /// lane is above 8191.
     fn store_symbols(self, a: Self::V, symbols: &mut [[u8; SYMBOL_BYTES]], at: usize, step: usize);
-    /// Eight vectors of 14-bit values as seven vectors of words: each lane is a stream of bits.
+    /// Packs eight 14-bit numbers of each lane, one per vector, into seven 16-bit words of the same lane, lowest
+    /// bits first.
     fn pack_fields(self, fields: [Self::V; 8]) -> [Self::V; 7];
-    /// The reverse of `pack_fields`.
+    /// Unpacks seven words of each lane into eight 14-bit numbers, the reverse of `pack_fields`.
     fn unpack_fields(self, words: [Self::V; 7]) -> [Self::V; 8];
 
-    /// `factor` in every lane.
+    /// Returns `factor` in every lane, as the pair of vectors that `mul` takes.
     #[inline(always)]
     fn factor(self, factor: Factor) -> (Self::V, Self::V) {
         (self.splat(factor.value), self.splat(factor.quotient))
     }
 
-    /// The factors of `row`.
+    /// Returns the sixteen factors of `row`, as the pair of vectors that `mul` takes.
     #[inline(always)]
     fn factors(self, row: &FactorRow) -> (Self::V, Self::V) {
         (self.load(&row.value), self.load(&row.quotient))
     }
 }
 
-/// Plain arrays, on every machine.
+/// Lanes as plain arrays, on every machine.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Portable;
 
-/// Applies `f` lane by lane.
+/// Returns `f` of each pair of lanes of `a` and `b`.
 #[inline(always)]
 fn each(a: [i16; 16], b: [i16; 16], f: impl Fn(i16, i16) -> i16) -> [i16; 16] {
     core::array::from_fn(|lane| f(a[lane], b[lane]))
 }
 
-/// a << n | b >> m of each lane, both logical.
+/// Returns `high` << `left` | `low` >> `right` of each lane, both shifts logical.
 #[inline(always)]
 #[expect(clippy::cast_sign_loss, clippy::cast_possible_wrap, reason = "lanes are bits here")]
 fn funnel(high: [i16; 16], left: u32, low: [i16; 16], right: u32) -> [i16; 16] {
@@ -246,23 +249,24 @@ impl Lanes for Portable {
     }
 }
 
-/// Work that is written once for all lanes.
+/// Work that is written once, and compiled for each implementation of [`Lanes`].
 pub(super) trait Job {
     /// Result of the work.
     type Output;
-    /// Performs the work. An implementation is `#[inline(always)]`, so that it is compiled for the lanes.
+    /// Performs the work with the vector operations of `l`. An implementation is `#[inline(always)]`, so that it
+    /// is compiled for their instructions.
     fn run<L: Lanes>(self, l: L) -> Self::Output;
 }
 
-/// An implementation of [`Lanes`] that this machine supports.
+/// Choice of an implementation of [`Lanes`] that this machine supports.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kernel {
-    /// Plain arrays.
+    /// Plain arrays, on every machine.
     Portable,
-    /// 256-bit registers.
+    /// 256-bit registers of AVX2, one block.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
-    /// 512-bit registers, two blocks side by side.
+    /// 512-bit registers of AVX-512, two blocks side by side.
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
 }
@@ -283,7 +287,7 @@ impl Kernel {
         Self::all().last().unwrap_or(Self::Portable)
     }
 
-    /// Runs `job` on this implementation.
+    /// Runs `job`, compiled for the chosen implementation.
     pub(super) fn run<J: Job>(self, job: J) -> J::Output {
         // Each arm has a copy of the job, compiled for its instructions.
         match self {

@@ -23,17 +23,17 @@ use super::super::SYMBOL_BYTES;
 use super::super::field::P_LANE;
 use super::{Job, LANE_BYTES, Lanes, Row};
 
-/// 256-bit registers. A value of this type is proof that the processor has AVX2.
+/// Lanes in 256-bit registers. A value of this type is proof that the processor has AVX2.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Avx2(());
 
 impl Avx2 {
-    /// Returns the token if the processor has AVX2.
+    /// Returns a value of this type if the processor has AVX2.
     pub(in super::super) fn detect() -> Option<Self> {
         std::arch::is_x86_feature_detected!("avx2").then_some(Self(()))
     }
 
-    /// Compiles the whole job for AVX2: code inlined here may use its instructions.
+    /// Runs `job`, compiled as a whole for AVX2: code inlined into it may use AVX2 instructions.
     pub(super) fn run<J: Job>(self, job: J) -> J::Output {
         #[target_feature(enable = "avx2")]
         fn run<J: Job>(lanes: Avx2, job: J) -> J::Output {
@@ -45,13 +45,13 @@ impl Avx2 {
     }
 }
 
-/// 512-bit registers. A value of this type is proof that the processor has AVX-512 with instructions
-/// for words, and so AVX2 too.
+/// Lanes of two blocks in 512-bit registers. A value of this type is proof that the processor has AVX-512 with
+/// instructions for words, and so AVX2 too.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Avx512(Avx2);
 
 impl Avx512 {
-    /// Returns the token if the processor has AVX-512F, BW and VL.
+    /// Returns a value of this type if the processor has AVX-512F, BW and VL.
     pub(in super::super) fn detect() -> Option<Self> {
         let found = std::arch::is_x86_feature_detected!("avx512f")
             && std::arch::is_x86_feature_detected!("avx512bw")
@@ -59,7 +59,7 @@ impl Avx512 {
         Avx2::detect().filter(|_| found).map(Self)
     }
 
-    /// Compiles the whole job for AVX-512.
+    /// Runs `job`, compiled as a whole for AVX-512.
     pub(super) fn run<J: Job>(self, job: J) -> J::Output {
         #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl")]
         fn run<J: Job>(lanes: Avx512, job: J) -> J::Output {
@@ -71,7 +71,7 @@ impl Avx512 {
     }
 }
 
-/// Evaluates an expression of instructions that touch registers only.
+/// Evaluates an expression of vector instructions that access registers only, and no memory.
 macro_rules! registers {
     ($expression:expr) => {{
         // SAFETY: the macro is used only in functions that have a token, and a token exists only after
@@ -81,7 +81,7 @@ macro_rules! registers {
     }};
 }
 
-/// The transpose of an 8 by 8 square of words in each 128 bits of the registers.
+/// Transposes the 8 by 8 square of 16-bit words that eight registers have in each 128 bits.
 macro_rules! transpose_squares {
     ($r:expr, _mm256) => {
         transpose_squares!(
@@ -142,7 +142,7 @@ macro_rules! transpose_squares {
     }};
 }
 
-/// Operations that do not depend on the width of the registers.
+/// Implements the operations of `Lanes` that are the same for both register widths, by the instructions of one width.
 macro_rules! lanes_of_one_width {
     ($v:ident, $set1:ident, $add:ident, $sub:ident, $mullo:ident, $mulhi:ident, $mulhrs:ident, $min:ident,
      $max:ident, $or:ident, $and:ident, $shl:ident, $shr:ident) => {
@@ -290,9 +290,10 @@ impl Lanes for Avx2 {
         unsafe { _mm256_storeu_si256(words[at].as_mut_ptr().cast::<__m256i>(), a) }
     }
 
-    /// AVX2 has no shifts of single lanes, so that both shifts are a product with 2^(8-s), the first shifted
-    /// down by eight afterwards. (The high half of a product would give it at once, but the compiler
-    /// recognises it as a shift and generates one, in lanes twice as wide.)
+    /// Unpacks with a product in place of two shifts, because AVX2 has no shifts of single lanes. A symbol that
+    /// begins at bit s of its byte needs shifts by s and 8-s: both are a product with 2^(8-s), the first shifted
+    /// down by eight afterwards. (The high half of a product would give it at once, but the compiler recognises
+    /// it as a shift and generates one, in lanes twice as wide.)
     #[inline(always)]
     fn load_symbols(self, symbols: &[[u8; SYMBOL_BYTES]], at: usize, _: usize) -> __m256i {
         let window = symbol_window(self, &symbols[at]);
@@ -310,7 +311,8 @@ impl Lanes for Avx2 {
         })
     }
 
-    /// Two symbols are 26 bits, four are 52, and eight are 104 bits = 13 bytes in each half.
+    /// Joins symbols in steps: two are 26 bits, four are 52, and eight are 104 bits = 13 bytes in each half of
+    /// the register.
     #[inline(always)]
     fn store_symbols(self, a: __m256i, symbols: &mut [[u8; SYMBOL_BYTES]], at: usize, _: usize) {
         let packed = registers!({
@@ -345,7 +347,7 @@ fn symbol_window(_: Avx2, bytes: &[u8; SYMBOL_BYTES]) -> __m256i {
     }
 }
 
-/// The byte in which a symbol begins.
+/// Shuffle indices that give each lane the byte in which its symbol begins.
 #[inline(always)]
 fn symbol_first(_: Avx2) -> __m256i {
     registers!(_mm256_setr_epi8(
@@ -354,7 +356,8 @@ fn symbol_first(_: Avx2) -> __m256i {
     ))
 }
 
-/// The second and third byte of a symbol; zeros for the third if it holds no bit of the symbol.
+/// Shuffle indices that give each lane the second and third byte of its symbol; zero for the third if it holds
+/// no bit of the symbol.
 #[inline(always)]
 fn symbol_rest(_: Avx2) -> __m256i {
     registers!(_mm256_setr_epi8(
@@ -363,21 +366,21 @@ fn symbol_rest(_: Avx2) -> __m256i {
     ))
 }
 
-/// Left shifts of the pairs of symbols. They close the gap in each group of four symbols, whose bits then lie
-/// six bits too high.
+/// Left shifts of pairs of symbols, which close the gap between the two pairs of each four symbols. The bits of
+/// the four then lie six bits too high.
 #[inline(always)]
 fn symbol_pairs(_: Avx2) -> __m256i {
     registers!(_mm256_setr_epi32(6, 0, 6, 0, 6, 0, 6, 0))
 }
 
-/// Left shifts of the groups of four symbols: the 52 bits of the second group begin at bit 4 of byte 6.
+/// Left shifts of each four symbols in a half: the 52 bits of the second four begin at bit 4 of byte 6.
 #[inline(always)]
 fn symbol_fours(_: Avx2) -> __m256i {
     registers!(_mm256_setr_epi64x(0, 4, 0, 4))
 }
 
-/// Destinations of the bytes of two groups of four symbols. The first byte of the second group has a mask of
-/// its own, because it shares byte 6.
+/// Shuffle indices that move the bytes of two times four symbols to their 13 bytes. The first byte of the second
+/// four has indices of its own, because it shares byte 6.
 #[inline(always)]
 fn symbol_bytes(_: Avx2) -> [__m256i; 2] {
     registers!([
@@ -392,7 +395,7 @@ fn symbol_bytes(_: Avx2) -> [__m256i; 2] {
     ])
 }
 
-/// Writes the thirteen bytes in each half of `packed`.
+/// Writes the first thirteen bytes of each half of `packed` to `bytes`, one after the other.
 #[inline(always)]
 fn store_packed(_: Avx2, packed: __m256i, bytes: &mut [u8; SYMBOL_BYTES]) {
     let (low, high) = registers!({
@@ -412,19 +415,19 @@ fn store_packed(_: Avx2, packed: __m256i, bytes: &mut [u8; SYMBOL_BYTES]) {
 }
 
 impl Avx512 {
-    /// The lanes of two blocks in one register.
+    /// Returns a register with the lanes of two blocks.
     #[inline(always)]
     fn join(self, [first, second]: [__m256i; 2]) -> __m512i {
         registers!(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second))
     }
 
-    /// The lanes of each block.
+    /// Returns the lanes of each of the two blocks in a register.
     #[inline(always)]
     fn split(self, a: __m512i) -> [__m256i; 2] {
         registers!([_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64::<1>(a)])
     }
 
-    /// Returns the same lanes for both blocks.
+    /// Returns a register with the same lanes for both blocks.
     #[inline(always)]
     fn both(self, a: __m256i) -> __m512i {
         registers!(_mm512_broadcast_i64x4(a))
@@ -488,7 +491,7 @@ impl Lanes for Avx512 {
         self.0.store_words(second, words, at + step, 0);
     }
 
-    /// AVX-512 has shifts of single lanes.
+    /// Unpacks with shifts of single lanes, which AVX-512 has.
     #[inline(always)]
     fn load_symbols(self, symbols: &[[u8; SYMBOL_BYTES]], at: usize, step: usize) -> __m512i {
         // Load both blocks, each into a half of the register.
