@@ -169,7 +169,8 @@ impl Search<'_> {
     /// call's error. The range in `error`, if any, replaces `offset` and `length`.
     fn record(&mut self, order: Order, offset: u64, length: u64, generation: u64, error: AtlasError) {
         // The error may know the place better than the caller.
-        let (offset, length) = (error.offset().unwrap_or(offset), error.length().unwrap_or(length));
+        let known = error.length().filter(|length| *length > 0);
+        let (offset, length) = (error.offset().unwrap_or(offset), known.unwrap_or(length));
         let kind = if is_io(&error) { DamageKind::Unreadable } else { DamageKind::Differs };
         self.records.push(Damage {
             part: DamagePart::Record,

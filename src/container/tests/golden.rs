@@ -153,6 +153,8 @@ fn every_golden_file_opens_as_it_must_and_its_good_generations_read() {
         let found = found.map_err(|error| error.kind()).err();
         assert_eq!(found, kind_of(&expect["verify"]), "{name}: {damages:?}");
         assert_eq!(found.is_none(), damages.is_empty(), "{name}: {damages:?}");
+        // Every place has bytes.
+        assert!(damages.iter().all(|damage| damage.length > 0), "{name}: {damages:?}");
         if options.base.is_some() && found.is_none() {
             container.set_base(None).unwrap();
             let found = container.find_damage(0, &mut |_| true, &mut Operation::new());
