@@ -30,8 +30,8 @@ impl BenchmarkConfig {
         BenchmarkConfig { warmup_iterations: 3, iterations: 10, max_seconds: 5.0, data_sizes }
     }
 
-    /// Returns the sizes of the domains in memory. Fails with INVALID_ARGUMENT if a value is out of its
-    /// range.
+    /// Checks all settings, and returns the sizes of the domains. Fails with INVALID_ARGUMENT if a setting is
+    /// out of its range, and OUT_OF_MEMORY if a size is more than memory can ever have.
     pub(super) fn sizes(&self) -> Result<Vec<usize>> {
         // Without a measured iteration there are no times.
         if self.iterations == 0 {

@@ -46,7 +46,7 @@ use measure::{Repetitions, measure};
 use std::io::Write as _;
 use std::time::Instant;
 
-/// Fails with UNSUPPORTED without the feature.
+/// Fails with UNSUPPORTED without the Cargo feature `benchmarks`.
 pub(crate) fn available() -> Result<()> {
     if cfg!(feature = "benchmarks") {
         return Ok(());
@@ -129,7 +129,7 @@ impl ManifoldBenchmark {
     }
 }
 
-/// Runs the suite once.
+/// Runs all cases that are built in, and returns the report.
 pub(crate) fn run(config: &BenchmarkConfig, operation: &mut Operation<'_>) -> Result<BenchmarkReport> {
     available()?;
     let sizes = config.sizes()?;

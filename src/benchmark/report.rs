@@ -6,7 +6,7 @@ use super::measure::Measured;
 use std::ffi::CStr;
 use std::fmt::{self, Write as _};
 
-/// Explanation of the column of limits, below the table.
+/// Explanation of the column `of limit`, printed below the table.
 const NOTE: &str = "\
 The limit is measured in turn with each row, and the ratio is that of their lower quartiles. BLAKE3
 of the domain runs on all threads, a MiB a task, so that a domain of up to 1 MiB has one. R96
@@ -86,7 +86,7 @@ pub struct BenchmarkReport {
     pub(super) config: BenchmarkConfig,
     pub(super) threads: usize,
     pub(super) results: Vec<BenchmarkResult>,
-    /// Cases whose feature is not built in.
+    /// Names of the cases whose Cargo feature is not built in.
     pub(super) left_out: Vec<&'static str>,
     pub(super) seconds: f64,
 }
@@ -303,7 +303,7 @@ fn line(result: &BenchmarkResult) -> String {
     )
 }
 
-/// Formats a fraction in at most 4 characters.
+/// Formats a ratio in at most 4 characters, such as `97%` or `12x`.
 fn percent(part: f64) -> String {
     // Each bound is the value at which rounding leads into the next form.
     match part {
@@ -314,7 +314,7 @@ fn percent(part: f64) -> String {
     }
 }
 
-/// Formats a count in at most 4 characters.
+/// Formats a count in at most 4 characters, such as `9999` or `12k`.
 fn count(value: u64) -> String {
     let units = [(1_000_000_000_u64, "G"), (1_000_000, "M"), (1_000, "k")];
     // The number is cut and not rounded, so that four characters suffice.
@@ -333,7 +333,7 @@ fn time(nanoseconds: f64) -> String {
     scaled(nanoseconds / 1e9, 1e3, &["s", "ks", "Ms"])
 }
 
-/// Formats a size, in binary units because sizes of domains are often a power of two.
+/// Formats a number of bytes in binary units, because sizes of domains are often a power of two.
 fn bytes(size: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     scaled(super::measure::float(size), 1024.0, &units)

@@ -1,4 +1,4 @@
-//! Conservation sums: the one safe wrapper over Layer 2's C.
+//! Conservation sums: the one safe wrapper over the C library Layer 2.
 //!
 //! C(x) = (sum of the bytes of x) mod 96. It is additive, C(xy) = C(x) + C(y) mod 96, which makes it cheap
 //! to keep and to check through every change. It misses one in 96 random corruptions; the witness proves
@@ -52,8 +52,8 @@ impl Residue {
         Residue::wrapping(u64::from(sum))
     }
 
-    /// Computes C of each group of `group` > 0 bytes. The last group may be shorter. Only the first results
-    /// belong to existing groups. Reads several groups at a time, because memory is then faster.
+    /// Computes C of each group of `group` > 0 bytes. The last group may be shorter. Results after the last
+    /// group are 0. Reads several groups at a time, because memory is then faster.
     pub(crate) fn of_groups<const N: usize>(bytes: &[u8], group: usize) -> [Residue; N] {
         assert!(bytes.len().div_ceil(group) <= N, "more groups than there is room for");
         let mut sums = [0u8; N];
@@ -81,7 +81,7 @@ impl Residue {
         Residue::wrapping(u64::from(delta))
     }
 
-    /// Returns `value` mod 96.
+    /// Returns the residue of a number: `value` mod 96.
     pub fn wrapping(value: u64) -> Residue {
         #[expect(clippy::cast_possible_truncation, reason = "less than 96")]
         Residue((value % u64::from(CONSERVATION_MODULUS)) as u8)
@@ -97,7 +97,7 @@ impl Residue {
         self.0
     }
 
-    /// Returns the value to add for a sum of 0 mod 96.
+    /// Returns the number to add to a sum with this residue to reach 0 mod 96, 0..=95.
     pub fn correction(self) -> u8 {
         (CONSERVATION_MODULUS - self.0) % CONSERVATION_MODULUS
     }

@@ -49,7 +49,7 @@ pub(crate) struct Options {
     force: bool,
 }
 
-/// Bytes that can be read by position.
+/// An open container, shard or file whose bytes are written.
 enum Bytes {
     Projection(Box<AtlasProjection>, Box<Opened>),
     Shard(Box<AtlasShard>),
@@ -165,8 +165,8 @@ fn cat(ctx: &Ctx, options: &Options, to_file: Option<&Path>) -> Res<Report> {
     Ok(report)
 }
 
-/// Returns the bytes of any file. If a root is given, hashes the whole file first, and verifies every byte
-/// that is written.
+/// Opens a file that is neither a container nor a shard. If a root is given, hashes the whole file first, and
+/// fails if it has another root. Returns the file, its size, and the range of all its bytes.
 fn plain(ctx: &Ctx, file: &Path, root: Option<&[u8; 32]>) -> Res<(Bytes, u64, std::ops::Range<u64>)> {
     let size = objects::size_of(file)?;
     if let Some(root) = root {

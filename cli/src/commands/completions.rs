@@ -39,7 +39,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     ctx.write(&text)
 }
 
-/// Refuses `--json` for text that is no result.
+/// Fails if `--json` is given to a command whose output is plain text.
 pub(crate) fn refuse_json(ctx: &Ctx) -> Res<()> {
     if ctx.json() {
         return Err(Failure::usage("this command prints text, and does not support --json"));

@@ -64,7 +64,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     })
 }
 
-/// Refuses a generation whose root is not the expected root.
+/// Fails if the root of a generation is not the expected `root`.
 pub(crate) fn check_expected_root(
     path: &Path,
     generation: &GenerationInfo,

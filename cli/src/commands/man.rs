@@ -45,7 +45,7 @@ fn failed(error: io::Error) -> Failure {
     Failure::new(crate::status::Status::Defect, format!("making the manual: {error}"))
 }
 
-/// Returns the clap definition of the program, each command with the name of its page.
+/// Returns the clap definition of the program, in which each command has the name of its manual page.
 fn program() -> Command {
     let mut program = Cli::command();
     program.build();
@@ -57,7 +57,7 @@ fn program() -> Command {
     program
 }
 
-/// Returns the page of the program.
+/// Returns the manual page of the program, in roff.
 fn front(program: &Command) -> io::Result<Vec<u8>> {
     let man =
         Man::new(program.clone().after_help("")).source(format!("atlasm {}", env!("CARGO_PKG_VERSION")));
@@ -162,7 +162,7 @@ fn section(out: &mut Vec<u8>, title: &str, paragraphs: &[&str]) -> io::Result<()
     roff.to_writer(out)
 }
 
-/// Returns the page of one command.
+/// Returns the manual page of one command, in roff.
 fn page(command: &Command) -> io::Result<Vec<u8>> {
     let name = format!("atlasm {}", command.get_name());
     let leaked: &'static str = Box::leak(name.into_boxed_str());

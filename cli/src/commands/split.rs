@@ -12,9 +12,9 @@ use clap::Args;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Bytes of the file that a shard covers.
+/// Number of bytes of the file in a window. Each class has one shard per window.
 const WINDOW: u64 = 64 << 20;
-/// Classes of a file.
+/// Number of classes into which a file is split.
 const CLASSES: u8 = 96;
 
 /// Splits a file into 96 classes, of which any K rebuild it. The other classes may be lost, or kept
