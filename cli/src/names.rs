@@ -83,8 +83,8 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 /// Returns the path of the seal of `file` in the place that the user named: `given` itself, or a file in the
 /// folder `given`. `None` if `given` is.
 ///
-/// In a folder, `below` decides the name of the seal. It is the name of the file below the folder in which it
-/// was found, as `seal -r` uses it. If `below` is `None`, the user named the file itself, and the seal whose
+/// In a folder, `below` decides the name of the seal. It is the name of the file below the folder in which it was
+/// found, as `seal -r` uses it. If `below` is `None`, the user named the file itself, and the existing seal whose
 /// name agrees with the longest end of the file's path is taken.
 pub(crate) fn seal_of(
     given: Option<&Path>,

@@ -14,7 +14,7 @@ use clap_complete::Shell;
 #[command(after_help = "Examples:
   atlasm completions bash > ~/.local/share/bash-completion/completions/atlasm")]
 pub(crate) struct Options {
-    /// The shell
+    /// The shell that reads the completions
     #[arg(value_name = "SHELL")]
     shell: ShellName,
 }

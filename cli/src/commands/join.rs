@@ -28,7 +28,7 @@ pub(crate) struct Options {
     /// Shards, or folders of shards
     #[arg(value_name = "SHARD", required = true)]
     shards: Vec<PathBuf>,
-    /// Name of the file
+    /// Name of the rebuilt file
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
     /// Replaces an existing file

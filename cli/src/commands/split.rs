@@ -28,7 +28,7 @@ const CLASSES: u8 = 96;
   atlasm split -k 64 big.iso -o classes             any 32 of 96 may be lost
   atlasm join classes -o big.iso")]
 pub(crate) struct Options {
-    /// The file
+    /// The file to split
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Number of classes that rebuild the file, 1 to 96

@@ -26,10 +26,10 @@ use std::path::{Path, PathBuf};
   atlasm update log.txt                           all that differs was meant
   atlasm update --ranges 0+4096 --ranges 1MiB.. db")]
 pub(crate) struct Options {
-    /// Sealed files
+    /// Sealed files whose seals are updated
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// Bytes that were changed; may be given several times
+    /// A range of bytes that was changed on purpose; may be given several times
     #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
     ranges: Vec<RangeText>,
     /// The outline, or a folder of outlines
