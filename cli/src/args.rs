@@ -84,7 +84,7 @@ const MAX_THREADS: u32 = 1_024;
 fn parse_threads(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(threads) if threads <= MAX_THREADS => Ok(threads),
-        _ => Err(format!("'{text}' is not a number of threads from 0 to {MAX_THREADS}")),
+        _ => Err(format!("'{text}' is not a number of threads, which is 0 to {MAX_THREADS}")),
     }
 }
 

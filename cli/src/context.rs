@@ -226,7 +226,10 @@ impl Ctx {
         work: impl FnOnce(&mut Operation<'_>) -> Result<R, AtlasError>,
     ) -> Res<R> {
         if signals::cancelled() {
-            return Err(Failure::new(Status::Cancelled, "stopped; no output was left"));
+            return Err(Failure::new(
+                Status::Cancelled,
+                "stopped by a signal; no incomplete output was left",
+            ));
         }
         let mode = if self.global.quiet { ProgressMode::Never } else { self.global.progress };
         let mut bar = Bar::new(mode, name);

@@ -109,7 +109,10 @@ impl Donor {
                 return Self::new(ctx, path, ProjectionBytes(snapshot), outline);
             }
         }
-        let text = format!("{} has no generation with the root of the outline", names::shown(path));
+        let text = format!(
+            "{} cannot serve as a copy: none of its generations has the root of the file's outline",
+            names::shown(path)
+        );
         Err(Failure::new(Status::Differs, text))
     }
 

@@ -131,7 +131,9 @@ impl Running {
     /// `patience`, or after a signal.
     fn read(&mut self, len: usize, patience: Duration) -> io::Result<Vec<u8>> {
         let Some(mut out) = self.child.stdout.take() else {
-            return Err(io::Error::other("the child process has no standard output"));
+            return Err(io::Error::other(
+                "a defect of this program, please report it: the child process has no standard output",
+            ));
         };
         let mut bytes = Vec::new();
         let mut heard = Instant::now();
@@ -144,7 +146,8 @@ impl Running {
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     format!(
-                        "no byte for {:.1} s after {} of {len} bytes",
+                        "no further byte arrived for {:.1} s (--patience), after {} of the {len} requested \
+                         bytes",
                         patience.as_secs_f64(),
                         bytes.len()
                     ),
@@ -185,7 +188,7 @@ impl Running {
             if closed.elapsed() >= patience || signals::cancelled() {
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
-                    "the program closed its output and did not exit",
+                    "the program closed its output, and did not exit in the time of --patience",
                 ));
             }
             std::thread::sleep(Duration::from_millis(2));

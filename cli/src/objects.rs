@@ -74,7 +74,7 @@ pub(crate) fn open_regular(path: &Path) -> Res<File> {
     let metadata = fs::metadata(path).map_err(failed)?;
     if metadata.is_dir() {
         return Err(Failure::usage(format!(
-            "{} is a folder, and this command reads a file",
+            "{} is a folder, and this command reads a file: name a file in it",
             names::shown(path)
         )));
     }
@@ -123,7 +123,7 @@ pub(crate) fn open_container(
     let container = opened.map_err(|failure| explain_container(path, failure))?;
     let info = container.info()?;
     if info.newest == 0 {
-        let text = format!("{} is a container without a generation", names::shown(path));
+        let text = format!("{} is a container without any content: it has no generation", names::shown(path));
         return Err(Failure::new(Status::Incomplete, text)
             .with_hint("the program that made it committed nothing: let it commit, or pack the file again"));
     }

@@ -87,7 +87,9 @@ pub(crate) fn check_target(target: &Path, force: bool, inputs: &[&Path]) -> Res<
     refuse_stdout(target)?;
     let name = names::shown(target);
     if target.file_name().is_none() {
-        return Err(Failure::usage(format!("{name} is not the name of a file")));
+        return Err(Failure::usage(format!(
+            "the output {name} is not the name of a file: give it another name"
+        )));
     }
     if exists(target)? {
         if let Ok(metadata) = fs::metadata(target) {
@@ -98,10 +100,12 @@ pub(crate) fn check_target(target: &Path, force: bool, inputs: &[&Path]) -> Res<
                 }
             }
             if metadata.is_dir() {
-                return Err(Failure::usage(format!("{name} is a folder, and the output is a file")));
+                return Err(Failure::usage(format!(
+                    "{name} is a folder, and the output is a file: give it another name"
+                )));
             }
             if !metadata.is_file() {
-                return Err(Failure::usage(format!("{name} is not a regular file"))
+                return Err(Failure::usage(format!("the output {name} exists, and is not a regular file"))
                     .with_hint("give the output the name of a file"));
             }
         }
@@ -113,7 +117,10 @@ pub(crate) fn check_target(target: &Path, force: bool, inputs: &[&Path]) -> Res<
     let folder = names::folder(target);
     let metadata = fs::metadata(folder).map_err(|error| Failure::io("opening the folder", folder, &error))?;
     if !metadata.is_dir() {
-        return Err(Failure::new(Status::Io, format!("{} is not a folder", names::shown(folder))));
+        return Err(Failure::new(
+            Status::Io,
+            format!("{} is not a folder, so that the output cannot be written there", names::shown(folder)),
+        ));
     }
     if !is_writable(folder) {
         let error = io::Error::last_os_error();

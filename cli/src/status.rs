@@ -111,7 +111,7 @@ pub(crate) const FULL: &str =
     "the file system is full: free some space, or write the output to another file system";
 
 /// Text of a failure that a signal caused.
-const STOPPED: &str = "stopped; no output was left";
+const STOPPED: &str = "stopped by a signal; no incomplete output was left";
 
 /// Result of a function that may fail with a [`Failure`].
 pub(crate) type Res<T> = Result<T, Failure>;

@@ -125,7 +125,10 @@ impl RangeText {
         let start = at(&self.start, 0).ok_or_else(outside)?;
         let end = at(&self.end, start).ok_or_else(outside)?;
         if start > end {
-            return Err(Failure::usage(format!("the range {} ends before it begins", self.text)));
+            return Err(Failure::usage(format!(
+                "the range {} ends before it begins: write START..END or START+LENGTH",
+                self.text
+            )));
         }
         if end > size {
             return Err(outside());
@@ -232,7 +235,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 /// Returns the 32 bytes that 64 hexadecimal digits represent.
 pub(crate) fn parse_digest(text: &str) -> Result<[u8; 32], String> {
     let mut digest = [0; 32];
-    let wrong = || format!("'{text}' is not a root: 64 hexadecimal digits");
+    let wrong = || format!("'{text}' is not a root, which has 64 hexadecimal digits");
     if text.len() != 64 || !text.is_ascii() {
         return Err(wrong());
     }

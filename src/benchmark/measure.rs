@@ -145,9 +145,9 @@ impl Samples {
         }
         // Values are kept at equal distances, so that the list is a sample of the whole run.
         if self.count.is_multiple_of(1 << self.skip) {
-            self.kept
-                .try_reserve(1)
-                .map_err(|_| AtlasError::out_of_memory("no memory for another measured value"))?;
+            self.kept.try_reserve(1).map_err(|_| {
+                AtlasError::out_of_memory("no memory to store another measured time of the benchmark")
+            })?;
             self.kept.push(value);
         }
         self.min = if self.count == 0 { value } else { self.min.min(value) };

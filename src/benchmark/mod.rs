@@ -51,7 +51,7 @@ pub(crate) fn available() -> Result<()> {
     if cfg!(feature = "benchmarks") {
         return Ok(());
     }
-    Err(AtlasError::unsupported("benchmarks need the feature `benchmarks`, which is not built in"))
+    Err(AtlasError::unsupported("benchmarks need the Cargo feature `benchmarks`, which is not built in"))
 }
 
 /// The suite, and the report of its last run.

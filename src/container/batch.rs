@@ -81,7 +81,9 @@ pub(super) fn lay_out<'f, T>(
             Err(Stop::Large) => {}
         }
     }
-    Err(AtlasError::internal("the body of a large batch was refused as too large"))
+    Err(AtlasError::internal(
+        "a defect of the library, please report it: the body of a large batch was refused as too large",
+    ))
 }
 
 /// Cuts off the bytes of a failed attempt after the tip. Returns the attempt's error, or an error that

@@ -202,7 +202,7 @@ impl Search<'_, '_> {
         }
         // The search was cancelled, so that the waiting range is dropped.
         self.last = None;
-        Err(AtlasError::cancelled("the damage callback cancelled"))
+        Err(AtlasError::cancelled("the damage callback returned false, which ended the search"))
     }
 
     /// Reports the last range, also after an early end, because progress has counted its tiles already.
@@ -228,8 +228,8 @@ impl Search<'_, '_> {
         }
         if unchecked > 0 {
             return Err(AtlasError::incomplete(format!(
-                "no damage was found, and {unchecked} tiles were not checked, because their bytes lie in \
-                 a base and no base is attached"
+                "no damage was found, and {unchecked} tiles were not checked, because their bytes lie in a \
+                 base and no base is attached"
             )));
         }
         Ok(())

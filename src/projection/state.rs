@@ -367,7 +367,9 @@ impl State {
 
 /// Returns the leaf of a tile in the tree under the root.
 pub(crate) fn leaf(at: &TileAt) -> Result<Leaf> {
-    let witness = *at.tile.witness().ok_or_else(|| AtlasError::internal("a tile has no witness"))?;
+    let witness = *at.tile.witness().ok_or_else(|| {
+        AtlasError::internal("a defect of the library, please report it: a tile has no witness")
+    })?;
     // A tile has at most 1 MiB.
     let len = u32::try_from(at.tile.len()).unwrap_or(u32::MAX);
     Ok(Leaf { len, residue: at.tile.residue(), witness })

@@ -42,7 +42,9 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
 /// Fails if `--json` is given to a command whose output is plain text.
 pub(crate) fn refuse_json(ctx: &Ctx) -> Res<()> {
     if ctx.json() {
-        return Err(Failure::usage("this command prints text, and does not support --json"));
+        return Err(Failure::usage(
+            "this command prints plain text, and does not support --json: leave it out",
+        ));
     }
     Ok(())
 }

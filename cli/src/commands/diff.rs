@@ -98,7 +98,10 @@ fn differing_pages(ctx: &Ctx, a: &Side, b: &Side, ranges: &[Range<u64>]) -> Res<
         let mut at = range.start;
         while at < range.end {
             if ctx.is_stopped() {
-                return Err(Failure::new(Status::Cancelled, "stopped"));
+                return Err(Failure::new(
+                    Status::Cancelled,
+                    "stopped by a signal before all bytes were compared",
+                ));
             }
             let end = (at / STEP + 1).saturating_mul(STEP).min(range.end);
             let len = usize::try_from(end - at).unwrap_or(1 << 20);

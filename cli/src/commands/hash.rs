@@ -446,7 +446,7 @@ fn pump(
         })
     });
     if signals::cancelled() {
-        return Err(Failure::new(Status::Cancelled, "stopped; no output was left"));
+        return Err(Failure::new(Status::Cancelled, "stopped by a signal; no incomplete output was left"));
     }
     if let Some(error) = failure.into_inner() {
         return Err(Failure::io("reading", path, &error));

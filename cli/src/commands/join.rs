@@ -128,7 +128,10 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
     let mut regions: BTreeMap<u64, AtlasBoundaryRegion> = BTreeMap::new();
     for path in &paths {
         if ctx.is_stopped() {
-            return Err(Failure::new(Status::Cancelled, "stopped; no output was left"));
+            return Err(Failure::new(
+                Status::Cancelled,
+                "stopped by a signal; no incomplete output was left",
+            ));
         }
         if rebuilt.is_complete() {
             break;
@@ -168,7 +171,8 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
         ctx.warn(&format!("left out: {} more", count(left_out - NAMED, "shard")));
     }
     if used == 0 {
-        let text = format!("none of {} can be used", count(paths.len() as u64, "shard"));
+        let text =
+            format!("nothing can be joined: none of {} can be used", count(paths.len() as u64, "shard"));
         let failure = Failure::new(Status::Incomplete, text);
         return Err(match other_root {
             Some(text) => failure.with_hint(text),
@@ -220,7 +224,10 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
 fn read(ctx: &Ctx, path: &Path, root: Option<&[u8; 32]>) -> Res<AtlasShard> {
     let kind = objects::kind_of(path)?;
     if !matches!(kind, Kind::Shard | Kind::CompressedShard) {
-        return Err(Failure::new(Status::Foreign, format!("{} is not a shard", names::shown(path))));
+        return Err(Failure::new(
+            Status::Foreign,
+            format!("{} is not a shard: atlasm info says what it is", names::shown(path)),
+        ));
     }
     Ok(info::read_shard(ctx, path, kind, root)?.0)
 }

@@ -35,14 +35,19 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
         None => front(&program),
         Some(name) => {
             let found = program.get_subcommands().find(|command| command.get_name() == name.as_str());
-            page(found.ok_or_else(|| Failure::usage(format!("there is no command '{name}'")))?)
+            page(found.ok_or_else(|| {
+                Failure::usage(format!("there is no command '{name}': atlasm --help lists the commands"))
+            })?)
         }
     };
     ctx.write(&text.map_err(failed)?)
 }
 
 fn failed(error: io::Error) -> Failure {
-    Failure::new(crate::status::Status::Defect, format!("making the manual: {error}"))
+    Failure::new(
+        crate::status::Status::Defect,
+        format!("a defect of this program, please report it: the manual cannot be made: {error}"),
+    )
 }
 
 /// Returns the clap definition of the program, in which each command has the name of its manual page.

@@ -131,7 +131,8 @@ fn check_order(ctx: &Ctx, ranges: &[(&PathBuf, Option<PartRange>)], has_outline:
     for (path, part) in &known {
         if part.range.start != end || part.whole != whole {
             let text = format!(
-                "{} is the range {}..{} of {} bytes, and the part before it ends at {end} of {whole}",
+                "{} is the range {}..{} of a file of {} bytes, and the part before it ends at byte {end} \
+                 of a file of {whole} bytes",
                 names::shown(path),
                 part.range.start,
                 part.range.end,
@@ -142,7 +143,8 @@ fn check_order(ctx: &Ctx, ranges: &[(&PathBuf, Option<PartRange>)], has_outline:
         end = part.range.end;
     }
     if end != whole {
-        let text = format!("the parts end at {end} of {whole} bytes");
+        let text =
+            format!("the last part ends at byte {end} of a file of {whole} bytes, so that parts are missing");
         return Err(Failure::new(Status::Incomplete, text).with_hint("name the parts after this offset too"));
     }
     Ok(())

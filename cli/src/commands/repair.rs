@@ -91,11 +91,14 @@ pub(crate) struct Options {
 
 pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     if options.output.is_some() && options.recursive {
-        return Err(Failure::usage("-o takes one file, and -r a folder of files"));
+        return Err(Failure::usage(
+            "-o and -r exclude each other: -o names the output of one repaired file, and -r repairs the \
+             files of folders",
+        ));
     }
     if options.output.is_some() && options.files.len() > 1 {
         return Err(Failure::usage(format!(
-            "-o takes one file, and {} files are given",
+            "-o names the output of one repaired file, and {} files are given: repair them one by one",
             options.files.len()
         )));
     }
@@ -113,7 +116,7 @@ impl Options {
 
 fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     if names::is_dash(file) {
-        return Err(Failure::usage("a pipe cannot be repaired"));
+        return Err(Failure::usage("standard input cannot be repaired: name a file"));
     }
     if !output::exists(file)? {
         return absent(ctx, options, file);
@@ -148,8 +151,10 @@ fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     }
     if options.has_copies() {
         let outline = outline.ok_or_else(|| {
-            verify::no_seals(file)
-                .with_hint("a copy cannot be told from damage without an outline: --outline PATH")
+            verify::no_seals(file).with_hint(
+                "without an outline, the good bytes of a copy cannot be told from bad bytes: name it \
+                 with --outline PATH",
+            )
         })?;
         return from_copies(ctx, options, file, file, &outline);
     }
@@ -514,7 +519,7 @@ fn of_other_bytes(ctx: &Ctx, file: &Path, path: &Path, known: &Known) -> Res<Rep
         return Ok(parity_repaired(ctx, file, path));
     }
     let text = format!(
-        "{} was made of other bytes than {}, and repairs nothing",
+        "{} was made of other bytes than {}, so that it cannot repair the file",
         names::shown(path),
         names::shown(&known.outline.path)
     );

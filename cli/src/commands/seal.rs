@@ -98,8 +98,10 @@ fn stamp(metadata: &Metadata) -> (u64, i64, i64, i64, i64) {
 
 fn seal(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     if names::is_dash(file) {
-        return Err(Failure::usage("a pipe cannot be sealed, since there is no file to verify later")
-            .with_hint("atlasm pack - -o X.atlas stores its bytes"));
+        return Err(Failure::usage(
+            "standard input cannot be sealed, since there is no file to verify later",
+        )
+        .with_hint("atlasm pack - -o X.atlas stores its bytes"));
     }
     let metadata = |path: &Path| fs::metadata(path).map_err(|error| Failure::io("looking at", path, &error));
     let size = objects::size_of(file)?;

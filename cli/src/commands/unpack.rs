@@ -40,10 +40,8 @@ pub(crate) struct Options {
 pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     ctx.each([&options.file], |file| {
         if names::is_dash(&options.output) {
-            return Err(Failure::usage(
-                "unpack cannot write to standard output, which the output - stands for",
-            )
-            .with_hint(format!("atlasm cat {} writes to standard output", names::quoted(file))));
+            return Err(Failure::usage("unpack cannot write to standard output, which -o - means")
+                .with_hint(format!("atlasm cat {} writes to standard output", names::quoted(file))));
         }
         let staged = Staged::new(&options.output, options.force, &[file])?;
         let opened =

@@ -70,7 +70,7 @@ pub(crate) struct Options {
 
 fn parse_rate(text: &str) -> Result<u64, String> {
     match crate::units::parse_size(text)? {
-        0 => Err(format!("'{text}' is not a rate: at least 1 byte a second")),
+        0 => Err(format!("'{text}' is not a rate: it must be at least 1 byte a second")),
         rate => Ok(rate),
     }
 }
@@ -596,7 +596,7 @@ pub(crate) fn merged(bad: &[damage::Bad]) -> Vec<damage::Bad> {
 
 fn verify(ctx: &Ctx, options: &Options, file: &Path, part: Option<&mut Part>) -> Res<Report> {
     if names::is_dash(file) {
-        return Err(Failure::usage("a pipe cannot be verified against an outline")
+        return Err(Failure::usage("standard input cannot be verified against an outline: name a file")
             .with_hint("atlasm hash - prints its root"));
     }
     if options.outline.is_none() && options.parity.is_none() && packed::is_named_itself(file)? {

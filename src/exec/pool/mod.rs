@@ -207,7 +207,7 @@ pub(crate) fn both<A: Send, B: Send>(
     // A task is a shared closure, so that each of the two is taken out of its lock once.
     let (first, second) = (Mutex::new(Some(first)), Mutex::new(Some(second)));
     let (mut a, mut b) = (None, None);
-    let twice = || AtlasError::internal("a task ran twice");
+    let twice = || AtlasError::internal("a defect of the library, please report it: a task ran twice");
     run(
         executor,
         2,
@@ -223,7 +223,9 @@ pub(crate) fn both<A: Send, B: Send>(
             Ok(())
         },
     )?;
-    a.zip(b).ok_or_else(|| AtlasError::internal("a task returned no result"))
+    a.zip(b).ok_or_else(|| {
+        AtlasError::internal("a defect of the library, please report it: a task returned no result")
+    })
 }
 
 /// Returns the text of a panic's payload. The payload is forgotten, because its drop could panic again.

@@ -136,7 +136,7 @@ impl<T> Finished<T> {
 
 #[cold]
 fn no_memory() -> AtlasError {
-    AtlasError::out_of_memory("no memory for results that wait for an earlier one")
+    AtlasError::out_of_memory("no memory for results of tasks that wait for the result of an earlier task")
 }
 
 /// Results that arrived before their turn. The first place is that of task `due`, whose result is delivered
@@ -264,7 +264,9 @@ pub(super) fn run_on<S, T: Send>(
             }
             match state {
                 Some(state) => work(state, task),
-                None => Err(AtlasError::internal("a worker has no state")),
+                None => Err(AtlasError::internal(
+                    "a defect of the library, please report it: a worker has no state",
+                )),
             }
         }))
         .unwrap_or_else(|payload| Err(panic_error(payload)));
