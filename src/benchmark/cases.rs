@@ -27,7 +27,7 @@ pub(super) const CHANGE: usize = 4_096;
 const BATCH_SHARD: usize = 64 * 1024;
 /// Memory in bytes per tile, besides the bytes of the domain: for tiles, shards and proofs.
 const PER_TILE: u64 = 64 * 1024;
-/// Bytes of a worker's buffers: a tile, and the buffers to transform or decode a tile.
+/// Memory in bytes for the buffers of a worker: a tile, and the buffers to transform or decode a tile.
 const PER_WORKER: u64 = 6 * TILE_BYTES;
 /// Number of classes that rebuild the domain in the case with missing classes.
 const DATA_CLASSES: u8 = 64;
@@ -60,7 +60,8 @@ impl Limit {
         }
     }
 
-    /// Returns the number of bytes of a domain of `size` that an iteration has to touch.
+    /// Returns the number of bytes that an iteration of a case with this limit has to touch, for a domain of
+    /// `size` bytes.
     pub(super) fn work(self, size: usize) -> usize {
         match self {
             Limit::None => 0,
@@ -305,7 +306,7 @@ pub(super) fn each_tile(
     pool::run(executor, workers, to_u64(tiles), none, |(), tile| work(to_usize(tile)), done)
 }
 
-/// Boxes an iteration. The signature gives the closure a type that accepts every stopwatch.
+/// Returns a closure as an iteration of a case. The signature gives the closure a type that accepts every stopwatch.
 fn iteration<'d>(each: impl FnMut(&mut Stopwatch<'_>) -> Result<()> + 'd) -> Iteration<'d> {
     Box::new(each)
 }

@@ -48,7 +48,7 @@ pub(super) struct Repetitions {
     pub(super) max_nanoseconds: f64,
 }
 
-/// Measurements of a case.
+/// Measured times of a case and of its limit.
 pub(super) struct Measured {
     /// Times of the case in nanoseconds.
     pub(super) times: Samples,
@@ -125,7 +125,7 @@ pub(super) struct Samples {
     pub(super) min: f64,
     pub(super) max: f64,
     pub(super) mean: f64,
-    /// Sum of the squared distances from the mean.
+    /// Sum of the squared distances of all values from their mean.
     squares: f64,
     kept: Vec<f64>,
     /// Binary logarithm of the distance between kept values: every 2^skip-th value is kept.

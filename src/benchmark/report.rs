@@ -18,24 +18,24 @@ all. A transformation and a rollback touch no byte.";
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct BenchmarkResult {
-    /// Name of the case.
+    /// Name of the measured case.
     pub name: &'static str,
-    /// Number of bytes of the domain.
+    /// Size of the domain in bytes.
     pub data_size: u64,
     /// Number of measured iterations.
     pub iterations: u64,
-    /// Time of the fastest iteration.
+    /// Time of the fastest iteration in nanoseconds.
     pub min_ns: f64,
-    /// Time of the slowest iteration.
+    /// Time of the slowest iteration in nanoseconds.
     pub max_ns: f64,
-    /// Mean time.
+    /// Mean time of an iteration in nanoseconds.
     pub mean_ns: f64,
-    /// Median time.
+    /// Median time of an iteration in nanoseconds.
     pub median_ns: f64,
-    /// Standard deviation. 0 for one iteration.
+    /// Standard deviation of the times in nanoseconds. 0 for one iteration.
     pub stddev_ns: f64,
-    /// `data_size` divided by the median. Not a processing rate if [`work_bytes`](Self::work_bytes) is less than
-    /// `data_size`.
+    /// `data_size` divided by the median time in seconds. Not a processing rate if [`work_bytes`](Self::work_bytes)
+    /// is less than `data_size`.
     pub bytes_per_second: f64,
     /// Number of bytes that an iteration has to touch: the domain, the bytes of an update, or none.
     pub work_bytes: u64,
@@ -99,7 +99,7 @@ pub struct BenchmarkSummary {
     pub results: usize,
     /// Number of rows that have fewer iterations than requested because of max_seconds.
     pub cut_short: usize,
-    /// Number of cases that are not built in.
+    /// Number of cases that were left out because their Cargo feature is not built in.
     pub left_out: usize,
     /// Number of measured iterations of all rows.
     pub iterations: u64,

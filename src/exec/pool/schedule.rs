@@ -93,7 +93,7 @@ struct Inbox<T> {
     results: Vec<(u64, Result<T>)>,
     /// True while the calling thread sleeps until a result arrives.
     awaited: bool,
-    /// True if a worker exited, so that another worker may have to start.
+    /// True if a worker has exited since the calling thread last waited, so that another worker may have to start.
     ended: bool,
     /// True if a result was lost because there was no memory for it. The call then fails.
     lost: bool,
