@@ -75,25 +75,25 @@ static void what_is_no_shard_is_described(void)
              text);
     }
     SAYS(atlas_shard_deserialize(NULL, 0, NULL, NULL, NULL, &shard), ATLAS_STATUS_FORMAT,
-         "truncated: 0 bytes are fewer than the 56 of the smallest encoding");
+         "truncated: the shard has 0 bytes, fewer than the 56 bytes of the smallest shard");
 
     atlas_shard *made = extracted(whole, 0, SIZE);
     atlas_buffer encoded = {NULL, 0};
     CHECK_OK(atlas_shard_serialize(made, &encoded));
     char expected[200];
-    (void)snprintf(expected, sizeof expected, "truncated: the header says %zu bytes and there are %zu",
+    (void)snprintf(expected, sizeof expected, "truncated: the header of the shard states %zu bytes, and there are %zu",
                    encoded.size, encoded.size - 1);
     SAYS(atlas_shard_deserialize(encoded.data, encoded.size - 1, NULL, NULL, NULL, &shard), ATLAS_STATUS_FORMAT,
          expected);
     encoded.data[encoded.size / 2] ^= 1;
     SAYS(atlas_shard_deserialize(encoded.data, encoded.size, NULL, NULL, NULL, &shard), ATLAS_STATUS_FORMAT,
-         "damaged: the digest at the end does not match the bytes before it");
+         "damaged: the digest at the end of the shard does not match the bytes before it");
     encoded.data[encoded.size / 2] ^= 1;
     uint8_t *longer = (uint8_t *)malloc(encoded.size + 1);
     CHECK(longer != NULL);
     memcpy(longer, encoded.data, encoded.size);
     longer[encoded.size] = 0;
-    (void)snprintf(expected, sizeof expected, "too long: the header says %zu bytes and there are %zu",
+    (void)snprintf(expected, sizeof expected, "too long: the header of the shard states %zu bytes, and there are %zu",
                    encoded.size, encoded.size + 1);
     SAYS(atlas_shard_deserialize(longer, encoded.size + 1, NULL, NULL, NULL, &shard), ATLAS_STATUS_FORMAT, expected);
     free(longer);

@@ -1,4 +1,4 @@
-//! Releasing the memory that is kept for the next call.
+//! Release of the memory that the library keeps for its next call.
 
 use crate::base::{heap, recycle};
 use crate::compression;

@@ -1,4 +1,4 @@
-//! The command line.
+//! Definition of the command line: the global options, the commands and their help.
 
 use crate::commands;
 use crate::names;
@@ -70,7 +70,7 @@ pub(crate) struct Global {
 }
 
 impl Global {
-    /// Returns the number of threads that the user requested.
+    /// Returns the number of threads that `-j` requests. `None` means one per core.
     pub(crate) fn threads(&self) -> Option<u32> {
         self.threads.filter(|threads| *threads > 0)
     }
@@ -78,17 +78,17 @@ impl Global {
 
 const EVERYWHERE: &str = "Options everywhere";
 
-/// The library's limit on threads.
+/// Maximum number of threads that the library accepts.
 const MAX_THREADS: u32 = 1_024;
 
 fn parse_threads(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(threads) if threads <= MAX_THREADS => Ok(threads),
-        _ => Err(format!("'{text}' is not a number of threads from 0 to {MAX_THREADS}")),
+        _ => Err(format!("'{text}' is not a number of threads, which is 0 to {MAX_THREADS}")),
     }
 }
 
-/// The output of a command.
+/// Options of a command that writes a file: its name, and `--force`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Output {
     /// Name of the output
@@ -99,7 +99,7 @@ pub(crate) struct Output {
     pub(crate) force: bool,
 }
 
-/// Parses a root in hexadecimal digits.
+/// Parses a root of 64 hexadecimal digits.
 pub(crate) fn parse_root(text: &str) -> Result<[u8; 32], String> {
     units::parse_digest(text)
 }
@@ -113,7 +113,7 @@ macro_rules! commands {
         }
 
         impl Command {
-            /// Returns the name in the output.
+            /// Returns the name of the command, as on the command line and in JSON output.
             pub(crate) fn name(&self) -> &'static str {
                 match self {
                     $(Command::$name(_) => $text,)*
@@ -175,10 +175,11 @@ Exit status:
     text
 }
 
-/// Names of the values that count from the end of the file if they begin with `-`.
+/// Names of the positional arguments whose value may begin with `-`, and then counts from the end of the file.
 const FROM_END: [&str; 2] = ["RANGE", "OFFSET"];
 
-/// Puts a space before each positional RANGE or OFFSET such as `-64KiB..`, which then begins no option.
+/// Puts a space before each positional RANGE or OFFSET such as `-64KiB..`, so that it is not taken for an
+/// option.
 ///
 /// `allow_hyphen_values` does that for the options `--range` and `--ranges`. For a positional argument it
 /// would also take options such as `-j4` and `-oOUT` as values.
@@ -219,12 +220,13 @@ pub(crate) fn ranges_from_end(arguments: impl Iterator<Item = OsString>) -> Vec<
     arguments
 }
 
-/// Returns true for a minus sign and a digit. No option begins like that.
+/// Returns true if an argument begins with a minus sign and a digit. No option begins like that.
 fn is_from_end(argument: &OsStr) -> bool {
     matches!(argument.as_encoded_bytes(), [b'-', digit, ..] if digit.is_ascii_digit())
 }
 
-/// Returns true if the positional argument of this number, or the last one, is a RANGE or an OFFSET.
+/// Returns true if positional argument number `position` of a command, or its last argument if there are fewer,
+/// is a RANGE or an OFFSET.
 fn takes_range(command: &clap::Command, position: usize) -> bool {
     let positionals: Vec<&Arg> = command.get_positionals().collect();
     let argument = positionals.get(position).or(positionals.last());
@@ -232,7 +234,8 @@ fn takes_range(command: &clap::Command, position: usize) -> bool {
     names.iter().any(|name| FROM_END.contains(&name.as_str()))
 }
 
-/// Returns true if the next argument is the value of this option, or of the last of several short options.
+/// Returns true if the next argument is the value of the option `text`. In several short options in one
+/// argument, such as `-fo`, the last decides.
 fn takes_next(program: &clap::Command, command: &clap::Command, text: &str) -> bool {
     let takes = |is_named: &dyn Fn(&Arg) -> bool| {
         let mut known = program.get_arguments().chain(command.get_arguments());
@@ -251,7 +254,7 @@ fn takes_next(program: &clap::Command, command: &clap::Command, text: &str) -> b
     false
 }
 
-/// Returns true if the file of this name is one that sealing writes.
+/// Returns true if the name ends like that of an outline (`.atlas`) or of a parity file (`.atp`).
 pub(crate) fn is_seal(path: &std::path::Path) -> bool {
     [names::ATLAS, names::PARITY].iter().any(|suffix| names::without_suffix(path, suffix).is_some())
 }

@@ -1,4 +1,4 @@
-//! Common parts of all commands: global options, results, operations of the library.
+//! Common parts of all commands: the global options, the output of results, and calls of the library.
 
 use crate::args::{Global, IoMode};
 use crate::names;
@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// One run of the program.
+/// One run of the program: its options, the key, the threads, the output, and the exit status so far.
 pub(crate) struct Ctx {
     command: &'static str,
     pub(crate) global: Global,
@@ -26,13 +26,13 @@ pub(crate) struct Ctx {
     out: RefCell<Out>,
     colours: bool,
     status: Cell<Status>,
-    /// End of `--max-time`.
+    /// Moment at which `--max-time` is over. `None` means no limit.
     deadline: Cell<Option<Instant>>,
-    /// Maximum number of bytes read per second.
+    /// Maximum number of bytes read per second, from `--rate`. `None` means no limit.
     rate: Cell<Option<u64>>,
 }
 
-/// The outcome for one file.
+/// Result of a command for one file: its exit status, and the output as text and as JSON.
 pub(crate) struct Report {
     pub(crate) status: Status,
     pub(crate) json: Map<String, Value>,
@@ -41,7 +41,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Returns a report. `result` is the word for the outcome in JSON.
+    /// Returns a report without text. `result` names the result in JSON, such as `intact`.
     pub(crate) fn new(status: Status, result: &str) -> Report {
         let mut json = Map::new();
         json.insert("result".to_owned(), result.into());
@@ -58,13 +58,13 @@ impl Report {
         self
     }
 
-    /// Adds a line of text.
+    /// Adds a line to the text of the report.
     pub(crate) fn line(&mut self, text: impl AsRef<[u8]>) {
         self.text.extend_from_slice(text.as_ref());
         self.text.push(b'\n');
     }
 
-    /// Adds a line that begins with the name of a file.
+    /// Adds a line to the text of the report. It begins with the name of the file `path`.
     pub(crate) fn line_of(&mut self, path: &Path, text: impl AsRef<[u8]>) {
         self.text.extend(names::text(path));
         self.text.extend(b": ");
@@ -72,7 +72,7 @@ impl Report {
     }
 }
 
-/// Colours of words in the text output.
+/// Colours of words in the text output, by their ANSI codes.
 #[derive(Clone, Copy)]
 pub(crate) enum Colour {
     Good = 32,
@@ -100,7 +100,7 @@ impl Ctx {
         })
     }
 
-    /// Returns the heaviest status so far.
+    /// Returns the exit status of the run so far: the most severe status of all files.
     pub(crate) fn status(&self) -> Status {
         self.status.get()
     }
@@ -113,24 +113,24 @@ impl Ctx {
         self.global.json
     }
 
-    /// Returns a word in a colour, if colours are wanted.
+    /// Returns a word, in a colour if standard output is a terminal and colours are not disabled.
     pub(crate) fn coloured(&self, colour: Colour, word: &str) -> String {
         if self.colours { format!("\x1b[{}m{word}\x1b[0m", colour as u8) } else { word.to_owned() }
     }
 
     // Results and messages.
 
-    /// Writes bytes of a result unchanged.
+    /// Writes bytes to standard output unchanged.
     pub(crate) fn write(&self, bytes: &[u8]) -> Res<()> {
         self.out.borrow_mut().write(bytes)
     }
 
-    /// Returns true once standard output is closed by its reader.
+    /// Returns true once a write has failed because the reader closed standard output.
     pub(crate) fn is_closed(&self) -> bool {
         self.out.borrow().is_closed()
     }
 
-    /// Writes the report for `path` and records its status.
+    /// Prints the report on the file `path`, as text or as JSON, and adds its status to that of the run.
     pub(crate) fn report(&self, path: Option<&Path>, mut report: Report) -> Res<()> {
         self.add_status(report.status);
         if !self.json() {
@@ -146,7 +146,8 @@ impl Ctx {
         self.write(format!("{}\n", Value::from(object)).as_bytes())
     }
 
-    /// Reports a failure for `path`, on standard error and, with `--json`, as an object.
+    /// Prints a failure for the file `path` on standard error and, with `--json`, as an object on standard
+    /// output. Adds its status to that of the run.
     pub(crate) fn fail(&self, path: Option<&Path>, failure: &Failure) -> Res<()> {
         self.add_status(failure.status);
         complain(failure);
@@ -160,22 +161,22 @@ impl Ctx {
         self.write(format!("{}\n", Value::from(object)).as_bytes())
     }
 
-    /// Prints a warning, unless `-q` is given.
+    /// Prints a warning on standard error, unless `-q` is given.
     pub(crate) fn warn(&self, text: &str) {
         if !self.global.quiet {
             drop(writeln!(io::stderr(), "atlasm: {text}"));
         }
     }
 
-    /// Prints a detail if `-v` is given.
+    /// Prints a detail on standard error if `-v` is given.
     pub(crate) fn detail(&self, text: &str) {
         if self.global.verbose {
             drop(writeln!(io::stderr(), "atlasm: {text}"));
         }
     }
 
-    /// Runs `one` for each file, and continues after a failure. Ends after a signal, or once the reader of
-    /// standard output has closed it.
+    /// Runs `one` for each file, and prints its report or failure. A failure does not end the loop; a signal or
+    /// the end of `--max-time` does.
     pub(crate) fn each<P: AsRef<Path>>(
         &self,
         files: impl IntoIterator<Item = P>,
@@ -198,7 +199,7 @@ impl Ctx {
         Ok(())
     }
 
-    /// Returns true after a signal, or after the end of `--max-time`.
+    /// Returns true if the run must stop: after a signal, or after the end of `--max-time`.
     pub(crate) fn is_stopped(&self) -> bool {
         signals::cancelled() || self.is_late()
     }
@@ -208,7 +209,7 @@ impl Ctx {
         self.deadline.get().is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// Limits the rate and the duration of the run.
+    /// Sets the limits of `--rate`, in bytes per second, and of `--max-time`.
     pub(crate) fn set_pace(&self, rate: Option<u64>, max_time: Option<Duration>) {
         self.rate.set(rate);
         self.deadline.set(max_time.and_then(|time| Instant::now().checked_add(time)));
@@ -216,8 +217,8 @@ impl Ctx {
 
     // Operations of the library.
 
-    /// Runs `work` with an operation of the global options. `name` and `size` belong to the file that is
-    /// read.
+    /// Runs `work`, a call of the library, with the threads, the memory limit and the progress display of the
+    /// global options. `name` and `size` belong to the file that is read.
     pub(crate) fn operate<R>(
         &self,
         name: &Path,
@@ -225,7 +226,10 @@ impl Ctx {
         work: impl FnOnce(&mut Operation<'_>) -> Result<R, AtlasError>,
     ) -> Res<R> {
         if signals::cancelled() {
-            return Err(Failure::new(Status::Cancelled, "stopped; no output was left"));
+            return Err(Failure::new(
+                Status::Cancelled,
+                "stopped by a signal; no incomplete output was left",
+            ));
         }
         let mode = if self.global.quiet { ProgressMode::Never } else { self.global.progress };
         let mut bar = Bar::new(mode, name);
@@ -248,7 +252,8 @@ impl Ctx {
         })
     }
 
-    /// Returns the threads and the memory of the global options. A single tile needs no pool.
+    /// Returns an operation with the threads and the memory limit of the global options. Work of at most one
+    /// tile, or with `--rate`, runs on the calling thread.
     fn operation(&self, size: u64) -> Res<Operation<'_>> {
         let is_small = size <= TILE_SIZE as u64;
         let operation = match self.global.threads() {
@@ -273,7 +278,7 @@ impl Ctx {
         })
     }
 
-    /// Returns a regular file as a source, read as `--io` says.
+    /// Opens a regular file as a source of bytes that is read by the method of `--io`.
     pub(crate) fn source(&self, path: &Path) -> Res<Source> {
         match self.global.io {
             IoMode::Auto => {
@@ -294,7 +299,7 @@ impl Ctx {
         self.key.as_deref()
     }
 
-    /// Returns the trust settings of a verifier.
+    /// Returns the options to verify with: `root`, if it is given, and the key of `--key-file`.
     pub(crate) fn verify_options(&self, root: Option<&[u8; 32]>) -> VerifyOptions {
         let mut options = VerifyOptions::new();
         if let Some(root) = root {
@@ -321,7 +326,7 @@ impl Ctx {
     }
 }
 
-/// Sleeps so that reads do not exceed a rate.
+/// Slows down reading to a maximum number of bytes per second.
 struct Throttle {
     rate: Option<u64>,
     started: Instant,
@@ -334,7 +339,8 @@ impl Throttle {
         Throttle { rate, started: Instant::now(), last: 0, done: 0 }
     }
 
-    /// Sleeps in short pieces, and no longer than until `is_over`.
+    /// Sleeps until `bytes_done` bytes may have been read at the rate, in pieces of at most 50 ms. Ends early
+    /// if `is_over` returns true.
     fn wait(&mut self, bytes_done: u64, is_over: impl Fn() -> bool) {
         let Some(rate) = self.rate else { return };
         // A further call of the same task begins at 0 again.
@@ -351,7 +357,7 @@ impl Throttle {
     }
 }
 
-/// Prints a failure to standard error.
+/// Prints a failure and its hint on standard error.
 pub(crate) fn complain(failure: &Failure) {
     let mut text = format!("atlasm: {}\n", failure.message);
     if let Some(hint) = &failure.hint {
@@ -360,7 +366,7 @@ pub(crate) fn complain(failure: &Failure) {
     drop(io::stderr().write_all(text.as_bytes()));
 }
 
-/// Returns a failure as a JSON object.
+/// Returns a failure of a command as a JSON object.
 pub(crate) fn failed_object(command: &str, failure: &Failure) -> Map<String, Value> {
     let mut error = json!({ "kind": failure.status.name(), "message": failure.message });
     if let Some(hint) = &failure.hint {
@@ -374,7 +380,7 @@ pub(crate) fn failed_object(command: &str, failure: &Failure) -> Map<String, Val
     object
 }
 
-/// Reads a key: 32 bytes, or 64 hexadecimal digits and perhaps a line end.
+/// Reads the key file: 32 bytes, or 64 hexadecimal digits and perhaps a line end.
 fn read_key(path: &Path) -> Res<Zeroizing<[u8; 32]>> {
     let wrong = |what: String| {
         Failure::usage(format!("the key file {} {what}", names::shown(path)))

@@ -1,4 +1,4 @@
-//! The search for bytes of a file that differ from those of its outline. All commands use it.
+//! The search for bytes of a file that differ from the bytes of which its outline was made.
 
 use crate::context::Ctx;
 use crate::names;
@@ -17,13 +17,14 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A range of a file whose bytes differ from the sealed bytes.
+/// A range of a file whose bytes are bad: they differ from the sealed bytes, are missing, cannot be read, or
+/// cannot be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bad {
     pub(crate) kind: DamageKind,
     pub(crate) offset: u64,
     pub(crate) length: u64,
-    /// Error number of the system, or 0.
+    /// Error number (errno) of the read that failed, or 0.
     pub(crate) os_error: i32,
 }
 
@@ -39,7 +40,7 @@ impl Bad {
         self.offset + self.length
     }
 
-    /// Returns a word for the kind.
+    /// Returns the word for the kind of damage in the output.
     pub(crate) fn word(&self) -> &'static str {
         match self.kind {
             DamageKind::Differs => "differs",
@@ -57,7 +58,7 @@ impl Bad {
         object
     }
 
-    /// Reads the value that `json` returns.
+    /// Parses the JSON object that `json` returns. `None` if it is malformed.
     pub(crate) fn from_json(value: &Value) -> Option<Bad> {
         let number = |key: &str| value.get(key).and_then(Value::as_u64);
         let kind = match value.get("kind")?.as_str()? {
@@ -72,12 +73,13 @@ impl Bad {
         Some(Bad { kind, offset, length, os_error: i32::try_from(os_error).ok()? })
     }
 
-    /// Returns a line of text for people, with a word for its state.
+    /// Returns a line for people: the range, its size, and `word`.
     pub(crate) fn line_as(&self, word: &str) -> String {
         format!("  {}..{}  {}, {word}", self.offset, self.end(), units::human(self.length))
     }
 
-    /// Returns a line of text for people.
+    /// Returns a line for people: the range, its size, the kind of damage, and the system's error if a read
+    /// failed.
     pub(crate) fn line(&self) -> String {
         let reason = match self.os_error {
             0 => String::new(),
@@ -87,22 +89,22 @@ impl Bad {
     }
 }
 
-/// The outline of a file, opened over it.
+/// An open outline, and the file that is verified against it.
 pub(crate) struct Outline {
     pub(crate) path: PathBuf,
-    /// True if the outline was found only by its size.
+    /// True if the outline was chosen only because it was made of as many bytes as the file has.
     pub(crate) is_guess: bool,
-    /// Name of the file of which the outline was made, if the first generation is kept and its note has the
-    /// name.
+    /// Name of the file when it was sealed, from the note of the oldest generation. `None` if the note does not
+    /// have it.
     pub(crate) made_of: Option<PathBuf>,
     pub(crate) container: Container,
     pub(crate) generation: u64,
     pub(crate) root: [u8; 32],
-    /// Number of bytes that were sealed.
+    /// Number of bytes of the newest generation: the size of the file when it was sealed.
     pub(crate) size: u64,
-    /// Nanoseconds since 1970 at which the sealing began.
+    /// Time at which the last sealing or update began, in nanoseconds since 1970. 0 means unknown.
     pub(crate) time: i64,
-    /// True if the outline has digests for parts of tiles.
+    /// True if the outline has a digest for each part of 16 KiB, and not only for each tile.
     pub(crate) keeps_chains: bool,
     /// The range of the file that the outline covers. `None` means the whole file.
     pub(crate) range: Option<Range<u64>>,
@@ -111,53 +113,55 @@ pub(crate) struct Outline {
 }
 
 impl Outline {
-    /// Returns true if `file` was written to after it was sealed: then a difference may be a deliberate
-    /// change, because damage by a disk does not change the time of the file.
+    /// Returns true if `file` was written to after it was sealed. A difference may then be a deliberate change,
+    /// because damage by a disk does not change the time of the file.
     pub(crate) fn is_older(&self, file: &Path) -> bool {
         let written = fs::metadata(file)
             .map(|metadata| metadata.mtime().checked_mul(1_000_000_000)?.checked_add(metadata.mtime_nsec()));
         self.time != 0 && written.is_ok_and(|written| written.is_some_and(|written| written > self.time))
     }
 
-    /// Returns a sentence for people if the outline was made of a file with another name than `file`.
+    /// Returns a sentence for people if the file of which the outline was made had another name than `file`.
     pub(crate) fn other_name(&self, file: &Path) -> Option<String> {
         let name = self.made_of.as_deref().filter(|name| name.as_os_str() != names::last(file))?;
         Some(format!("{} was made of a file that is called {}", names::shown(&self.path), names::shown(name)))
     }
 }
 
-/// Search for an outline that does not lie beside its file.
+/// Search for an outline if the user names none and FILE.atlas does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Guess {
-    /// The only outline in the folder whose own file does not exist, if it was made of as many bytes as this
-    /// file has.
+    /// Takes the only outline in the folder whose own file does not exist, if it was made of as many bytes as
+    /// this file has.
     BySize,
-    /// No search: a command that writes never takes the outline of another file.
+    /// No search, because a command that writes must never take the outline of another file.
     Never,
 }
 
-/// Beginning of the note of a first generation, before the name of the file.
+/// Beginning of the note of an outline's first generation. The name of the file follows.
 const SEAL_OF: &[u8] = b"seal of ";
 
-/// Beginning of the note of an outline that covers a range of a file.
+/// Beginning of the note of an outline that covers only a range of a file. The range follows.
 pub(crate) const RANGE_OF: &[u8] = b"range of ";
 
-/// Returns the note of a new outline of `file`. Empty if the name is too long for a note.
+/// Returns the note of a new outline of `file`: the name of the file after `SEAL_OF`. Empty if the name is too
+/// long for a note.
 pub(crate) fn note_of(file: &Path) -> Vec<u8> {
     let name = names::last(file).as_bytes();
     if name.len() > 1_000 { Vec::new() } else { [SEAL_OF, name].concat() }
 }
 
-/// The seals of a missing file.
+/// Outline and parity file of a file that does not exist.
 pub(crate) struct Missing {
     pub(crate) outline: Option<PathBuf>,
     pub(crate) parity: Option<PathBuf>,
-    /// Number of bytes that were sealed, from the outline. `None` if there is no outline or it does not open.
+    /// Size of the file when it was sealed, from the outline. `None` if there is no outline or it does not
+    /// open.
     pub(crate) size: Option<u64>,
 }
 
-/// Examines the seals of a missing file, which have the name `stem` without their suffix. `None` means that
-/// no file is missing, because the seals are a container or the outline of a range.
+/// Returns the outline and the parity file of the file `stem`, which does not exist. `None` if it has no seal,
+/// or if the only seal is a container or the outline of a range, for which no file needs to exist.
 pub(crate) fn missing(ctx: &Ctx, stem: &Path) -> Res<Option<Missing>> {
     let seal = |suffix| {
         let path = names::with_suffix(stem, suffix);
@@ -188,14 +192,14 @@ pub(crate) fn missing(ctx: &Ctx, stem: &Path) -> Res<Option<Missing>> {
     Ok((outline.is_some() || parity.is_some()).then_some(Missing { outline, parity, size }))
 }
 
-/// Result of a search.
+/// Result of a search for damage in a file.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// Bad ranges, ascending, with adjacent ranges of one kind merged.
+    /// Bad ranges, ascending. Adjacent ranges of one kind are merged.
     pub(crate) bad: Vec<Bad>,
-    /// Bytes after the sealed end.
+    /// Number of bytes of the file after the sealed bytes.
     pub(crate) surplus: u64,
-    /// Damaged records of the outline itself.
+    /// Number of damaged records of the outline itself.
     pub(crate) bad_records: u64,
 }
 
@@ -204,7 +208,7 @@ impl Findings {
         self.bad.iter().map(|bad| bad.length).sum()
     }
 
-    /// Adds a range after all earlier ranges.
+    /// Adds a bad range that lies after all earlier ranges. An adjacent range of the same kind is extended.
     fn push(&mut self, bad: Bad) {
         if bad.length == 0 {
             return;
@@ -219,7 +223,8 @@ impl Findings {
     }
 }
 
-/// Returns the outline of `file`: `given`; or `FILE.atlas`; or a guess.
+/// Opens the outline of `file`: `given`, or else FILE.atlas, or else the outline that `guess` finds. `None` if
+/// there is none.
 pub(crate) fn find_outline(
     ctx: &Ctx,
     file: &Path,
@@ -260,15 +265,15 @@ pub(crate) fn find_outline(
     Ok(found)
 }
 
-/// Returns true if a failure to open shows a damaged container. A wrong key causes some of these failures
-/// too.
+/// Returns true if a failure to open the container `path` suggests that the container is damaged. A wrong key
+/// causes some of these failures too.
 pub(crate) fn is_damaged(path: &Path, failure: &Failure) -> bool {
     let is_ours = || objects::kind_of(path).is_ok_and(|kind| kind == objects::Kind::Container);
     let is_newer = failure.message.contains("version");
     matches!(failure.status, Status::Differs | Status::Foreign) && !is_newer && is_ours()
 }
 
-/// Returns the failure for an outline that is itself damaged.
+/// Returns the failure for an outline that is itself damaged. `why` is the reason for people.
 pub(crate) fn outline_damaged(file: &Path, outline: &Path, why: &str) -> Failure {
     let name = names::quoted(file);
     Failure::new(
@@ -285,8 +290,8 @@ pub(crate) fn outline_damaged(file: &Path, outline: &Path, why: &str) -> Failure
     ))
 }
 
-/// Returns true if the whole `file` has the root of the outline. Then the file is intact, even if the outline
-/// has lost digests.
+/// Returns true if the bytes of the whole `file` have the root of the outline. Then the file is intact, even if
+/// the outline has lost digests.
 pub(crate) fn has_root(ctx: &Ctx, file: &Path, outline: &Outline) -> Res<bool> {
     if objects::size_of(file)? != outline.size {
         return Ok(false);
@@ -314,7 +319,7 @@ fn outlines_in(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Opens an outline over `file`, or over a range of it.
+/// Opens the outline `path` and attaches `file`, or only the `range` of the file that the outline covers.
 pub(crate) fn open_outline(
     ctx: &Ctx,
     path: &Path,
@@ -354,12 +359,12 @@ pub(crate) fn open_outline(
     })
 }
 
-/// Returns the projection of the outline over the file. Every read of it is verified.
+/// Returns the sealed bytes as a projection that reads them from the file. Every read of it is verified.
 pub(crate) fn snapshot(ctx: &Ctx, outline: &Outline) -> Res<AtlasProjection> {
     ctx.operate(&outline.path, 0, |operation| outline.container.snapshot(outline.generation, true, operation))
 }
 
-/// Finds all ranges of `file` that differ from the outline.
+/// Finds the bad ranges of `file` by its outline: all of them, or those that overlap `outline.part`.
 pub(crate) fn find(ctx: &Ctx, file: &Path, outline: &Outline) -> Res<Findings> {
     let mut findings = Findings { surplus: surplus(file, outline)?, ..Findings::default() };
     let projection = match snapshot(ctx, outline) {
@@ -375,7 +380,7 @@ pub(crate) fn find(ctx: &Ctx, file: &Path, outline: &Outline) -> Res<Findings> {
     Ok(findings)
 }
 
-/// Returns the findings of an outline that has lost its digests: all bytes are unknown.
+/// Returns the findings for an outline that has lost its digests: all bytes of the file are unknown.
 fn unproved(outline: &Outline, mut findings: Findings) -> Findings {
     let first = outline.range.as_ref().map_or(0, |range| range.start);
     findings.push(Bad { kind: DamageKind::Unknown, offset: first, length: outline.size, os_error: 0 });
@@ -383,8 +388,8 @@ fn unproved(outline: &Outline, mut findings: Findings) -> Findings {
     findings
 }
 
-/// Finds the ranges of `file` after `from` that differ, `step` bytes at a time, until the end or until
-/// `--max-time`. Also returns the end of the last complete step, up to which the bytes were searched.
+/// Searches `file` for bad ranges from the offset `from` on, `step` bytes at a time, until the end of the file
+/// or of `--max-time`. Also returns the offset up to which the file was searched.
 pub(crate) fn find_from(
     ctx: &Ctx,
     file: &Path,
@@ -417,7 +422,8 @@ pub(crate) fn find_from(
     Ok((findings, at))
 }
 
-/// Searches ranges again that were bad before. They stay bad if `--max-time` ends the search.
+/// Searches the bad ranges of earlier runs again, and returns those that are still bad. Ranges that were not
+/// searched before the end of `--max-time` count as bad.
 pub(crate) fn find_again(ctx: &Ctx, file: &Path, outline: &Outline, ranges: &[Bad]) -> Res<Vec<Bad>> {
     let projection = snapshot(ctx, outline)?;
     let mut findings = Findings::default();
@@ -437,7 +443,7 @@ pub(crate) fn find_again(ctx: &Ctx, file: &Path, outline: &Outline, ranges: &[Ba
     Ok(findings.bad)
 }
 
-/// Returns the bytes of the file after the sealed end.
+/// Returns the number of bytes of `file` after the sealed bytes.
 fn surplus(file: &Path, outline: &Outline) -> Res<u64> {
     let size = match outline.part.as_ref().or(outline.range.as_ref()) {
         Some(range) => range.end - range.start,
@@ -446,7 +452,8 @@ fn surplus(file: &Path, outline: &Outline) -> Res<u64> {
     Ok(size.saturating_sub(outline.size))
 }
 
-/// Adds the damage of `region`, or of the whole domain, to `findings`. Offsets count in the file.
+/// Adds the bad ranges of `region`, or of the whole outline, to `findings`. Their offsets count from the start
+/// of the file, also if the outline covers only a range of it.
 fn search(
     ctx: &Ctx,
     file: &Path,
@@ -484,7 +491,8 @@ fn search(
     Ok(())
 }
 
-/// Splits a range at the end of the file: the bytes after it are missing.
+/// Splits a bad range at the end of the file, which has `size` bytes. The bytes after the end are missing, and
+/// those before it become unknown. A range inside the file is not changed.
 fn split_at_end(bad: Bad, size: u64) -> Vec<Bad> {
     let cut = size.clamp(bad.offset, bad.end());
     // The bytes before the end of the file exist, but cannot be verified without the missing bytes after it.

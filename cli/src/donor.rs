@@ -1,4 +1,5 @@
-//! Origins of good bytes: a copy, a container, a shard. Their bytes are verified against an outline.
+//! Origins of good bytes for a repair: a copy, a container, a shard, a command or a web server. Their bytes are
+//! verified against an outline.
 
 use crate::context::Ctx;
 use crate::damage::Outline;
@@ -19,20 +20,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A source of bytes for the domain of an outline, such as a copy.
+/// An origin of good bytes for the repair of a file, such as a copy. Each read is verified against the outline
+/// of the file.
 pub(crate) struct Donor {
     path: PathBuf,
-    /// Projection of the outline over the donor's bytes. Every read of it is verified.
+    /// The sealed bytes of the damaged file, read from the donor. Every read is verified.
     verified: AtlasProjection,
     counted: Arc<AtomicU64>,
     /// Reasons why the donor did not provide ranges, each with the number of ranges.
     refusals: RefCell<BTreeMap<String, u64>>,
-    /// Fetches whole ranges before they are read. `None` for donors that are read directly.
+    /// The command or server that is asked once for each whole range. `None` if the donor is read directly.
     fetched: Option<Arc<Fetched>>,
     _container: Container,
 }
 
-/// Counts the bytes read.
+/// A reader that counts the bytes read from `inner`.
 struct Counted<R> {
     inner: R,
     count: Arc<AtomicU64>,
@@ -78,7 +80,7 @@ impl ReadAt for ShardBytes {
     }
 }
 
-/// Returns the reason why a donor did not provide a range.
+/// Returns the reason, as a text for people, why a donor did not provide a range.
 fn reason(error: &AtlasError) -> String {
     match error.kind() {
         ErrorKind::Witness | ErrorKind::Conservation => "the bytes differ from the sealed bytes".to_owned(),
@@ -87,12 +89,13 @@ fn reason(error: &AtlasError) -> String {
 }
 
 impl Donor {
-    /// Opens a copy of the file, which may itself be damaged or cut.
+    /// Returns a donor that reads a copy of the file, which may itself be damaged or shortened.
     pub(crate) fn file(ctx: &Ctx, path: &Path, outline: &Outline) -> Res<Donor> {
         Self::new(ctx, path, FileBytes(objects::open_regular(path)?), outline)
     }
 
-    /// Opens a container with the bytes inside, or an outline whose file exists.
+    /// Returns a donor that reads the newest generation of a container with the root of `outline`. The
+    /// container has its bytes inside, or is an outline whose file exists.
     pub(crate) fn container(ctx: &Ctx, path: &Path, outline: &Outline) -> Res<Donor> {
         let options = ContainerOptions::default();
         let opened = objects::open_container(ctx, path, ContainerMode::Read, None, options)?;
@@ -106,23 +109,27 @@ impl Donor {
                 return Self::new(ctx, path, ProjectionBytes(snapshot), outline);
             }
         }
-        let text = format!("{} has no generation with the root of the outline", names::shown(path));
+        let text = format!(
+            "{} cannot serve as a copy: none of its generations has the root of the file's outline",
+            names::shown(path)
+        );
         Err(Failure::new(Status::Differs, text))
     }
 
-    /// Returns a donor of the bytes of a verified shard.
+    /// Returns a donor that reads a verified shard.
     pub(crate) fn shard(ctx: &Ctx, path: &Path, shard: AtlasShard, outline: &Outline) -> Res<Donor> {
         Self::new(ctx, path, ShardBytes(shard), outline)
     }
 
-    /// Returns a donor of the bytes that a child process prints.
+    /// Returns a donor that reads the output of a command or of curl. `name` is the command or the address.
     pub(crate) fn fetched(ctx: &Ctx, name: &str, fetched: Fetched, outline: &Outline) -> Res<Donor> {
         let fetched = Arc::new(fetched);
         let donor = Self::new(ctx, Path::new(name), FetchedBytes(Arc::clone(&fetched)), outline)?;
         Ok(Donor { fetched: Some(fetched), ..donor })
     }
 
-    /// Returns a donor of any bytes that can be read by position.
+    /// Returns a donor that reads `bytes` and verifies them against `outline`. `path` names the donor in
+    /// messages.
     fn new(ctx: &Ctx, path: &Path, bytes: impl ReadAt + 'static, outline: &Outline) -> Res<Donor> {
         let counted = Arc::new(AtomicU64::new(0));
         let reader = Counted { inner: bytes, count: Arc::clone(&counted) };
@@ -138,7 +145,8 @@ impl Donor {
         Ok(Donor { path: path.to_owned(), verified, counted, refusals, fetched: None, _container: container })
     }
 
-    /// Fills `buffer` if the donor has these bytes and they verify.
+    /// Fills `buffer` with the donor's bytes at `offset`. Returns false, and notes the reason, if the donor
+    /// lacks these bytes or they do not verify.
     pub(crate) fn read(&self, ctx: &Ctx, offset: u64, buffer: &mut [u8]) -> bool {
         let fetched = match &self.fetched {
             Some(fetched) => fetched.ahead(offset, buffer.len()).map_err(|error| error.to_string()),

@@ -1,4 +1,4 @@
-//! Bytes from a command or a web server, range by range. The caller verifies all these bytes.
+//! Bytes from a command or a web server, fetched range by range. The caller verifies all these bytes.
 
 use crate::names;
 use crate::signals;
@@ -12,23 +12,23 @@ use std::time::{Duration, Instant};
 
 use atlas_manifold::ReadAt;
 
-/// Time without a byte after which a child process is killed.
+/// Default time without a new byte after which a child process is killed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Function that makes the command for the bytes `first..=last`.
+/// Function that returns the command to print the bytes `first..=last`.
 type Make = Box<dyn Fn(u64, u64) -> Command + Send + Sync>;
 
-/// Bytes that a child process prints.
+/// A source of bytes that child processes print, one process for each range.
 pub(crate) struct Fetched {
     make: Make,
     patience: Duration,
-    /// The range that was fetched last, and its bytes.
+    /// Offset of the range that `ahead` fetched last, and its bytes.
     last: Mutex<Option<(u64, Vec<u8>)>>,
 }
 
 impl Fetched {
-    /// Returns a source that runs a shell command, in which `{first}` and `{last}` become the offsets of the
-    /// first and the last byte.
+    /// Returns a source that runs a shell command for each range. In the command, `{first}` and `{last}` are
+    /// replaced by the offsets of the first and the last byte.
     pub(crate) fn by_command(command: &str, patience: Option<Duration>) -> Fetched {
         let command = command.to_owned();
         Self::new(
@@ -43,7 +43,7 @@ impl Fetched {
         )
     }
 
-    /// Returns a source that sends range requests with curl.
+    /// Returns a source that requests each range of `url` with curl.
     pub(crate) fn by_url(url: &str, patience: Option<Duration>) -> Fetched {
         let url = url.to_owned();
         Self::new(
@@ -68,7 +68,7 @@ impl Fetched {
         Fetched { make: Box::new(make), patience: patience.unwrap_or(PATIENCE), last: Mutex::new(None) }
     }
 
-    /// Fetches a range before it is read in parts.
+    /// Fetches a range and keeps its bytes. Later reads inside of the range start no process.
     pub(crate) fn ahead(&self, offset: u64, len: usize) -> io::Result<()> {
         let bytes = self.fetch(offset, len)?;
         *self.lock() = Some((offset, bytes));
@@ -121,16 +121,19 @@ impl ReadAt for Fetched {
     }
 }
 
-/// Child process that is killed on drop.
+/// A child process that is killed on drop, with its process group.
 struct Running {
     child: Child,
 }
 
 impl Running {
-    /// Reads the child's output, at most `len` + 1 bytes.
+    /// Reads the child's output until its end, or until `len` + 1 bytes. Fails if no byte arrives for the time
+    /// `patience`, or after a signal.
     fn read(&mut self, len: usize, patience: Duration) -> io::Result<Vec<u8>> {
         let Some(mut out) = self.child.stdout.take() else {
-            return Err(io::Error::other("the child process has no standard output"));
+            return Err(io::Error::other(
+                "a defect of this program, please report it: the child process has no standard output",
+            ));
         };
         let mut bytes = Vec::new();
         let mut heard = Instant::now();
@@ -143,7 +146,8 @@ impl Running {
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     format!(
-                        "no byte for {:.1} s after {} of {len} bytes",
+                        "no further byte arrived for {:.1} s (--patience), after {} of the {len} requested \
+                         bytes",
                         patience.as_secs_f64(),
                         bytes.len()
                     ),
@@ -173,7 +177,8 @@ impl Running {
 }
 
 impl Running {
-    /// Waits for the exit status, at most `patience`.
+    /// Waits until the child exits, and returns its exit status. Fails after the time `patience`, or after a
+    /// signal.
     fn end(&mut self, patience: Duration) -> io::Result<std::process::ExitStatus> {
         let closed = Instant::now();
         loop {
@@ -183,7 +188,7 @@ impl Running {
             if closed.elapsed() >= patience || signals::cancelled() {
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
-                    "the program closed its output and did not exit",
+                    "the program closed its output, and did not exit in the time of --patience",
                 ));
             }
             std::thread::sleep(Duration::from_millis(2));

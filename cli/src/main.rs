@@ -55,7 +55,8 @@ fn run() -> Status {
     }
 }
 
-/// Ends a run with a failure that does not belong to a single file.
+/// Prints a failure that belongs to no single file, on standard error and, with `--json`, as an object. Returns
+/// its status.
 fn end(command: &str, json: bool, failure: &Failure) -> Status {
     context::complain(failure);
     if json {
@@ -69,7 +70,8 @@ fn print(object: &serde_json::Value) {
     drop(output::Out::new().write(format!("{object}\n").as_bytes()));
 }
 
-/// Prints the requested help, or refuses the command line.
+/// Prints the help or the version if it was requested, else the error in the command line. Returns the exit
+/// status.
 fn refuse(error: &clap::Error, arguments: &[std::ffi::OsString]) -> Status {
     use clap::error::ErrorKind;
     let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);

@@ -1,23 +1,24 @@
-//! A picture of a file that shows its good and bad parts.
+//! A picture of a file in characters that shows its good and bad parts.
 
 use crate::context::{Colour, Ctx};
 use crate::damage::Bad;
 use crate::units::human;
 use atlas_manifold::TILE_SIZE;
 
-/// Number of cells per line.
+/// Number of cells per line of the picture.
 const COLUMNS: u64 = 64;
-/// Maximum number of lines.
+/// Maximum number of lines of the picture.
 const LINES: u64 = 8;
 
-/// State of the bad ranges.
+/// State of the ranges that the picture marks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Bad,
     Repaired,
 }
 
-/// Returns the lines of a picture in which each cell stands for some bytes of a file of `size` bytes.
+/// Returns the lines of a picture of a file of `size` bytes, in which each cell stands for a part of the same
+/// size. A cell is marked if one of `ranges` lies in its part.
 pub(crate) fn draw(ctx: &Ctx, size: u64, ranges: &[Bad], fate: Fate) -> Vec<String> {
     if size == 0 {
         return Vec::new();

@@ -5,11 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-/// Suffix of outlines and containers.
+/// Suffix of the names of outlines and containers.
 pub(crate) const ATLAS: &str = ".atlas";
-/// Suffix of parity files.
+/// Suffix of the names of parity files.
 pub(crate) const PARITY: &str = ".atp";
-/// Suffix of the damaged file that a repair keeps.
+/// Suffix of the name under which a repair keeps the damaged file.
 pub(crate) const DAMAGED: &str = ".damaged";
 
 /// Returns true for the name `-`: standard input or output.
@@ -17,7 +17,8 @@ pub(crate) fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Returns a name for messages: control characters are escaped, and bytes that are not UTF-8 are replaced.
+/// Returns the name of a file for messages: control characters are escaped, and bytes that are not UTF-8 are
+/// replaced.
 pub(crate) fn shown(path: &Path) -> String {
     if is_dash(path) {
         return "standard input".to_owned();
@@ -29,7 +30,8 @@ pub(crate) fn shown(path: &Path) -> String {
     name.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
-/// Returns a name for result lines: the bytes unchanged, except that control characters are escaped.
+/// Returns the name of a file for result lines: the bytes unchanged, except that control characters are
+/// escaped.
 pub(crate) fn text(path: &Path) -> Vec<u8> {
     let mut out = Vec::new();
     for byte in path.as_os_str().as_bytes() {
@@ -42,7 +44,7 @@ pub(crate) fn text(path: &Path) -> Vec<u8> {
     out
 }
 
-/// Adds a name to a JSON object: as `key` if it is UTF-8, else as `key_b64`.
+/// Adds the name of a file to a JSON object: as `key` if it is UTF-8, else in base64 as `key_b64`.
 pub(crate) fn put(object: &mut Map<String, Value>, key: &str, path: &Path) {
     match path.to_str() {
         Some(name) => object.insert(key.to_owned(), name.into()),
@@ -50,14 +52,14 @@ pub(crate) fn put(object: &mut Map<String, Value>, key: &str, path: &Path) {
     };
 }
 
-/// Returns a name as a JSON object of its own, for lists.
+/// Returns a JSON object with the name of a file alone, for lists of files.
 pub(crate) fn object(path: &Path) -> Value {
     let mut object = Map::new();
     put(&mut object, "path", path);
     object.into()
 }
 
-/// Returns the bytes in base64 of RFC 4648, with padding.
+/// Encodes bytes in the base64 of RFC 4648, with padding.
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
@@ -71,16 +73,19 @@ fn base64(bytes: &[u8]) -> String {
     out
 }
 
-/// Appends `suffix` to the name.
+/// Returns the path with `suffix` appended to its last name.
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-/// Returns the seal of `file` that `given` names. If `given` is a folder and the file was found in a folder,
-/// `below` is the name of the file in that folder, under which `seal -r` puts the seal. If the file was named
-/// itself, the seal whose name agrees with the longest end of the file's name is taken.
+/// Returns the path of the seal of `file` in the place that the user named: `given` itself, or a file in the
+/// folder `given`. `None` if `given` is.
+///
+/// In a folder, `below` decides the name of the seal. It is the name of the file below the folder in which it was
+/// found, as `seal -r` uses it. If `below` is `None`, the user named the file itself, and the existing seal whose
+/// name agrees with the longest end of the file's path is taken.
 pub(crate) fn seal_of(
     given: Option<&Path>,
     below: Option<&Path>,
@@ -105,14 +110,15 @@ pub(crate) fn seal_of(
     Some(seals.into_iter().find(|seal| std::fs::metadata(seal).is_ok()).unwrap_or(plain))
 }
 
-/// Returns the name without `suffix`, if the name ends with the suffix and has other characters before it.
+/// Returns the path without `suffix`. `None` if its last name does not end with the suffix, or consists of it
+/// alone.
 pub(crate) fn without_suffix(path: &Path, suffix: &str) -> Option<PathBuf> {
     let stem = path.as_os_str().as_bytes().strip_suffix(suffix.as_bytes())?;
     let is_name = stem.last().is_some_and(|byte| *byte != b'/');
     is_name.then(|| OsString::from_vec(stem.to_vec()).into())
 }
 
-/// Returns the folder of a file, in a form that can be opened.
+/// Returns the folder of a file. `.` if the path has none.
 pub(crate) fn folder(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -120,7 +126,7 @@ pub(crate) fn folder(path: &Path) -> &Path {
     }
 }
 
-/// Quotes a name for a shell line that is shown to a person.
+/// Quotes the name of a file for a shell command that is shown to a person.
 pub(crate) fn quoted(path: &Path) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@%=".contains(c);
     let name = shown(path);
@@ -131,7 +137,7 @@ pub(crate) fn quoted(path: &Path) -> String {
     format!("'{}'", name.replace('\'', "'\\''"))
 }
 
-/// Returns the last part of a name.
+/// Returns the last name of a path.
 pub(crate) fn last(path: &Path) -> &OsStr {
     path.file_name().unwrap_or(path.as_os_str())
 }

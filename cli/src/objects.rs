@@ -1,4 +1,4 @@
-//! Kinds of files, and containers with the file that has their bytes.
+//! Kinds of files, and the opening of containers together with the file that has the bytes of an outline.
 
 use crate::context::Ctx;
 use crate::names;
@@ -9,14 +9,14 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// The kinds of files, by their first bytes.
+/// Kind of a file, by its first 12 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Shard,
     CompressedShard,
     Container,
     Parity,
-    /// Anything else.
+    /// Any other file.
     Plain,
 }
 
@@ -34,7 +34,7 @@ impl Kind {
 
 const MAGIC: [u8; 8] = *b"\x89ATLAS\n\x1a";
 
-/// Returns the kind of a file that is read.
+/// Returns the kind of a regular file, from its first 12 bytes.
 pub(crate) fn kind_of(path: &Path) -> Res<Kind> {
     let failed = |error| Failure::io("reading", path, &error);
     let mut file = open_regular(path)?;
@@ -58,7 +58,7 @@ pub(crate) fn kind_of(path: &Path) -> Res<Kind> {
     })
 }
 
-/// Refuses standard input, which has no positions.
+/// Fails if `path` is `-`, because standard input cannot be read by position.
 fn refuse_stdin(path: &Path) -> Res<()> {
     if !names::is_dash(path) {
         return Ok(());
@@ -67,14 +67,14 @@ fn refuse_stdin(path: &Path) -> Res<()> {
         .with_hint("save the bytes to a file first; write ./- for a file with the name -"))
 }
 
-/// Opens a file that may be read by position.
+/// Opens a regular file to read it by position. Refuses standard input, folders, devices and pipes.
 pub(crate) fn open_regular(path: &Path) -> Res<File> {
     refuse_stdin(path)?;
     let failed = |error| Failure::io("opening", path, &error);
     let metadata = fs::metadata(path).map_err(failed)?;
     if metadata.is_dir() {
         return Err(Failure::usage(format!(
-            "{} is a folder, and this command reads a file",
+            "{} is a folder, and this command reads a file: name a file in it",
             names::shown(path)
         )));
     }
@@ -87,29 +87,29 @@ pub(crate) fn open_regular(path: &Path) -> Res<File> {
     File::open(path).map_err(failed)
 }
 
-/// Returns the size of a regular file.
+/// Returns the size of a regular file in bytes.
 pub(crate) fn size_of(path: &Path) -> Res<u64> {
     let file = open_regular(path)?;
     Ok(file.metadata().map_err(|error| Failure::io("looking at", path, &error))?.len())
 }
 
-/// A container, and the file that it describes if it is an outline.
+/// An open container and, for an outline, the file that has its bytes.
 pub(crate) struct Opened {
     pub(crate) container: Container,
     pub(crate) info: ContainerInfo,
-    /// Path of the base that is attached.
+    /// Path of the file that has the bytes of an outline. `None` if no such file is attached.
     pub(crate) base: Option<PathBuf>,
 }
 
 impl Opened {
-    /// Returns true if the bytes lie in another file.
+    /// Returns true for an outline, whose bytes lie in another file.
     pub(crate) fn is_outline(&self) -> bool {
         self.info.base_size > 0
     }
 }
 
-/// Opens a container. If it needs a base, that is the file `base`, or, if `base` is not given, the file with
-/// the container's name without `.atlas`.
+/// Opens a container and attaches the file that has the bytes of an outline: `base`, or else the file with the
+/// container's name without `.atlas`, if it exists.
 pub(crate) fn open_container(
     ctx: &Ctx,
     path: &Path,
@@ -123,7 +123,7 @@ pub(crate) fn open_container(
     let container = opened.map_err(|failure| explain_container(path, failure))?;
     let info = container.info()?;
     if info.newest == 0 {
-        let text = format!("{} is a container without a generation", names::shown(path));
+        let text = format!("{} is a container without any content: it has no generation", names::shown(path));
         return Err(Failure::new(Status::Incomplete, text)
             .with_hint("the program that made it committed nothing: let it commit, or pack the file again"));
     }
@@ -140,7 +140,7 @@ pub(crate) fn open_container(
     Ok(Opened { container, info, base })
 }
 
-/// Returns the failure with advice on a container that does not open.
+/// Returns the failure of opening the container `path`, with its name and with advice.
 fn explain_container(path: &Path, failure: Failure) -> Failure {
     let shown = names::shown(path);
     let mut failure = if failure.message.contains(&shown) { failure } else { failure.while_doing(&shown) };
@@ -161,7 +161,8 @@ fn explain_container(path: &Path, failure: Failure) -> Failure {
     }
 }
 
-/// Opens the bytes of a base. A base that has lost its end still provides the other bytes.
+/// Opens the file `path`, which has the `wanted` bytes of an outline. If the file has become shorter, only
+/// reads of the lost bytes fail.
 pub(crate) fn base_source(ctx: &Ctx, path: &Path, wanted: u64) -> Res<Source> {
     let size = size_of(path)?;
     if size >= wanted {
@@ -171,7 +172,7 @@ pub(crate) fn base_source(ctx: &Ctx, path: &Path, wanted: u64) -> Res<Source> {
     Ok(Source::from_reader(wanted, Shortened { file }))
 }
 
-/// A file that has lost its end.
+/// A file that is shorter than its outline requires. Reads past its end fail.
 struct Shortened {
     file: File,
 }
@@ -182,7 +183,7 @@ impl ReadAt for Shortened {
     }
 }
 
-/// Returns true if a failure means that bytes changed or cannot be read.
+/// Returns true for a kind of error whose cause may be changed, missing or unreadable bytes.
 pub(crate) fn is_damage(kind: ErrorKind) -> bool {
     matches!(
         kind,

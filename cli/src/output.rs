@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Standard output. Once its reader has closed it, output is discarded without an error.
+/// Writer to standard output. Once the reader of the output has closed it, everything written is discarded
+/// without an error.
 pub(crate) struct Out {
     is_closed: bool,
 }
@@ -21,12 +22,12 @@ impl Out {
         Out { is_closed: false }
     }
 
-    /// Returns true once the reader has closed the output.
+    /// Returns true once a write has failed because the reader closed standard output.
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed
     }
 
-    /// Writes all of `bytes`.
+    /// Writes all of `bytes` to standard output and flushes it.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Res<()> {
         if self.is_closed {
             return Ok(());
@@ -43,7 +44,7 @@ impl Out {
     }
 }
 
-/// Refuses to write bytes of a file to a terminal.
+/// Fails if standard output is a terminal, which the bytes of a file may garble.
 pub(crate) fn refuse_terminal() -> Res<()> {
     if !io::stdout().is_terminal() {
         return Ok(());
@@ -57,7 +58,7 @@ pub(crate) fn same_file(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// Returns true if there is something of this name, a dangling link included.
+/// Returns true if `path` names anything: a file, a folder, or a link, even if its target is missing.
 pub(crate) fn exists(path: &Path) -> Res<bool> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
@@ -66,7 +67,7 @@ pub(crate) fn exists(path: &Path) -> Res<bool> {
     }
 }
 
-/// Refuses standard output for files and folders.
+/// Fails if the name of an output is `-`, because the file or folder cannot be written to standard output.
 pub(crate) fn refuse_stdout(target: &Path) -> Res<()> {
     if !names::is_dash(target) {
         return Ok(());
@@ -78,7 +79,7 @@ pub(crate) fn refuse_stdout(target: &Path) -> Res<()> {
     .with_hint("name the file with -o NAME; write ./- for a file with the name -"))
 }
 
-/// Checks that `target` may become an output, before the work begins.
+/// Checks, before the work begins, that the output file `target` can be written.
 ///
 /// The name must be free, or, with `force`, belong to a regular file that is not an input. The folder must be
 /// writable.
@@ -86,7 +87,9 @@ pub(crate) fn check_target(target: &Path, force: bool, inputs: &[&Path]) -> Res<
     refuse_stdout(target)?;
     let name = names::shown(target);
     if target.file_name().is_none() {
-        return Err(Failure::usage(format!("{name} is not the name of a file")));
+        return Err(Failure::usage(format!(
+            "the output {name} is not the name of a file: give it another name"
+        )));
     }
     if exists(target)? {
         if let Ok(metadata) = fs::metadata(target) {
@@ -97,10 +100,12 @@ pub(crate) fn check_target(target: &Path, force: bool, inputs: &[&Path]) -> Res<
                 }
             }
             if metadata.is_dir() {
-                return Err(Failure::usage(format!("{name} is a folder, and the output is a file")));
+                return Err(Failure::usage(format!(
+                    "{name} is a folder, and the output is a file: give it another name"
+                )));
             }
             if !metadata.is_file() {
-                return Err(Failure::usage(format!("{name} is not a regular file"))
+                return Err(Failure::usage(format!("the output {name} exists, and is not a regular file"))
                     .with_hint("give the output the name of a file"));
             }
         }
@@ -112,7 +117,10 @@ pub(crate) fn check_target(target: &Path, force: bool, inputs: &[&Path]) -> Res<
     let folder = names::folder(target);
     let metadata = fs::metadata(folder).map_err(|error| Failure::io("opening the folder", folder, &error))?;
     if !metadata.is_dir() {
-        return Err(Failure::new(Status::Io, format!("{} is not a folder", names::shown(folder))));
+        return Err(Failure::new(
+            Status::Io,
+            format!("{} is not a folder, so that the output cannot be written there", names::shown(folder)),
+        ));
     }
     if !is_writable(folder) {
         let error = io::Error::last_os_error();
@@ -129,7 +137,8 @@ fn is_writable(folder: &Path) -> bool {
     unsafe { libc::access(folder.as_ptr(), libc::W_OK | libc::X_OK) == 0 }
 }
 
-/// Output under a temporary name in the folder of its target, renamed to the target when it is complete.
+/// Output file that is written under a temporary name in the folder of its target, and renamed when it is
+/// complete. Dropping it earlier removes it.
 #[derive(Debug)]
 pub(crate) struct Staged {
     temporary: PathBuf,
@@ -138,7 +147,7 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// Checks the target (`check_target`) and chooses a free temporary name.
+    /// Checks the target with `check_target` and chooses a free temporary name in its folder. Creates no file.
     pub(crate) fn new(target: &Path, force: bool, inputs: &[&Path]) -> Res<Staged> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         check_target(target, force, inputs)?;
@@ -155,7 +164,7 @@ impl Staged {
         }
     }
 
-    /// Returns the temporary path that is written to.
+    /// Returns the path of the temporary file.
     pub(crate) fn path(&self) -> &Path {
         &self.temporary
     }
@@ -165,7 +174,7 @@ impl Staged {
         &self.target
     }
 
-    /// Creates the temporary file.
+    /// Creates the temporary file and opens it to read and write.
     pub(crate) fn create(&self) -> Res<File> {
         File::options()
             .read(true)
@@ -175,14 +184,16 @@ impl Staged {
             .map_err(|error| Failure::io("creating a temporary file beside", &self.target, &error))
     }
 
-    /// Gives the file its name, durably. The writer has flushed the bytes.
+    /// Renames the temporary file to the target, and flushes the folder so that the name survives a crash. The
+    /// caller has flushed the bytes.
     pub(crate) fn finish(self) -> Res<()> {
         let target = self.target.clone();
         self.finish_unsynced()?;
         sync_folder(&target)
     }
 
-    /// Gives the file its name. `sync_file_system` makes it durable.
+    /// Renames the temporary file to the target. The name survives a crash only after a call of
+    /// `sync_file_system`.
     pub(crate) fn finish_unsynced(self) -> Res<()> {
         // A file that is replaced passes its mode on to the new file.
         if let Ok(metadata) = fs::metadata(&self.target) {
@@ -206,10 +217,10 @@ impl Drop for Staged {
     }
 }
 
-/// Temporary names that may occur in messages, each with the final name of the file.
+/// Temporary names in use, each with the final name of the file. Messages show the final name.
 static NAMES: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
-/// Replaces a temporary name in a message of the library by the name of the output.
+/// Replaces each temporary name in a message of the library by the final name of the output.
 pub(crate) fn with_targets(message: &str) -> String {
     let known = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
     let mut message = message.to_owned();
@@ -222,7 +233,7 @@ pub(crate) fn with_targets(message: &str) -> String {
     message
 }
 
-/// Renames. Fails with `AlreadyExists` if a file has the new name.
+/// Renames `from` to `to`. Fails with `AlreadyExists` if `to` exists, and never replaces it.
 pub(crate) fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
     let name = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from);
     let (old, new) = (name(from)?, name(to)?);
@@ -246,7 +257,8 @@ pub(crate) fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a name durable, if the file system supports that.
+/// Flushes the folder of `path`, so that a new name in it survives a crash. Does nothing if the file system
+/// cannot flush folders.
 pub(crate) fn sync_folder(path: &Path) -> Res<()> {
     let folder = names::folder(path);
     match File::open(folder).and_then(|folder| folder.sync_all()) {
@@ -257,7 +269,7 @@ pub(crate) fn sync_folder(path: &Path) -> Res<()> {
     }
 }
 
-/// Makes all files durable that lie on the same file system as `folder`.
+/// Flushes the file system of `folder`, so that all files on it survive a crash.
 pub(crate) fn sync_file_system(folder: &Path) -> Res<()> {
     use std::os::fd::AsRawFd;
     let failed = |error| Failure::io("flushing", folder, &error);

@@ -13,17 +13,18 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-/// Damage of a container. Both lists are empty if there is none.
+/// Damage found in a container. `data` is empty and `records` is 0 if there is none.
 #[derive(Default)]
 pub(crate) struct Found {
-    /// Ranges of generations. A range that several generations share is listed with the oldest.
+    /// Damaged ranges of the content, each with the number of its generation. A range that several generations
+    /// share is listed with the oldest.
     data: Vec<(u64, Bad)>,
-    /// Damaged records, and bytes between records that are not zero.
+    /// Number of damaged records, and of ranges between records that are not zero.
     records: u64,
 }
 
 impl Found {
-    /// Returns the number of bytes that differ or cannot be read.
+    /// Returns the number of damaged bytes of the content.
     fn bytes(&self) -> u64 {
         self.data.iter().map(|(_, bad)| bad.length).sum()
     }
@@ -32,7 +33,7 @@ impl Found {
         self.data.is_empty() && self.records == 0
     }
 
-    /// Returns a short text about the damage.
+    /// Returns the damage as a short text, such as `4 KiB in 1 range and 2 records`.
     fn text(&self) -> String {
         let mut parts = Vec::new();
         if !self.data.is_empty() {
@@ -45,7 +46,8 @@ impl Found {
     }
 }
 
-/// Checks the generations from `from` on. 0 means all. The base of an outline is not read.
+/// Searches a container for damage, in its generations from number `from` on. 0 means all generations. The file
+/// of which an outline was made is not read.
 fn find(ctx: &Ctx, path: &Path, opened: &Opened, from: u64) -> Res<Found> {
     let mut found = Found::default();
     let mut take = |damage: &Damage| {
@@ -77,7 +79,8 @@ fn find(ctx: &Ctx, path: &Path, opened: &Opened, from: u64) -> Res<Found> {
     Ok(found)
 }
 
-/// Fails if the generations from `from` on are damaged: a new file with the same damage would look intact.
+/// Fails if a container is damaged in its generations from number `from` on: a new file with the same damage
+/// would look intact.
 pub(crate) fn refuse_damaged(ctx: &Ctx, path: &Path, opened: &Opened, from: u64) -> Res<()> {
     let found = find(ctx, path, opened, from)?;
     if found.is_empty() {
@@ -94,8 +97,8 @@ pub(crate) fn refuse_damaged(ctx: &Ctx, path: &Path, opened: &Opened, from: u64)
     Err(Failure::new(Status::Differs, text).with_hint(hint))
 }
 
-/// Returns true if `path` is to be verified by itself, because it is a container or parity file without a
-/// seal of its own.
+/// Returns true if `path` is a container or parity file without seals of its own, and is therefore verified by
+/// itself.
 pub(crate) fn is_named_itself(path: &Path) -> Res<bool> {
     let has_seal = [names::ATLAS, names::PARITY]
         .iter()
@@ -103,8 +106,8 @@ pub(crate) fn is_named_itself(path: &Path) -> Res<bool> {
     Ok(!has_seal && matches!(objects::kind_of(path)?, Kind::Container | Kind::Parity))
 }
 
-/// Verifies a container that holds its bytes. Refuses an outline or a parity file: the user must name the
-/// protected file instead.
+/// Verifies a container that has its bytes inside, and returns the report. Refuses an outline or a parity file:
+/// the user must name the protected file instead.
 pub(crate) fn verify(ctx: &Ctx, path: &Path) -> Res<Report> {
     let refused = |what: &str, suffix: &str, option: &str| {
         let file = names::without_suffix(path, suffix);
@@ -156,8 +159,8 @@ pub(crate) fn verify(ctx: &Ctx, path: &Path) -> Res<Report> {
     Ok(report)
 }
 
-/// Returns the failure of a read of a container, with the bytes of `region` that differ from the original
-/// bytes.
+/// Returns a clearer failure for a read of `region` from a container: it names the first damaged range of the
+/// region.
 pub(crate) fn explain_read(
     ctx: &Ctx,
     path: &Path,

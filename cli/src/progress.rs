@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Display of progress.
+/// Forms in which progress is displayed on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum ProgressMode {
     /// A bar if standard error is a terminal
@@ -24,13 +24,13 @@ pub(crate) enum ProgressMode {
     Never,
 }
 
-/// Delay after which a bar appears.
+/// Duration of a call after which its progress bar appears.
 const DELAY: Duration = Duration::from_millis(400);
 const INTERVAL: Duration = Duration::from_millis(100);
-/// Columns of the bar.
+/// Width of the bar in characters, without the numbers beside it.
 const COLUMNS: usize = 24;
 
-/// The progress of one call.
+/// Display of the progress of one call of the library.
 pub(crate) struct Bar {
     mode: ProgressMode,
     name: PathBuf,
@@ -38,7 +38,8 @@ pub(crate) struct Bar {
     shown: Option<Instant>,
     is_drawn: bool,
     width: usize,
-    /// Bytes of earlier calls of the same task.
+    /// Number of bytes done at the last update. A smaller number means that a further call of the same task has
+    /// begun.
     last: u64,
     phase: Instant,
 }
@@ -63,7 +64,7 @@ impl Bar {
         }
     }
 
-    /// Shows progress. Returns false if the run must end.
+    /// Displays the progress if a display is due. Returns false if a signal asks the run to stop.
     pub(crate) fn update(&mut self, progress: &Progress) -> bool {
         if signals::cancelled() {
             return false;
@@ -150,7 +151,7 @@ impl Drop for Bar {
     }
 }
 
-/// Returns true if standard error is a terminal that can move its cursor.
+/// Returns true if standard error is a terminal on which a bar can be redrawn.
 fn is_terminal() -> bool {
     io::stderr().is_terminal()
         && std::env::var_os("TERM").is_some_and(|term| term != "dumb" && !term.is_empty())

@@ -1,4 +1,5 @@
-//! Signals that stop a run: they set a flag, which progress callbacks and loops check.
+//! Signals that stop a run: SIGINT, SIGTERM and SIGHUP are counted, and progress callbacks and loops check the
+//! count.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -7,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Number of received signals.
+/// Number of received signals that ask the run to stop.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// Number of signals after which the process ends immediately, without a cleanup.
@@ -40,16 +41,16 @@ pub(crate) fn install() {
     }
 }
 
-/// Returns true once a signal has ended the run.
+/// Returns true once a signal has asked the run to stop.
 pub(crate) fn cancelled() -> bool {
     COUNT.load(Ordering::Relaxed) > 0
 }
 
-/// Maximum time between two checks of the flag during a wait, in milliseconds.
+/// Maximum time between two checks for a signal while the program waits for input, in milliseconds.
 const LOOK: libc::c_int = 50;
 
-/// Opens a file to read. For a pipe, waits until it has a writer. Fails with `Interrupted` if a signal ends
-/// the run.
+/// Opens a file to read. For a pipe, waits until it has a writer. Fails with `Interrupted` if a signal asks the
+/// run to stop.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     // Without O_NONBLOCK the system call would wait, and the standard library would repeat it after a signal.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
@@ -62,7 +63,8 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     if is_done { Ok(file) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Waits for bytes or the end of a file. Fails with `Interrupted` if a signal ends the run.
+/// Waits until `file` has bytes to read or has ended. Fails with `Interrupted` if a signal asks the run to
+/// stop.
 pub(crate) fn wait_readable(file: &impl AsFd) -> io::Result<()> {
     let mut wanted = libc::pollfd { fd: file.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
     loop {
@@ -81,7 +83,8 @@ pub(crate) fn wait_readable(file: &impl AsFd) -> io::Result<()> {
     }
 }
 
-/// Reads some bytes like `Read::read`. Fails with `Interrupted` if a signal ends the run.
+/// Reads bytes like `Read::read`, and returns their number. Fails with `Interrupted` if a signal asks the run
+/// to stop.
 pub(crate) fn read(file: &mut (impl Read + AsFd), buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         wait_readable(file)?;
@@ -92,7 +95,7 @@ pub(crate) fn read(file: &mut (impl Read + AsFd), buffer: &mut [u8]) -> io::Resu
     }
 }
 
-/// Appends all bytes until the end to `bytes`. Fails with `Interrupted` if a signal ends the run.
+/// Appends all bytes of `file` to `bytes`. Fails with `Interrupted` if a signal asks the run to stop.
 pub(crate) fn read_to_end(file: &mut (impl Read + AsFd), bytes: &mut Vec<u8>) -> io::Result<()> {
     let mut buffer = [0; 1 << 14];
     loop {

@@ -7,7 +7,7 @@ use crate::status::{Failure, Res};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// A temporary file, which is removed when it is dropped.
+/// A temporary file with the bytes of standard input, removed on drop.
 pub(crate) struct Spool {
     staged: Staged,
 }

@@ -37,7 +37,7 @@ pub(crate) enum Status {
     Cancelled = 130,
 }
 
-/// Texts of all statuses, for the man page.
+/// Meanings of all exit statuses, for the help and the man page.
 pub(crate) const MEANINGS: [(Status, &str); 11] = [
     (Status::Done, "done; the file is intact"),
     (Status::Differs, "the bytes are not those that were sealed, hashed or expected"),
@@ -58,7 +58,7 @@ impl Status {
         self as u8
     }
 
-    /// Returns the name in the output of `--json`.
+    /// Returns the word for the status in the output of `--json`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Status::Done => "done",
@@ -75,7 +75,7 @@ impl Status {
         }
     }
 
-    /// Returns the weight of the status. A run over several files ends with the heaviest.
+    /// Returns the severity of the status. A run over several files ends with the most severe status.
     fn weight(self) -> u8 {
         match self {
             Status::Done => 0,
@@ -92,13 +92,13 @@ impl Status {
         }
     }
 
-    /// Returns the heavier of two statuses.
+    /// Returns the more severe of two statuses.
     pub(crate) fn and(self, other: Status) -> Status {
         if other.weight() > self.weight() { other } else { self }
     }
 }
 
-/// A failed operation: a status, a text, and a hint at the next step.
+/// A failed operation: an exit status, a text, and a hint at the next step.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) status: Status,
@@ -106,14 +106,14 @@ pub(crate) struct Failure {
     pub(crate) hint: Option<String>,
 }
 
-/// Hint for ENOSPC.
+/// Hint for the user if the file system is full (ENOSPC).
 pub(crate) const FULL: &str =
     "the file system is full: free some space, or write the output to another file system";
 
-/// Text after a signal.
-const STOPPED: &str = "stopped; no output was left";
+/// Text of a failure that a signal caused.
+const STOPPED: &str = "stopped by a signal; no incomplete output was left";
 
-/// Result of a function that may fail.
+/// Result of a function that may fail with a [`Failure`].
 pub(crate) type Res<T> = Result<T, Failure>;
 
 impl Failure {
@@ -127,7 +127,7 @@ impl Failure {
         Self::new(Status::Usage, message)
     }
 
-    /// Returns the failure of a system call on `path`. `what` is the step, such as `opening`.
+    /// Returns the failure of a system call on the file `path`. `what` is the step, such as `opening`.
     pub(crate) fn io(what: &str, path: &Path, error: &io::Error) -> Failure {
         let status = match error.kind() {
             io::ErrorKind::AlreadyExists => Status::Exists,
@@ -147,7 +147,7 @@ impl Failure {
         self
     }
 
-    /// Puts the name of the step before the text.
+    /// Puts a step, or the name of a file, before the text of the failure.
     #[must_use]
     pub(crate) fn while_doing(mut self, what: impl fmt::Display) -> Failure {
         self.message = format!("{what}: {}", self.message);

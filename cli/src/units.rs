@@ -1,10 +1,11 @@
-//! Sizes, ranges, shares and times in the form in which people write and read them.
+//! Sizes, ranges, shares, times and digests in the form in which people write and read them.
 
 use crate::status::{Failure, Res};
 use std::ops::Range;
 use std::time::Duration;
 
-/// Units of sizes. A letter alone means the binary unit.
+/// Names of units in lower case, each with its number of bytes. A letter alone means the binary unit: `k` is
+/// 1,024.
 const UNITS: [(&str, u64); 24] = [
     ("b", 1),
     ("k", 1 << 10),
@@ -58,7 +59,7 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     u64::try_from(bytes).map_err(|_| too_large())
 }
 
-/// A range of bytes whose ends may depend on the size of the file.
+/// A range of bytes as the user wrote it. Its ends may count from the end of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RangeText {
     text: String,
@@ -69,9 +70,9 @@ pub(crate) struct RangeText {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Edge {
     At(u64),
-    /// The end lies this number of bytes before the end of the file.
+    /// The edge lies this number of bytes before the end of the file.
     BeforeEnd(u64),
-    /// The end lies this number of bytes after the start.
+    /// The end of the range lies this number of bytes after its start.
     Behind(u64),
     End,
 }
@@ -106,7 +107,7 @@ impl std::str::FromStr for RangeText {
 }
 
 impl RangeText {
-    /// Returns the bytes of a file of `size` bytes.
+    /// Returns the range as offsets in a file of `size` bytes. Fails if it reaches outside of the file.
     pub(crate) fn resolve(&self, size: u64) -> Res<Range<u64>> {
         let outside = || {
             Failure::usage(format!(
@@ -124,7 +125,10 @@ impl RangeText {
         let start = at(&self.start, 0).ok_or_else(outside)?;
         let end = at(&self.end, start).ok_or_else(outside)?;
         if start > end {
-            return Err(Failure::usage(format!("the range {} ends before it begins", self.text)));
+            return Err(Failure::usage(format!(
+                "the range {} ends before it begins: write START..END or START+LENGTH",
+                self.text
+            )));
         }
         if end > size {
             return Err(outside());
@@ -133,7 +137,7 @@ impl RangeText {
     }
 }
 
-/// Parses a share such as `10%` or `6.25%`, in 1/10,000.
+/// Parses a share such as `10%` or `6.25%`, and returns it in hundredths of a percent, 1 to 10,000.
 pub(crate) fn parse_share(text: &str) -> Result<u32, String> {
     let wrong = || format!("'{text}' is not a share such as 10% or 6.25%, from 0.01% to 100%");
     let number: f64 = text.strip_suffix('%').unwrap_or(text).trim().parse().map_err(|_| wrong())?;
@@ -151,7 +155,7 @@ pub(crate) fn parse_share(text: &str) -> Result<u32, String> {
     Ok(share as u32)
 }
 
-/// Parses a time such as `90s`, `15m`, `3h` or `2d`; a number alone is seconds.
+/// Parses a duration such as `90s`, `15m`, `3h` or `2d`; a number alone is seconds.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("'{text}' is not a time such as 90s, 15m, 3h or 2d");
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -167,7 +171,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())
 }
 
-/// Returns a number of bytes for people: three digits and a unit.
+/// Formats a number of bytes for people: exactly below 1,024, else with three digits and a binary unit.
 pub(crate) fn human(bytes: u64) -> String {
     const NAMES: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1_024 {
@@ -186,12 +190,12 @@ pub(crate) fn human(bytes: u64) -> String {
     format!("{text} {}", NAMES[name])
 }
 
-/// Returns a number of bytes for people, followed by the exact number.
+/// Formats a number of bytes for people like `human`. From 1,024 on, the exact number follows in parentheses.
 pub(crate) fn exact(bytes: u64) -> String {
     if bytes < 1_024 { human(bytes) } else { format!("{} ({bytes} bytes)", human(bytes)) }
 }
 
-/// Returns a time for people.
+/// Formats a duration in seconds for people, such as `2 h 5 min`.
 pub(crate) fn human_time(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),
@@ -201,7 +205,7 @@ pub(crate) fn human_time(seconds: u64) -> String {
     }
 }
 
-/// Returns `1 tile`, `2 tiles`.
+/// Formats a number and a noun, in the plural unless the number is 1: `1 tile`, `2 tiles`.
 pub(crate) fn count(number: u64, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
@@ -231,7 +235,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 /// Returns the 32 bytes that 64 hexadecimal digits represent.
 pub(crate) fn parse_digest(text: &str) -> Result<[u8; 32], String> {
     let mut digest = [0; 32];
-    let wrong = || format!("'{text}' is not a root: 64 hexadecimal digits");
+    let wrong = || format!("'{text}' is not a root, which has 64 hexadecimal digits");
     if text.len() != 64 || !text.is_ascii() {
         return Err(wrong());
     }

@@ -1,4 +1,4 @@
-//! Files of folders.
+//! The files to work on: those that the user named, and those in folders that the user named.
 
 use crate::args;
 use crate::context::Ctx;
@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Treatment of outlines and parity files that `walk` meets.
+/// Treatment of outlines and parity files in the folders that `walk` lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seals {
-    /// Outlines and parity files are treated like other files.
+    /// Outlines and parity files are taken like other files.
     Keep,
-    /// Outlines and parity files are left out.
+    /// Outlines, parity files, and leftovers of this program are left out.
     LeaveOut,
     /// Only outlines and parity files are taken.
     Only,
@@ -29,15 +29,16 @@ impl Seals {
     }
 }
 
-/// Returns true if this program made the file: the damaged file that a repair keeps, or a temporary file.
+/// Returns true for a leftover of this program: the damaged file that a repair keeps beside the repaired file,
+/// or a temporary file.
 fn is_leftover(name: &Path) -> bool {
     let is_kept = names::without_suffix(name, names::DAMAGED).is_some_and(|file| fs::metadata(file).is_ok());
     let last = names::last(name).as_encoded_bytes();
     is_kept || last.starts_with(b".atlas-") && last.ends_with(b".tmp")
 }
 
-/// Returns the files to process with their seals: the files that `walk` finds, in folders only files that
-/// have seals. A seal is left out if its file is named too, as with a pattern such as `*`.
+/// Returns the files to verify, repair or update: the named files and, with `recursive`, the files in named
+/// folders that have seals. A seal is left out if its file is taken too, as with a pattern such as `*`.
 pub(crate) fn sealed(
     ctx: &Ctx,
     named: &[PathBuf],
@@ -62,9 +63,9 @@ pub(crate) fn sealed(
     Ok(files)
 }
 
-/// Returns the files that `paths` name, unchanged, and with `recursive` the regular files in folders, sorted
-/// by name. Links inside folders are not followed. A folder that cannot be listed is reported, and the walk
-/// continues.
+/// Returns the files that `paths` name and, with `recursive`, the regular files in the folders that they name,
+/// sorted by name. Links inside folders are not followed. A folder that cannot be listed, or that is named
+/// without `recursive`, is reported as a failure, and the walk continues.
 pub(crate) fn walk(ctx: &Ctx, paths: &[PathBuf], recursive: bool, seals: Seals) -> Res<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
@@ -82,8 +83,8 @@ pub(crate) fn walk(ctx: &Ctx, paths: &[PathBuf], recursive: bool, seals: Seals) 
     Ok(files)
 }
 
-/// Returns the name of a file in the folder of `named` in which it was found. `None` if the file was named
-/// itself.
+/// Returns the name of `file` below the folder of `named` in which it was found. `None` if the user named the
+/// file itself.
 pub(crate) fn below<'f>(named: &[PathBuf], file: &'f Path) -> Option<&'f Path> {
     if named.iter().any(|named| named == file) {
         return None;

@@ -13,7 +13,9 @@ pub(crate) enum Accelerator {}
 impl Accelerator {
     /// Fails with UNSUPPORTED, because this build has no accelerators.
     pub(crate) fn open(_: &AcceleratorOptions<'_>) -> Result<Accelerator> {
-        Err(AtlasError::unsupported("this build has no accelerators: build it with the feature opencl"))
+        Err(AtlasError::unsupported(
+            "this build of the library has no OpenCL accelerators: build it with the Cargo feature opencl",
+        ))
     }
 
     pub(crate) fn check(&self) -> Result<()> {

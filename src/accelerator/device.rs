@@ -48,7 +48,7 @@ impl Device {
         // A lone handle is a mistake of the caller, whatever is installed.
         if options.context.is_null() != options.device.is_null() {
             return Err(AtlasError::invalid_argument(
-                "cl_context and cl_device: both or neither must be set",
+                "only one of cl_context and cl_device is set, and both or neither must be set",
             ));
         }
         let opencl = opencl()?;
@@ -66,7 +66,10 @@ impl Device {
         // The kernels read and write numbers in the order of their bytes on the processor.
         let ask = |name| opencl.value::<u32>(opencl.device_info, device.handle(), name).map_err(failed);
         if ask(opencl::DEVICE_ENDIAN_LITTLE)? != opencl::TRUE {
-            return Err(AtlasError::unsupported("the OpenCL device is big-endian"));
+            return Err(AtlasError::unsupported(
+                "the OpenCL device is big-endian, and only little-endian devices can be used: choose \
+                 another device",
+            ));
         }
         let compute_units = ask(opencl::DEVICE_MAX_COMPUTE_UNITS)?;
         let ask = |name| opencl.value::<u64>(opencl.device_info, device.handle(), name).map_err(failed);
@@ -229,7 +232,7 @@ fn callers_context(opencl: &'static OpenCl, options: &AcceleratorOptions<'_>) ->
     };
     let devices = opencl.list(list, ptr::null_mut(), MAX_FOUND).map_err(wrong)?;
     if !devices.contains(&options.device) {
-        return Err(AtlasError::invalid_argument("cl_device is no device of cl_context"));
+        return Err(AtlasError::invalid_argument("cl_device is not one of the devices of cl_context"));
     }
     Ok(context)
 }
@@ -313,7 +316,8 @@ fn from_source(opencl: &'static OpenCl, context: &Object, device: &Object) -> Re
         let log = log.trim_end_matches('\0').trim();
         match failure.is_lack_of_memory() {
             true => failed(failure),
-            false => AtlasError::unsupported(format!("{failure}: {log}")).with_os_error(failure.status),
+            false => AtlasError::unsupported(format!("the OpenCL device cannot be used: {failure}: {log}"))
+                .with_os_error(failure.status),
         }
     })?;
     Ok(program)

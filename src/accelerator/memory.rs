@@ -61,16 +61,20 @@ impl DeviceBuffer {
         // An image is no buffer, and a buffer of another context cannot be used in this one.
         if cl.value::<u32>(cl.mem_info, handle, opencl::MEM_TYPE).map_err(wrong)? != opencl::MEM_OBJECT_BUFFER
         {
-            return Err(AtlasError::invalid_argument("the memory object is no buffer"));
+            return Err(AtlasError::invalid_argument(
+                "the OpenCL memory object is not a buffer: make it with clCreateBuffer",
+            ));
         }
         let context: Address = cl.value(cl.mem_info, handle, opencl::MEM_CONTEXT).map_err(wrong)?;
         if context.0 != device.context.handle().addr() {
-            return Err(AtlasError::invalid_argument("the buffer is of another context than the pool's"));
+            return Err(AtlasError::invalid_argument(
+                "the OpenCL buffer belongs to another context than that of the pool's accelerator",
+            ));
         }
         let flags = cl.value::<u64>(cl.mem_info, handle, opencl::MEM_FLAGS).map_err(wrong)?;
         if flags & opencl::MEM_WRITE_ONLY != 0 {
             return Err(AtlasError::invalid_argument(
-                "the buffer is CL_MEM_WRITE_ONLY, so that no kernel can read it",
+                "the OpenCL buffer is CL_MEM_WRITE_ONLY, so that no kernel can read it: make it readable",
             ));
         }
         let len = cl.value::<usize>(cl.mem_info, handle, opencl::MEM_SIZE).map_err(wrong)?;

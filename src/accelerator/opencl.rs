@@ -178,8 +178,8 @@ fn open() -> Result<OpenCl> {
     }
     let reason = first.map_or_else(String::new, |error| format!("{error}"));
     Err(AtlasError::unsupported(format!(
-        "the OpenCL loader {} cannot be used ({reason}): install it (Debian: ocl-icd-libopencl1) and the driver of \
-         the device",
+        "the OpenCL loader {} cannot be used ({reason}): install it (Debian: ocl-icd-libopencl1) and the \
+         driver of the device",
         NAMES[0]
     )))
 }
@@ -190,7 +190,10 @@ impl OpenCl {
         if self.process.is_current() {
             return Ok(());
         }
-        Err(AtlasError::state("OpenCL was opened before a fork, and works in the parent process alone"))
+        Err(AtlasError::state(
+            "OpenCL was opened before a fork, and works in the parent process alone: use a pool without an \
+             accelerator here",
+        ))
     }
 
     /// Returns the property `name` of `object`, whose value has the type `T`; `info` is the function that

@@ -63,8 +63,8 @@ impl Accelerator {
         // A default that is too small is the device's fault, and not the caller's.
         if options.memory_limit == 0 && limit < FOOTPRINT {
             return Err(AtlasError::unsupported(format!(
-                "a quarter of the {} bytes of memory of the OpenCL device {} is less than the {FOOTPRINT} bytes that one \
-                 tile needs",
+                "a quarter of the {} bytes of memory of the OpenCL device {} is less than the {FOOTPRINT} \
+                 bytes that one tile needs",
                 device.memory_size, device.name
             )));
         }
@@ -75,7 +75,7 @@ impl Accelerator {
         }
         if device.largest_buffer < to_u64(TILE_SIZE) {
             return Err(AtlasError::unsupported(format!(
-                "the largest buffer of the OpenCL device {} has {} bytes, and a tile {TILE_SIZE}",
+                "the OpenCL device {} allows buffers of at most {} bytes, and a tile needs {TILE_SIZE} bytes",
                 device.name, device.largest_buffer
             )));
         }
@@ -116,8 +116,11 @@ impl Accelerator {
         // A failing device is not to be had, whatever its code.
         let unusable = |error: AtlasError| match error.kind() {
             ErrorKind::OutOfMemory => error,
-            _ => AtlasError::unsupported(format!("the self-test of {}: {error}", self.device.name))
-                .with_os_error(error.os_error()),
+            _ => AtlasError::unsupported(format!(
+                "the self-test of the OpenCL device {} failed: {error}",
+                self.device.name
+            ))
+            .with_os_error(error.os_error()),
         };
         for lengths in LENGTHS.chunks(self.batch) {
             // Strings end with the known bytes, so that they begin at any place.
@@ -125,7 +128,11 @@ impl Accelerator {
             for key in [None, Some(&key)] {
                 let batch = Batch { key, strings: Strings::Host(&strings), with_groups: true };
                 let running = self.start(&batch, true).map_err(unusable)?;
-                let Some(running) = running else { return Err(AtlasError::internal("there is no lane")) };
+                let Some(running) = running else {
+                    return Err(AtlasError::internal(
+                        "a defect of the library, please report it: there is no lane",
+                    ));
+                };
                 let found = running.wait().map_err(unusable)?;
                 if !strings.iter().zip(&found).all(|(string, found)| *found == expected(key, string)) {
                     return Err(AtlasError::unsupported(format!(
@@ -143,7 +150,7 @@ impl Accelerator {
         self.device.opencl.check_process()?;
         if self.device.has_failed() {
             return Err(AtlasError::state(format!(
-                "the OpenCL device {} failed in an earlier call with this pool: make another one",
+                "the OpenCL device {} failed in an earlier call with this pool: make another pool",
                 self.device.name
             )));
         }

@@ -286,7 +286,9 @@ impl AtomicFile {
         self.check_process()?;
         let target = self.target.display();
         let Some(name) = file_name(&self.target) else {
-            return Err(AtlasError::internal(format!("the target {target} has no file name")));
+            return Err(AtlasError::internal(format!(
+                "a defect of the library, please report it: the target {target} has no file name"
+            )));
         };
         // After a failed flush of the folder, a second call only repeats that flush.
         if !self.is_named {

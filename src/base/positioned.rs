@@ -208,7 +208,10 @@ pub(super) fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io
 }
 
 pub(super) fn ends_before() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends before the last requested byte")
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        "the file ends before the last requested byte, so that it was cut or never complete",
+    )
 }
 
 #[cfg(all(test, unix))]

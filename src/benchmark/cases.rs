@@ -1,4 +1,4 @@
-//! The measured cases.
+//! The measured cases of the benchmark suite.
 
 use super::data::generate;
 use super::measure::{Iteration, Stopwatch};
@@ -21,18 +21,18 @@ use std::f64::consts::TAU;
 use std::ffi::CStr;
 use std::sync::Mutex;
 
-/// Number of bytes that the updates change.
+/// Number of bytes that each insert or update changes. A smaller domain is changed as a whole.
 pub(super) const CHANGE: usize = 4_096;
-/// Maximum size of the shards of a batch.
+/// Size in bytes of each shard of a batch, for domains of 1 MiB to 4 GiB.
 const BATCH_SHARD: usize = 64 * 1024;
-/// Bytes per tile besides the bytes of the domain: tiles, shards, proofs.
+/// Memory in bytes per tile, besides the bytes of the domain: for tiles, shards and proofs.
 const PER_TILE: u64 = 64 * 1024;
-/// Bytes of a worker's buffers: a tile, and the buffers to transform or decode a tile.
+/// Memory in bytes for the buffers of a worker: a tile, and the buffers to transform or decode a tile.
 const PER_WORKER: u64 = 6 * TILE_BYTES;
-/// K of the domain that is rebuilt with missing classes.
+/// Number of classes that rebuild the domain in the case with missing classes.
 const DATA_CLASSES: u8 = 64;
 
-/// Lower bound of the time of any implementation, measured alternately with a case.
+/// Work whose time is a lower bound for a case. It is measured alternately with the case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Limit {
     /// The case is a limit itself.
@@ -50,7 +50,8 @@ pub(super) enum Limit {
 }
 
 impl Limit {
-    /// Returns the name of the row that measures the limit.
+    /// Returns the name of the row that measures the limit. `None` if the case is a limit itself or has no
+    /// limit.
     pub(super) fn name(self) -> Option<&'static str> {
         match self {
             Limit::Itself | Limit::None => None,
@@ -59,7 +60,8 @@ impl Limit {
         }
     }
 
-    /// Returns the number of bytes of a domain of `size` that an iteration has to touch.
+    /// Returns the number of bytes that an iteration of a case with this limit has to touch, for a domain of
+    /// `size` bytes.
     pub(super) fn work(self, size: usize) -> usize {
         match self {
             Limit::None => 0,
@@ -80,7 +82,8 @@ impl Limit {
     }
 }
 
-/// A case: its name, the lower bound of its time, the Cargo feature that it needs, and its preparation.
+/// A measured case: its name, the lower bound of its time, the Cargo feature that it needs, and the function
+/// that prepares it.
 pub(super) struct Case {
     pub(super) name: Name,
     pub(super) limit: Limit,
@@ -194,14 +197,14 @@ pub(super) const CASES: &[Case] = {
     ]
 };
 
-/// A domain in memory, and the settings of the work on it.
+/// A domain of test data in memory, with the threads and the memory limit of the run.
 pub(super) struct TestDomain<'a> {
     size: usize,
     source: Source,
-    /// Destination of copies.
+    /// Buffer of the size of the domain to which cases copy or read.
     target: Mutex<Buffer>,
     executor: Executor<'a>,
-    /// Memory limit of a measured operation.
+    /// Memory limit in bytes of a measured operation. `None` means no limit.
     memory_limit: Option<u64>,
 }
 
@@ -259,7 +262,7 @@ impl<'a> TestDomain<'a> {
         AtlasBoundaryRegion::new(0, to_u64(self.size))
     }
 
-    /// Returns the domain as a sequence of regions.
+    /// Returns consecutive regions that cover the domain, one for each shard of a batch.
     fn regions(&self) -> Vec<AtlasBoundaryRegion> {
         // Sixteen shards of a small domain, shards of 64 KiB of a larger domain, and never more than
         // 65,536.
@@ -273,7 +276,8 @@ impl<'a> TestDomain<'a> {
         projection.extract_shards(&self.regions(), &ExtractOptions::new(), &mut self.operation())
     }
 
-    /// Returns the offset of the next change. The offsets spread over the domain and avoid all boundaries.
+    /// Returns the offset of the next change, and advances `turn`. The offsets spread over the domain, and each
+    /// change ends inside it.
     fn place(&self, turn: &mut u64) -> usize {
         // Multiples of the golden ratio spread evenly.
         *turn = turn.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -283,8 +287,8 @@ impl<'a> TestDomain<'a> {
     }
 }
 
-/// Runs `work` on the tiles of `bytes`, on as many threads as a projection of them would use. On one thread
-/// only the work is timed.
+/// Runs `work` with the number of each tile of `len` bytes, on as many threads as a projection of them would
+/// use. A single thread uses no pool, whose bookkeeping would be timed too.
 pub(super) fn each_tile(
     executor: Executor<'_>,
     len: usize,
@@ -302,7 +306,7 @@ pub(super) fn each_tile(
     pool::run(executor, workers, to_u64(tiles), none, |(), tile| work(to_usize(tile)), done)
 }
 
-/// Boxes an iteration. The signature gives the closure a type that accepts every stopwatch.
+/// Returns a closure as an iteration of a case. The signature gives the closure a type that accepts every stopwatch.
 fn iteration<'d>(each: impl FnMut(&mut Stopwatch<'_>) -> Result<()> + 'd) -> Iteration<'d> {
     Box::new(each)
 }
@@ -323,7 +327,7 @@ fn copy<'d>(domain: &'d TestDomain<'_>, bytes: &'d [u8], executor: Executor<'d>)
     })
 }
 
-/// Returns the number of runs of a limit per measurement.
+/// Returns the number of times that a limit on `bytes` runs per measurement: 32 for at most 4 KiB, else 1.
 fn repeats(bytes: &[u8]) -> u32 {
     // A limit of 4 KiB is hardly longer than reading the clock.
     if bytes.len() <= CHANGE { 32 } else { 1 }
@@ -375,7 +379,7 @@ fn r96_classes<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     }))
 }
 
-/// Prepares the reading of all bytes of a shard with all classes.
+/// Prepares the case that reads all bytes of a shard that has all 96 classes.
 fn r96_inverse<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     // A shard with all classes of all tiles, from which the read decodes block by block.
     let shard = domain.project_r96(96)?.extract_shard(&domain.whole(), &mut domain.operation())?;
@@ -386,8 +390,8 @@ fn r96_inverse<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     }))
 }
 
-/// Prepares the decoding of the domain from K classes, with 32 of the 96 missing: each class is verified, and
-/// the whole domain at the end.
+/// Prepares the case that rebuilds the domain from 64 of the 96 classes: each class is verified, and the whole
+/// domain at the end.
 fn r96_decode<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let projection = domain.project_r96(DATA_CLASSES)?;
     // Every third class is missing, and 64 are left.
@@ -411,7 +415,7 @@ fn rebuild(
     rebuilt.finish(&mut domain.operation())
 }
 
-/// A source in memory that is read like a file.
+/// Bytes in memory that are read like a file, with a copy for each read.
 struct ByPosition(Source);
 
 impl ReadAt for ByPosition {
@@ -479,7 +483,7 @@ fn reconstruction<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     Ok(iteration(move |stopwatch| stopwatch.time(|| rebuild(domain, &options, &shards)).map(drop)))
 }
 
-/// Prepares one transformation, and the bounds of every tile.
+/// Prepares the case that applies one transformation to a projection and computes the bounds of every tile.
 fn transformation<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let projection = domain.project()?;
     let tiles = projection.info().tile_count;
@@ -510,7 +514,7 @@ fn insert<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     }))
 }
 
-/// Returns a delta that replaces bytes by the same number of other bytes.
+/// Returns a delta that replaces bytes at the next offset by the same number of other bytes.
 fn next_update(domain: &TestDomain<'_>, turn: &mut u64) -> ProjectionDelta {
     let (start, len) = (domain.place(turn), domain.size.min(CHANGE));
     let mut change = domain.bytes()[start..start + len].to_vec();

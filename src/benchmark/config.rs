@@ -30,12 +30,12 @@ impl BenchmarkConfig {
         BenchmarkConfig { warmup_iterations: 3, iterations: 10, max_seconds: 5.0, data_sizes }
     }
 
-    /// Returns the sizes of the domains in memory. Fails with INVALID_ARGUMENT if a value is out of its
-    /// range.
+    /// Checks all settings, and returns the sizes of the domains. Fails with INVALID_ARGUMENT if a setting is
+    /// out of its range, and OUT_OF_MEMORY if a size is more than memory can ever have.
     pub(super) fn sizes(&self) -> Result<Vec<usize>> {
         // Without a measured iteration there are no times.
         if self.iterations == 0 {
-            return Err(AtlasError::invalid_argument("iterations is 0 and must be greater than 0"));
+            return Err(AtlasError::invalid_argument("iterations is 0, and must be greater than 0"));
         }
         // NaN is not finite, so that it is refused here too.
         if !(self.max_seconds.is_finite() && self.max_seconds > 0.0) {
@@ -45,7 +45,9 @@ impl BenchmarkConfig {
             )));
         }
         if self.data_sizes.is_empty() {
-            return Err(AtlasError::invalid_argument("data_sizes is empty"));
+            return Err(AtlasError::invalid_argument(
+                "data_sizes is empty, and must contain at least one size",
+            ));
         }
         let mut sizes = crate::base::buffer::try_vec(self.data_sizes.len())?;
         // Every size must be possible before anything is measured.

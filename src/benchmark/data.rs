@@ -1,10 +1,10 @@
-//! Test data: the same on every machine and in every run.
+//! Test data of the benchmark suite: the same on every machine and in every run.
 
 use crate::base::buffer::Buffer;
 use crate::base::error::Result;
 use crate::base::split_mix::SplitMix64;
 
-/// Number of consecutive bytes of one kind.
+/// Maximum number of consecutive bytes of one kind of test data.
 const SECTION: usize = 256 * 1024;
 
 /// Returns `len` bytes: floating-point numbers, text, samples of 16 bits and noise in turn, so that some

@@ -1,4 +1,5 @@
-//! Times: warm-up, iterations within a time limit, and their statistics.
+//! Measurement of the benchmark's cases: warm-up, iterations within a time limit, and statistics of their
+//! times.
 
 use crate::base::error::{AtlasError, Result};
 
@@ -9,14 +10,14 @@ pub(super) type Clock<'c> = dyn Fn() -> u64 + 'c;
 /// outside.
 pub(super) type Iteration<'d> = Box<dyn FnMut(&mut Stopwatch<'_>) -> Result<()> + 'd>;
 
-/// Measures the timed part of an iteration.
+/// Adds up the times of the measured parts of an iteration.
 pub(super) struct Stopwatch<'c> {
     clock: &'c Clock<'c>,
     nanoseconds: u64,
 }
 
 impl Stopwatch<'_> {
-    /// Runs `action` and adds its time. The caller drops the result, outside of that time.
+    /// Runs `action`, adds its time, and returns its result. The caller drops the result outside of that time.
     pub(super) fn time<R>(&mut self, action: impl FnOnce() -> R) -> R {
         let start = (self.clock)();
         // The result is kept opaque, so that the work is not optimised away.
@@ -39,7 +40,7 @@ impl Stopwatch<'_> {
     }
 }
 
-/// Number and time limit of iterations.
+/// Numbers of warm-up and of measured iterations of a case, and the time limit for both.
 #[derive(Clone, Copy)]
 pub(super) struct Repetitions {
     pub(super) warmup: u32,
@@ -47,11 +48,11 @@ pub(super) struct Repetitions {
     pub(super) max_nanoseconds: f64,
 }
 
-/// Measurements of a case.
+/// Measured times of a case and of its limit.
 pub(super) struct Measured {
     /// Times of the case in nanoseconds.
     pub(super) times: Samples,
-    /// Times of the limit in nanoseconds, measured alternately. Empty without a limit.
+    /// Times in nanoseconds of the case's limit, measured alternately. Empty without a limit.
     pub(super) limits: Samples,
 }
 
@@ -65,7 +66,7 @@ impl Measured {
 }
 
 /// Measures `case`, alternately with `limit` if the case has a limit, because a temporary slowdown of the
-/// machine then affects both. `pause` runs after each iteration, and may end the run.
+/// machine then affects both. `pause` runs after each iteration, and ends the run if it fails.
 pub(super) fn measure(
     plan: Repetitions,
     clock: &Clock<'_>,
@@ -113,7 +114,7 @@ pub(super) fn float(value: u64) -> f64 {
     value as f64
 }
 
-/// Maximum number of kept values.
+/// Maximum number of measured values that [`Samples`] keeps for the median and the lower quartile.
 const KEPT: usize = 1 << 16;
 
 /// Smallest, largest, mean, deviation, median and lower quartile of any number of values, in bounded memory. Beyond
@@ -124,10 +125,10 @@ pub(super) struct Samples {
     pub(super) min: f64,
     pub(super) max: f64,
     pub(super) mean: f64,
-    /// Sum of the squared distances from the mean.
+    /// Sum of the squared distances of all values from their mean.
     squares: f64,
     kept: Vec<f64>,
-    /// One value in 2^skip is kept.
+    /// Binary logarithm of the distance between kept values: every 2^skip-th value is kept.
     skip: u32,
 }
 
@@ -144,9 +145,9 @@ impl Samples {
         }
         // Values are kept at equal distances, so that the list is a sample of the whole run.
         if self.count.is_multiple_of(1 << self.skip) {
-            self.kept
-                .try_reserve(1)
-                .map_err(|_| AtlasError::out_of_memory("no memory for another measured value"))?;
+            self.kept.try_reserve(1).map_err(|_| {
+                AtlasError::out_of_memory("no memory to store another measured time of the benchmark")
+            })?;
             self.kept.push(value);
         }
         self.min = if self.count == 0 { value } else { self.min.min(value) };

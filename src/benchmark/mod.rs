@@ -46,12 +46,12 @@ use measure::{Repetitions, measure};
 use std::io::Write as _;
 use std::time::Instant;
 
-/// Fails with UNSUPPORTED without the feature.
+/// Fails with UNSUPPORTED without the Cargo feature `benchmarks`.
 pub(crate) fn available() -> Result<()> {
     if cfg!(feature = "benchmarks") {
         return Ok(());
     }
-    Err(AtlasError::unsupported("benchmarks need the feature `benchmarks`, which is not built in"))
+    Err(AtlasError::unsupported("benchmarks need the Cargo feature `benchmarks`, which is not built in"))
 }
 
 /// The suite, and the report of its last run.
@@ -129,7 +129,7 @@ impl ManifoldBenchmark {
     }
 }
 
-/// Runs the suite once.
+/// Runs all cases that are built in, and returns the report.
 pub(crate) fn run(config: &BenchmarkConfig, operation: &mut Operation<'_>) -> Result<BenchmarkReport> {
     available()?;
     let sizes = config.sizes()?;

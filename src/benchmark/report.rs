@@ -6,7 +6,7 @@ use super::measure::Measured;
 use std::ffi::CStr;
 use std::fmt::{self, Write as _};
 
-/// Explanation of the column of limits, below the table.
+/// Explanation of the column `of limit`, printed below the table.
 const NOTE: &str = "\
 The limit is measured in turn with each row, and the ratio is that of their lower quartiles. BLAKE3
 of the domain runs on all threads, a MiB a task, so that a domain of up to 1 MiB has one. R96
@@ -18,24 +18,24 @@ all. A transformation and a rollback touch no byte.";
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct BenchmarkResult {
-    /// Name of the case.
+    /// Name of the measured case.
     pub name: &'static str,
-    /// Number of bytes of the domain.
+    /// Size of the domain in bytes.
     pub data_size: u64,
     /// Number of measured iterations.
     pub iterations: u64,
-    /// Time of the fastest iteration.
+    /// Time of the fastest iteration in nanoseconds.
     pub min_ns: f64,
-    /// Time of the slowest iteration.
+    /// Time of the slowest iteration in nanoseconds.
     pub max_ns: f64,
-    /// Mean time.
+    /// Mean time of an iteration in nanoseconds.
     pub mean_ns: f64,
-    /// Median time.
+    /// Median time of an iteration in nanoseconds.
     pub median_ns: f64,
-    /// Standard deviation. 0 for one iteration.
+    /// Standard deviation of the times in nanoseconds. 0 for one iteration.
     pub stddev_ns: f64,
-    /// `data_size` divided by the median. Not a processing rate if [`work_bytes`](Self::work_bytes) is less than
-    /// `data_size`.
+    /// `data_size` divided by the median time in seconds. Not a processing rate if [`work_bytes`](Self::work_bytes)
+    /// is less than `data_size`.
     pub bytes_per_second: f64,
     /// Number of bytes that an iteration has to touch: the domain, the bytes of an update, or none.
     pub work_bytes: u64,
@@ -86,7 +86,7 @@ pub struct BenchmarkReport {
     pub(super) config: BenchmarkConfig,
     pub(super) threads: usize,
     pub(super) results: Vec<BenchmarkResult>,
-    /// Cases whose feature is not built in.
+    /// Names of the cases whose Cargo feature is not built in.
     pub(super) left_out: Vec<&'static str>,
     pub(super) seconds: f64,
 }
@@ -99,7 +99,7 @@ pub struct BenchmarkSummary {
     pub results: usize,
     /// Number of rows that have fewer iterations than requested because of max_seconds.
     pub cut_short: usize,
-    /// Number of cases that are not built in.
+    /// Number of cases that were left out because their Cargo feature is not built in.
     pub left_out: usize,
     /// Number of measured iterations of all rows.
     pub iterations: u64,
@@ -303,7 +303,7 @@ fn line(result: &BenchmarkResult) -> String {
     )
 }
 
-/// Formats a fraction in at most 4 characters.
+/// Formats a ratio in at most 4 characters, such as `97%` or `12x`.
 fn percent(part: f64) -> String {
     // Each bound is the value at which rounding leads into the next form.
     match part {
@@ -314,7 +314,7 @@ fn percent(part: f64) -> String {
     }
 }
 
-/// Formats a count in at most 4 characters.
+/// Formats a count in at most 4 characters, such as `9999` or `12k`.
 fn count(value: u64) -> String {
     let units = [(1_000_000_000_u64, "G"), (1_000_000, "M"), (1_000, "k")];
     // The number is cut and not rounded, so that four characters suffice.
@@ -333,7 +333,7 @@ fn time(nanoseconds: f64) -> String {
     scaled(nanoseconds / 1e9, 1e3, &["s", "ks", "Ms"])
 }
 
-/// Formats a size, in binary units because sizes of domains are often a power of two.
+/// Formats a number of bytes in binary units, because sizes of domains are often a power of two.
 fn bytes(size: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     scaled(super::measure::float(size), 1024.0, &units)

@@ -88,5 +88,9 @@ pub(super) fn choose(
         CompressionTarget::Balanced => near.or(smallest),
         CompressionTarget::FastestRead => fast.or(smallest),
     };
-    chosen.map(|(plan, _)| *plan).ok_or_else(|| AtlasError::internal("AUTO has no algorithm to choose from"))
+    chosen.map(|(plan, _)| *plan).ok_or_else(|| {
+        AtlasError::internal(
+            "a defect of the library, please report it: AUTO has no algorithm to choose from",
+        )
+    })
 }

@@ -326,7 +326,11 @@ fn finish(draft: Draft<'_>, config: &CompressionConfig) -> Result<CompressedShar
                 // The second pass went through the blocks in the same order.
                 Attempt::Stored => match settled.next() {
                     Some((head, Some(bytes))) => (head, bytes),
-                    _ => return Err(AtlasError::internal("a stored block has no bytes")),
+                    _ => {
+                        return Err(AtlasError::internal(
+                            "a defect of the library, please report it: a stored block has no bytes",
+                        ));
+                    }
                 },
             };
             compressed.heads.push(head);

@@ -186,7 +186,9 @@ impl BlockEncoder {
         }
         self.prepare(plan)?;
         let Some(states) = &mut self.states else {
-            return Err(AtlasError::internal("the encoder of a block was not prepared"));
+            return Err(AtlasError::internal(
+                "a defect of the library, please report it: the encoder of a block was not prepared",
+            ));
         };
         // Choose a filter by a trial on a part of the block.
         let residue = Residue::of(block);
@@ -213,7 +215,10 @@ impl BlockEncoder {
             let filtered = &mut self.filtered[..block.len()];
             filter.split(block, filtered);
             if self.config.preserve_conservation && Residue::of(filtered) != residue {
-                return Err(AtlasError::conservation("the filter changed the residue of a block"));
+                return Err(AtlasError::conservation(
+                    "a defect of the library, please report it: a compression filter changed the sum mod \
+                     96 of a block",
+                ));
             }
             encode_planes(states, filter, filtered, out)?
         };
@@ -227,7 +232,10 @@ impl BlockEncoder {
             let decoded = &mut decoded[..block.len()];
             // An error at this point is a defect of the library, not of the caller's bytes.
             let wrong = |why: &str| {
-                AtlasError::internal(format!("a block does not survive compression and decompression: {why}"))
+                AtlasError::internal(format!(
+                    "a defect of the library, please report it: a block does not survive compression and \
+                     decompression: {why}"
+                ))
             };
             match decoder.decode(plan.method, &head, encoded, decoded) {
                 Ok(Decoded { unconserved: None, .. }) if decoded == block => {}
@@ -478,15 +486,17 @@ impl BlockDecoder {
             None => Buffer::new(self.block_size)?,
         };
         // Otherwise the planes are decoded one after the other, each with its own length.
-        let filtered = self
-            .filtered
-            .insert(filtered)
-            .get_mut(..block.len())
-            .ok_or_else(|| AtlasError::internal("a block is larger than the buffer of its decoder"))?;
+        let filtered = self.filtered.insert(filtered).get_mut(..block.len()).ok_or_else(|| {
+            AtlasError::internal(
+                "a defect of the library, please report it: a block is larger than the buffer of its \
+                 decoder",
+            )
+        })?;
         let entries = head.filter.stride() * PLANE_ENTRY;
         let Some((lengths, mut rest)) = encoded.split_at_checked(entries) else {
             return Err(AtlasError::format(format!(
-                "a block has {} encoded bytes, fewer than the {entries} of its plane lengths",
+                "damaged compressed data: a block has {} encoded bytes, fewer than the {entries} bytes of \
+                 its list of lengths",
                 encoded.len()
             )));
         };
@@ -498,7 +508,8 @@ impl BlockDecoder {
             let part = usize::try_from(length).ok().and_then(|len| rest.split_at_checked(len));
             let Some((part, later)) = part.filter(|(part, _)| part.len() <= plane.len()) else {
                 return Err(AtlasError::format(format!(
-                    "a plane of {} bytes claims {length} encoded bytes, and {} are left",
+                    "damaged compressed data: a plane of {} bytes claims {length} encoded bytes, and {} \
+                     are left",
                     plane.len(),
                     rest.len()
                 )));
@@ -506,7 +517,8 @@ impl BlockDecoder {
             // A stored plane holds no differences, including an empty one.
             if differs && (!method.filters.has_differences() || part.len() == plane.len()) {
                 return Err(AtlasError::format(format!(
-                    "a plane of {} bytes in {length} encoded bytes must not be marked as differences",
+                    "damaged compressed data: a plane of {} bytes in {length} encoded bytes must not be \
+                     marked as differences",
                     plane.len()
                 )));
             }
@@ -521,7 +533,7 @@ impl BlockDecoder {
         }
         if !rest.is_empty() {
             return Err(AtlasError::format(format!(
-                "a block has {} encoded bytes after its last plane",
+                "damaged compressed data: a block has {} encoded bytes after its last plane",
                 rest.len()
             )));
         }
@@ -565,12 +577,14 @@ impl Decoded {
     /// Compares digest and residue of a decoded block with its head. Fails with WITNESS if the digest differs.
     fn new(head: &BlockHead, digest: Digest, residue: Residue) -> Result<Decoded> {
         if check_of(&digest) != head.check {
-            return Err(AtlasError::witness("the bytes of a block do not match the digest in its head"));
+            return Err(AtlasError::witness(
+                "damaged compressed data: the bytes of a block do not match the digest in its head",
+            ));
         }
         // CONSERVATION is kept as a value: a later block may fail with WITNESS, which has precedence.
         let differs = || {
             AtlasError::conservation(format!(
-                "a block sums to {residue} mod 96 instead of the {} in its head",
+                "damaged compressed data: a block sums to {residue} mod 96 instead of the {} in its head",
                 head.residue
             ))
         };

@@ -58,7 +58,10 @@ impl Coding {
     /// UNSUPPORTED.
     pub(super) fn read(value: &[u8], data_len: usize) -> Result<(Coding, Vec<BlockHead>)> {
         let Some((fixed, heads)) = value.split_first_chunk::<FIXED_SIZE>() else {
-            return malformed(format!("COMPRESSION has {} bytes, fewer than {FIXED_SIZE}", value.len()));
+            return malformed(format!(
+                "malformed compressed data: its record COMPRESSION has {} bytes, fewer than {FIXED_SIZE}",
+                value.len()
+            ));
         };
         // The fixed part: algorithm and codec must be known before anything else is interpreted.
         let [code, level, residue, reserved, ..] = *fixed;
@@ -74,7 +77,8 @@ impl Coding {
         let levels = method.map_or(0..=0, |method| method.codec.levels());
         if reserved != 0 || !levels.contains(&level) {
             return malformed(format!(
-                "level {level} of algorithm {code} is invalid, or the reserved byte {reserved} is not 0"
+                "malformed compressed data: level {level} of algorithm {code} is invalid, or the reserved \
+                 byte {reserved} is not 0"
             ));
         }
         // The sizes must be within their bounds, and there must be as many heads as the sizes require.
@@ -82,17 +86,23 @@ impl Coding {
         let block_size = usize::try_from(block_size).unwrap_or(usize::MAX);
         let least = if stored { MAX_BLOCK_SIZE } else { MIN_BLOCK_SIZE };
         if !(least..=MAX_BLOCK_SIZE).contains(&block_size) {
-            return malformed(format!("a block size of {block_size} is outside {least}..={MAX_BLOCK_SIZE}"));
+            return malformed(format!(
+                "malformed compressed data: a block size of {block_size} is outside \
+                 {least}..={MAX_BLOCK_SIZE}"
+            ));
         }
         // The number of blocks follows from both sizes, and bounds the list.
         let (list, rest) = heads.as_chunks::<HEAD_SIZE>();
         let Ok(len) = usize::try_from(size) else {
-            return malformed(format!("a payload of {size} bytes does not fit the address space"));
+            return malformed(format!(
+                "the compressed data has a payload of {size} bytes, which does not fit the address space \
+                 of this machine"
+            ));
         };
         if !rest.is_empty() || list.len() != len.div_ceil(block_size) {
             return malformed(format!(
-                "the heads of the blocks have {} bytes, which does not match a payload of {size} bytes in \
-                 {} blocks: each has a head of {HEAD_SIZE} bytes",
+                "malformed compressed data: the heads of the blocks have {} bytes, which does not match a \
+                 payload of {size} bytes in {} blocks: each has a head of {HEAD_SIZE} bytes",
                 heads.len(),
                 len.div_ceil(block_size)
             ));
@@ -107,7 +117,8 @@ impl Coding {
             // DATA does not state lengths: the lengths in the heads divide it.
             let Some(later) = left.checked_sub(head.len) else {
                 return malformed(format!(
-                    "block {index} claims {} bytes, and only {left} are left in DATA",
+                    "malformed compressed data: block {index} claims {} bytes, and only {left} are left in \
+                     its record DATA",
                     head.len
                 ));
             };
@@ -115,12 +126,15 @@ impl Coding {
             left = later;
         }
         if left > 0 {
-            return malformed(format!("DATA has {left} bytes after the last block"));
+            return malformed(format!(
+                "malformed compressed data: its record DATA has {left} bytes after the last block"
+            ));
         }
         // A shard in which no block is smaller must be stored, so that there is only one encoding.
         if !stored && data_len == len {
             return malformed(format!(
-                "algorithm {code} is named although no block is compressed, which requires algorithm 0"
+                "malformed compressed data: algorithm {code} is named although no block is compressed, \
+                 which requires algorithm 0"
             ));
         }
         Ok((coding, heads))
@@ -156,13 +170,15 @@ fn read_head(
     };
     let Some(filter) = filter.filter(is_allowed) else {
         return malformed(format!(
-            "filter {code} is not allowed for a block of {block_len} bytes in {len} encoded bytes"
+            "malformed compressed data: filter {code} is not allowed for a block of {block_len} bytes in \
+             {len} encoded bytes"
         ));
     };
     // The bound of the codec limits the memory that a hostile length can cost.
     if len > block_len || len < block_len.div_ceil(max_expansion) {
         return malformed(format!(
-            "a block of {block_len} bytes cannot have {len} encoded bytes, which must be {}..={block_len}",
+            "malformed compressed data: a block of {block_len} bytes cannot have {len} encoded bytes, \
+             which must be {}..={block_len}",
             block_len.div_ceil(max_expansion)
         ));
     }
@@ -181,13 +197,18 @@ pub(super) fn claimed_len(head: &[u8]) -> usize {
 fn residue_of(value: u32) -> Result<Residue> {
     match u8::try_from(value).ok().and_then(Residue::new) {
         Some(residue) => Ok(residue),
-        None => malformed(format!("the head of a block has the residue {value}, outside 0..=95")),
+        None => malformed(format!(
+            "malformed compressed data: the head of a block has the residue {value}, outside 0..=95"
+        )),
     }
 }
 
 fn u32_of(len: usize) -> Result<u32> {
-    u32::try_from(len)
-        .map_err(|_| AtlasError::internal(format!("a block of {len} bytes is larger than 1 MiB")))
+    u32::try_from(len).map_err(|_| {
+        AtlasError::internal(format!(
+            "a defect of the library, please report it: a block of {len} bytes is larger than 1 MiB"
+        ))
+    })
 }
 
 pub(super) fn malformed<T>(what: String) -> Result<T> {

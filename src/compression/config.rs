@@ -119,7 +119,11 @@ impl CompressionConfig {
             (Some(own), Some(method)) if !method.codec.own_levels().contains(&own) => {
                 // The error names the range of the codec that was chosen.
                 let range = method.codec.own_levels();
-                return invalid(format!("codec_level {own} is outside {}..={}", range.start(), range.end()));
+                return invalid(format!(
+                    "codec_level {own} of the algorithm is outside {}..={}",
+                    range.start(),
+                    range.end()
+                ));
             }
             (Some(_), _) => {}
             (None, _) => {
@@ -136,8 +140,8 @@ impl CompressionConfig {
             && method.is_some_and(|method| !method.filters.has_differences())
         {
             return invalid(format!(
-                "filter {} with algorithm {}: only Zstandard (3), LZ4 (4) and AUTO (5) accept a filter \
-                 other than AUTO (0)",
+                "filter {} cannot be combined with algorithm {}: only Zstandard (3), LZ4 (4) and AUTO (5) \
+                 accept a filter other than AUTO (0)",
                 self.filter as u8,
                 self.algorithm.code()
             ));

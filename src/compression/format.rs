@@ -60,7 +60,11 @@ impl CompressedShard {
         let mut fixed = [0; FIXED_SIZE];
         let (proof, [how, data]) = read_proof(&mut reader, limits, records, |tiles, lists, [how, _]| {
             let Some((first, heads)) = how.split_first_chunk() else {
-                return malformed(format!("COMPRESSION has {} bytes, fewer than {FIXED_SIZE}", how.len()));
+                return malformed(format!(
+                    "malformed compressed data: its record COMPRESSION has {} bytes, fewer than \
+                     {FIXED_SIZE}",
+                    how.len()
+                ));
             };
             fixed = *first;
             let (_, size) = sizes(&fixed);

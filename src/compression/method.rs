@@ -144,7 +144,10 @@ impl CompressionAlgorithm {
         let mut known = ALGORITHMS.iter().copied().filter(|algorithm| *algorithm != Self::Auto);
         let known = known.find(|algorithm| algorithm.code() == code);
         known.ok_or_else(|| {
-            AtlasError::unsupported(format!("compression algorithm {code} is not known to this version"))
+            AtlasError::unsupported(format!(
+                "compression algorithm {code} is not known to this version of the library: use a newer \
+                 version"
+            ))
         })
     }
 

@@ -122,7 +122,10 @@ pub(crate) fn available() -> Result<()> {
 }
 
 fn no_method() -> AtlasError {
-    AtlasError::internal("the blocks of a shard have no method to encode or decode them")
+    AtlasError::internal(
+        "a defect of the library, please report it: the blocks of a shard have no method to encode or \
+         decode them",
+    )
 }
 
 /// Returns a flag for each of `blocks` blocks, all with this value.
@@ -167,7 +170,11 @@ impl AtlasShard {
         operation: &mut Operation<'_>,
     ) -> Result<CompressedShard> {
         let shards = compress_all(&[self], config, false, operation)?;
-        shards.into_iter().next().ok_or_else(|| AtlasError::internal("a batch of one shard returned none"))
+        shards.into_iter().next().ok_or_else(|| {
+            AtlasError::internal(
+                "a defect of the library, please report it: a batch of one shard returned none",
+            )
+        })
     }
 }
 
@@ -186,7 +193,11 @@ impl CompressedShard {
     /// Fails with FORMAT for a damaged stream, then WITNESS, then CONSERVATION.
     pub fn decompress(&self, verify: &VerifyOptions, operation: &mut Operation<'_>) -> Result<AtlasShard> {
         let shards = decompress_all(&[self], verify, false, operation)?;
-        shards.into_iter().next().ok_or_else(|| AtlasError::internal("a batch of one shard returned none"))
+        shards.into_iter().next().ok_or_else(|| {
+            AtlasError::internal(
+                "a defect of the library, please report it: a batch of one shard returned none",
+            )
+        })
     }
 
     /// Returns the properties of the compressed shard.
@@ -326,8 +337,8 @@ impl CompressedShard {
         }?;
         if residue != self.residue {
             return Err(AtlasError::conservation(format!(
-                "the decompressed shard sums to {residue} mod 96 instead of the {} that the compressed \
-                 shard states",
+                "damaged compressed shard: its decompressed bytes sum to {residue} mod 96 instead of the \
+                 {} that it states",
                 self.residue
             ))
             .at_range(proof.region.offset, proof.region.length));

@@ -58,7 +58,10 @@ impl RecordEncoder {
     pub(crate) fn encode(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
         // The caller cuts its runs to the limit.
         if bytes.len() > MAX_RECORD_SIZE {
-            return Err(AtlasError::internal(format!("a record of {} bytes is too long", bytes.len())));
+            return Err(AtlasError::internal(format!(
+                "a defect of the library, please report it: a record of {} bytes is too long",
+                bytes.len()
+            )));
         }
         // Use the only plan, or choose among several plans.
         let plan = match self.plans[..] {
@@ -120,21 +123,30 @@ impl<'a> Record<'a> {
         // Without codecs a record cannot be decoded, so that UNSUPPORTED is reported instead of damage.
         super::available()?;
         let Some(fixed) = bytes.first_chunk() else {
-            return malformed(format!("an encoded record of {} bytes is truncated", bytes.len()));
+            return malformed(format!(
+                "malformed compressed data: it ends after {} bytes, in its first fields",
+                bytes.len()
+            ));
         };
         // The sizes are bounded before anything depends on them.
         let (block_size, len) = sizes(fixed);
         if len > to_u64(MAX_RECORD_SIZE) {
-            return malformed(format!("an encoded record claims {len} bytes, above {MAX_RECORD_SIZE}"));
+            return malformed(format!(
+                "malformed compressed data: it claims to decode to {len} bytes, above the limit of \
+                 {MAX_RECORD_SIZE}"
+            ));
         }
         if to_usize(u64::from(block_size)) < MIN_BLOCK_SIZE {
-            return malformed(format!("a block size of {block_size} is below {MIN_BLOCK_SIZE}"));
+            return malformed(format!(
+                "malformed compressed data: a block size of {block_size} is below {MIN_BLOCK_SIZE}"
+            ));
         }
         // The heads, as many as the sizes require.
         let count = to_usize(len.div_ceil(u64::from(block_size)));
         let Some((value, behind)) = bytes.split_at_checked(FIXED_SIZE + HEAD_SIZE * count) else {
             return malformed(format!(
-                "an encoded record of {} bytes claims {count} blocks, whose heads end only at byte {}",
+                "malformed compressed data: it has {} bytes and claims {count} blocks, whose heads would \
+                 end at byte {}",
                 bytes.len(),
                 FIXED_SIZE + HEAD_SIZE * count
             ));
@@ -143,7 +155,7 @@ impl<'a> Record<'a> {
         let data_len: usize = value[FIXED_SIZE..].chunks(HEAD_SIZE).map(super::coding::claimed_len).sum();
         let Some((data, behind)) = behind.split_at_checked(data_len) else {
             return malformed(format!(
-                "the blocks of an encoded record claim {data_len} bytes, and only {} are left",
+                "malformed compressed data: its blocks claim {data_len} bytes, and only {} are left",
                 behind.len()
             ));
         };
@@ -152,7 +164,8 @@ impl<'a> Record<'a> {
         // A stored record is refused, because the bytes themselves would be a second encoding of it.
         if coding.algorithm.method().is_none() {
             return malformed(
-                "an encoded record has no compressed block, so that its bytes must be stored instead"
+                "malformed compressed data: none of its blocks is compressed, and such bytes must be \
+                 stored as they are"
                     .to_owned(),
             );
         }
@@ -203,7 +216,7 @@ impl<'a> Record<'a> {
         let Some(method) = self.coding.algorithm.method() else { return Err(super::no_method()) };
         if to.len() != self.len() {
             return Err(AtlasError::internal(format!(
-                "a buffer of {} bytes for a record of {}",
+                "a defect of the library, please report it: a buffer of {} bytes for a record of {}",
                 to.len(),
                 self.len()
             )));
@@ -226,8 +239,8 @@ impl<'a> Record<'a> {
         if residue != self.coding.residue {
             let claimed = self.coding.residue;
             return Err(AtlasError::conservation(format!(
-                "an encoded record sums to {residue} mod 96 instead of the {claimed} that its COMPRESSION \
-                 states"
+                "damaged compressed data: its bytes sum to {residue} mod 96 instead of the {claimed} that \
+                 it states"
             )));
         }
         Ok(())

@@ -84,7 +84,9 @@ pub(super) fn lay_out<'f, T>(
             Err(Stop::Large) => {}
         }
     }
-    Err(AtlasError::internal("the body of a large batch was refused as too large"))
+    Err(AtlasError::internal(
+        "a defect of the library, please report it: the body of a large batch was refused as too large",
+    ))
 }
 
 /// Cuts the container file back to the end of its newest batch after a failed commit, and syncs it. Returns `error`,

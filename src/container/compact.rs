@@ -511,7 +511,7 @@ impl Compaction<'_> {
         // The first pass found the live parts of every record.
         let Some((size, parts)) = self.encoded.get(&span.place) else {
             return Err(AtlasError::internal(format!(
-                "the encoded record at byte {} is not live",
+                "a defect of the library, please report it: the encoded record at byte {} is not live",
                 span.place
             ))
             .into());
@@ -530,9 +530,11 @@ impl Compaction<'_> {
         }
         // Of a record with a dead part the live parts become plain runs.
         let start = u64::from(span.start);
-        let part = parts
-            .around(start)
-            .ok_or_else(|| AtlasError::internal(format!("byte {start} of a record is not live")))?;
+        let part = parts.around(start).ok_or_else(|| {
+            AtlasError::internal(format!(
+                "a defect of the library, please report it: byte {start} of a record is not live"
+            ))
+        })?;
         let (first, last) = (part.start, part.end);
         let key = (span.place, first);
         // A part that several tiles share is decoded and moved once.
@@ -543,7 +545,8 @@ impl Compaction<'_> {
                 let bytes = store.decoded(span.place, u64::MAX)?;
                 let live = bytes.get(to_usize(first)..to_usize(last)).ok_or_else(|| {
                     AtlasError::format(format!(
-                        "{}: the encoded record at byte {} decodes to {} bytes, but tiles use its bytes up to {last}",
+                        "{}: the container is malformed: the encoded record at byte {} decodes to {} \
+                         bytes, and tiles use its bytes up to {last}",
                         self.old.path.display(),
                         span.place,
                         bytes.len()
@@ -561,8 +564,11 @@ impl Compaction<'_> {
     /// Returns start and end of the run of live bytes of the old file that contains byte `place`.
     fn run_of(&self, place: u64) -> Result<(u64, u64)> {
         let run = self.live.around(place);
-        run.map(|run| (run.start, run.end))
-            .ok_or_else(|| AtlasError::internal(format!("byte {place} is in no live run")))
+        run.map(|run| (run.start, run.end)).ok_or_else(|| {
+            AtlasError::internal(format!(
+                "a defect of the library, please report it: byte {place} is in no live run"
+            ))
+        })
     }
 
     /// Copies the bytes `start..end` of the old file to `body`, 1 MiB at a time, and returns their new offset.
@@ -584,7 +590,12 @@ impl Compaction<'_> {
             first.get_or_insert(place);
             at += to_u64(len);
         }
-        first.ok_or_else(|| AtlasError::internal(format!("the run at byte {start} is empty")).into())
+        first.ok_or_else(|| {
+            AtlasError::internal(format!(
+                "a defect of the library, please report it: the run at byte {start} is empty"
+            ))
+            .into()
+        })
     }
 
     /// Adds the objects that a batch copied to the compaction's maps. `end` is the batch's end in the new file.

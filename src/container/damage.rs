@@ -74,14 +74,16 @@ impl Container {
         records.sort_by_key(|damage| damage.offset);
         for found in records.iter().chain(&tiles) {
             if !damage(found) {
-                return Err(AtlasError::cancelled("the damage callback cancelled"));
+                return Err(AtlasError::cancelled(
+                    "the damage callback returned false, which ended the search",
+                ));
             }
         }
         // The status is that of the first fault in the documented order.
         match first {
             Some((_, error)) => Err(error),
             None if is_incomplete => Err(AtlasError::incomplete(
-                "the file itself is intact, and bytes in its base were not checked: attach the whole base",
+                "the container is intact, and its bytes in the base were not checked: attach the whole base",
             )),
             None => tracker.finish(),
         }
@@ -121,7 +123,11 @@ impl Search<'_> {
         // The header is read again, because it may have been damaged meanwhile, or the file may have been
         // shorter when the container was opened.
         if self.file.is_header_damaged()? {
-            let error = AtlasError::witness("the header is damaged").at_range(0, to_u64(HEADER_SIZE));
+            let error = AtlasError::witness(
+                "the header of the container is damaged: the container can be read, and compacted into a \
+                 new file",
+            )
+            .at_range(0, to_u64(HEADER_SIZE));
             self.record(Order::Header, 0, to_u64(HEADER_SIZE), 0, error);
         }
         // The chain is read from the newest commit on, and the generations are checked from the oldest on.
@@ -212,7 +218,8 @@ impl Search<'_> {
             return Ok(());
         }
         let wrong = |what: &str| {
-            AtlasError::witness(format!("generation {generation}: {what}")).at_range(commit.offset, size)
+            AtlasError::witness(format!("generation {generation} of the container is damaged: {what}"))
+                .at_range(commit.offset, size)
         };
         // Check the tree, then its agreement with the record and the chain.
         let container = self.container;
@@ -253,7 +260,8 @@ impl Search<'_> {
         // Features never disappear in later commits, and the jump follows from the commit before.
         if let Some(before) = before {
             let malformed = |what: &str| {
-                AtlasError::format(format!("generation {generation}: {what}")).at_range(commit.offset, size)
+                AtlasError::format(format!("generation {generation} of the container is malformed: {what}"))
+                    .at_range(commit.offset, size)
             };
             let lost = before.features & !commit.features != 0
                 || before.read_only_features & !commit.read_only_features != 0;
@@ -433,14 +441,16 @@ impl Search<'_> {
         };
         if !same(&witness, &entry.witness) {
             return Err(AtlasError::witness(format!(
-                "the bytes of a tile of the leaf at byte {} do not match its witness",
+                "the container is damaged: the bytes of a tile do not match its witness in the leaf at \
+                 byte {}",
                 tile.leaf
             )));
         }
         // The witness does not cover the sum, so that both are compared.
         if residue != entry.residue {
             return Err(AtlasError::conservation(format!(
-                "a tile sums to {residue} mod 96 instead of the {} in its leaf at byte {}",
+                "the container is damaged: a tile sums to {residue} mod 96 instead of the {} in its leaf \
+                 at byte {}",
                 entry.residue, tile.leaf
             )));
         }
@@ -465,7 +475,10 @@ impl Search<'_> {
             return Ok(*known);
         }
         let Some(ReadTile { tile, found }) = read else {
-            return Err(AtlasError::internal(format!("tile {} was not read", place.index)));
+            return Err(AtlasError::internal(format!(
+                "a defect of the library, please report it: tile {} was not read",
+                place.index
+            )));
         };
         let (generation, len) = (store.id.generation, u64::from(entry.len));
         // A fault in the tile's records comes before a fault in its bytes.
@@ -561,8 +574,10 @@ impl Search<'_> {
                 // The first byte of a gap is enough; the search goes on with the next gap.
                 if let Some(position) = bytes.iter().position(|byte| *byte != 0) {
                     let offset = at + to_u64(position);
-                    let error =
-                        AtlasError::format(format!("byte {offset}, between two records, is not zero"));
+                    let error = AtlasError::format(format!(
+                        "the container is damaged: byte {offset}, which lies between two records, is \
+                         not zero"
+                    ));
                     self.record(Order::Zeros, offset, 1, 0, error.at_range(offset, 1));
                     break;
                 }

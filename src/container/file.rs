@@ -79,7 +79,10 @@ impl ContainerFile {
             }
             ident.check(seals.is_keyed())?;
             if header[48..480].iter().any(|byte| *byte != 0) {
-                return Err(AtlasError::format("header: reserved bytes are not zero").at_range(48, 432));
+                return Err(AtlasError::format(
+                    "the header of the container is malformed: its reserved bytes are not zero",
+                )
+                .at_range(48, 432));
             }
             return Ok(ContainerFile {
                 storage,

@@ -459,7 +459,11 @@ impl Import<'_> {
             let index = TileIndex(filler.tiles());
             let old = self.old.tile(index)?;
             let entry = old.as_ref().and_then(|old| old.tile.stored());
-            let entry = entry.ok_or_else(|| AtlasError::internal(format!("tile {index} is not stored")))?;
+            let entry = entry.ok_or_else(|| {
+                AtlasError::internal(format!(
+                    "a defect of the library, please report it: tile {index} is not stored"
+                ))
+            })?;
             let TileEntry { len, residue, place, witness } = *entry;
             let place = Placed::Before(place);
             filler.push(self.digests(), PlacedTile { len, residue, witness, place })?;
@@ -515,7 +519,8 @@ impl Import<'_> {
         }
         let scheme = &self.container.context.scheme;
         let mut hashes = offload.hash(scheme, &batch, self.keeps_chains, workspace)?.into_iter();
-        let missing = || AtlasError::internal("a tile was not hashed");
+        let missing =
+            || AtlasError::internal("a defect of the library, please report it: a tile was not hashed");
         let known = read.into_iter().map(|buffer| Ok((buffer?, hashes.next().ok_or_else(missing)?)));
         try_collect(known)
     }
@@ -623,8 +628,12 @@ impl Imported {
             // Memory of the source is copied to the file only here.
             Payload::InPlace(offset) => {
                 let bytes = source.fixed_slice(*offset, to_usize(u64::from(self.len)));
-                let bytes = bytes
-                    .ok_or_else(|| AtlasError::internal("the bytes of a source are no longer in memory"))?;
+                let bytes = bytes.ok_or_else(|| {
+                    AtlasError::internal(
+                        "a defect of the library, please report it: the bytes of a source are no longer in \
+                         memory",
+                    )
+                })?;
                 span(SpanKind::Raw, body.run(bytes)?)
             }
         })
@@ -634,6 +643,8 @@ impl Imported {
 fn only_failed(stop: Stop) -> AtlasError {
     match stop {
         Stop::Failed(error) => error,
-        Stop::Large => AtlasError::internal("the body of a large batch was refused as too large"),
+        Stop::Large => AtlasError::internal(
+            "a defect of the library, please report it: the body of a large batch was refused as too large",
+        ),
     }
 }

@@ -103,7 +103,8 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
     if len < file.start() {
         let (path, start) = (file.path.display(), file.start());
         return Err(AtlasError::format(format!(
-            "{path}: truncated: {len} bytes, and the first batch begins at {start}"
+            "{path}: truncated: the container has {len} bytes, and its first batch of records begins at \
+             byte {start}"
         ))
         .at_range(0, len));
     }
@@ -135,8 +136,8 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
         if commit.generation != slot.generation {
             let (named, found) = (slot.generation, commit.generation);
             return Err(AtlasError::format(format!(
-                "a slot names generation {named}, and the commit record to which it points is generation \
-                 {found}"
+                "the container is malformed: a slot names generation {named}, and the commit record to \
+                 which it points is that of generation {found}"
             ))
             .at_range(slot.commit, 8));
         }
@@ -248,7 +249,8 @@ pub(super) fn before(file: &ContainerFile, commit: &Commit) -> Result<Option<Com
         && found.ordinal + 1 == commit.ordinal;
     if !fits {
         return Err(AtlasError::format(format!(
-            "generation {} does not follow generation {}, which it names as the previous one",
+            "the container is malformed: generation {} does not follow generation {}, which it names as \
+             the previous one",
             commit.generation, commit.previous_generation
         ))
         .at_range(commit.offset, commit.record_size()));
@@ -268,7 +270,8 @@ pub(super) fn jump(file: &ContainerFile, commit: &Commit) -> Result<Commit> {
     // The ordinal must fall, so that every walk along jumps ends.
     if found.generation != commit.jump_generation || found.ordinal >= commit.ordinal {
         return Err(AtlasError::format(format!(
-            "the jump of generation {} leads to another commit than generation {}",
+            "the container is malformed: the jump of generation {} to an earlier commit does not lead to \
+             generation {}",
             commit.generation, commit.jump_generation
         ))
         .at_range(commit.offset, commit.record_size()));

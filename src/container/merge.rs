@@ -54,7 +54,9 @@ impl Container {
         // All parts are checked before the new file exists.
         let merge = Merge::new(parts, create, options)?;
         let Some(first) = merge.parts.first() else {
-            return Err(AtlasError::invalid_argument("a merge needs at least one part"));
+            return Err(AtlasError::invalid_argument(
+                "the list of parts is empty, and a merge needs at least one",
+            ));
         };
         // The context of the first part is shared, with caches of the new handle.
         let (cache, outboards) = open::caches(create.handle.cache_size);
@@ -131,7 +133,8 @@ impl<'c> Merge<'c> {
         // Chaining values cannot be added: the payload in a base is not read.
         if create.keep_chains && !first.file.ident.has(CHAINS) {
             return Err(AtlasError::invalid_argument(
-                "keep_chains is set and the parts have no chaining values, which a merge does not compute",
+                "keep_chains is set, and the parts have no chaining values, which a merge cannot compute: \
+                 do not set keep_chains",
             ));
         }
         // The base of the merged container has the bases of all parts, one after the other.
@@ -179,8 +182,8 @@ impl<'c> Merge<'c> {
         );
         let (Some(bytes), Some(tiles), Some(base_size)) = sums else {
             return Err(AtlasError::limit(
-                "the parts together exceed a limit of a container: 2^63 - 1 bytes, 2^44 tiles, or 2^64 - 1 bytes of \
-                 bases",
+                "the parts together exceed a limit of a container: 2^63 - 1 bytes, 2^44 tiles, or 2^64 - 1 \
+                 bytes of bases",
             ));
         };
         (self.bytes, self.tiles, self.base_size) = (bytes, tiles, base_size);
@@ -212,7 +215,9 @@ impl<'c> Merge<'c> {
                 // All parts have the same scheme, so that the scheme of the first part is used.
                 kind.get_or_insert(&part.container.context.scheme);
             }
-            let scheme = kind.ok_or_else(|| AtlasError::internal("a merge has no parts"))?;
+            let scheme = kind.ok_or_else(|| {
+                AtlasError::internal("a defect of the library, please report it: a merge has no parts")
+            })?;
             writer.filler.finish(scheme.digests(), scheme.root_kind())
         })?;
         tracker.finish()?;
@@ -241,7 +246,7 @@ fn check_options(options: &CommitOptions) -> Result<()> {
     // A new file has no generation, so that no number can be expected.
     if options.expected != 0 {
         return Err(AtlasError::conflict(format!(
-            "`expected` is generation {}, and must be 0 for a new file",
+            "`expected` is generation {}, and must be 0 for a merge, which creates a new file",
             options.expected
         )));
     }
@@ -371,7 +376,10 @@ impl PartWriter<'_, '_> {
                     Span { kind: SpanKind::Raw, place, start: 0, len: span.len }
                 }
                 (SpanKind::Raw | SpanKind::Encoded, None) => {
-                    return Err(AtlasError::internal("the payload of a tile is not loaded").into());
+                    return Err(AtlasError::internal(
+                        "a defect of the library, please report it: the payload of a tile is not loaded",
+                    )
+                    .into());
                 }
             };
             // Spans that continue one another after the move are joined.

@@ -272,7 +272,8 @@ impl Container {
         // After a failed sync the page cache is not trusted. Opening the container again reads the disk.
         if log.is_broken {
             return Err(AtlasError::state(format!(
-                "{}: an earlier flush failed; open the container again",
+                "{}: an earlier flush failed, so that nothing more can be committed; open the container \
+                 again",
                 log.file.path.display()
             )));
         }
@@ -285,7 +286,9 @@ impl Container {
         let log = self.usable()?;
         let path = log.file.path.display();
         if log.writer.is_none() {
-            return Err(AtlasError::state(format!("{path}: the handle only reads; open it with WRITE")));
+            return Err(AtlasError::state(format!(
+                "{path}: the container was opened only to read; open it with the mode WRITE"
+            )));
         }
         // A new commit keeps the features of the tip, so that this library must know all these features.
         if let Some(tip) = &log.located.tip
@@ -419,13 +422,15 @@ impl Container {
         // Limits of the format, then of the caller.
         if commit.tiles > MAX_TILES {
             return Err(AtlasError::unsupported(format!(
-                "generation {generation} has {} tiles, more than the limit of 2^44",
+                "generation {generation} has {} tiles, more than the limit of 2^44 that this library \
+                 supports",
                 commit.tiles
             )));
         }
         if let Some(limit) = self.options.max_domain_size.filter(|limit| commit.size > *limit) {
             return Err(AtlasError::limit(format!(
-                "generation {generation} has {} bytes, more than max_domain_size {limit}",
+                "generation {generation} has {} bytes, more than the limit max_domain_size {limit}: set a \
+                 larger limit",
                 commit.size
             )));
         }

@@ -130,7 +130,9 @@ impl Container {
         let (cache, outboards) = caches(create.handle.cache_size);
         let context = Context::with_outboards(projection_type, options, outboards)?;
         if create.keep_chains && projection_type != ProjectionType::Linear {
-            return Err(AtlasError::invalid_argument("keep_chains is for LINEAR projections alone"));
+            return Err(AtlasError::invalid_argument(
+                "keep_chains is set, and only a container of a LINEAR projection can have chaining values",
+            ));
         }
         // The flags of the header, which no later call changes.
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
@@ -280,7 +282,7 @@ impl Container {
             && tip.size > limit
         {
             return Err(AtlasError::limit(format!(
-                "generation {} has {} bytes, more than max_domain_size {limit}",
+                "generation {} has {} bytes, more than the limit max_domain_size {limit}: set a larger limit",
                 tip.generation, tip.size
             )));
         }
@@ -354,8 +356,8 @@ impl Container {
             let found = records::history_of(&file.seals, &file.ident, history.as_ref(), &commit);
             if !same(&found, &commit.history) {
                 return Err(AtlasError::witness(format!(
-                    "the history of generation {generation} does not follow from that of the previous \
-                     generation"
+                    "the container is damaged: the history of generation {generation} does not follow from \
+                     that of the previous generation"
                 )));
             }
             at = before;
@@ -406,7 +408,7 @@ impl Container {
             });
             if !is_there {
                 return Err(AtlasError::state(format!(
-                    "{}: generation {} of this handle is no longer in the file; open it again",
+                    "{}: generation {}, to which this handle refers, is no longer in the file; open it again",
                     log.file.path.display(),
                     before.generation
                 )));

@@ -97,7 +97,8 @@ pub(super) fn up(value: u64, to: u64) -> u64 {
 }
 
 pub(super) fn malformed(offset: u64, size: usize, what: impl std::fmt::Display) -> AtlasError {
-    AtlasError::format(format!("{what}, in the record at byte {offset}")).at_range(offset, to_u64(size))
+    AtlasError::format(format!("the container is malformed: {what}, in the record at byte {offset}"))
+        .at_range(offset, to_u64(size))
 }
 
 /// Appends a record to `out`: the head with kind, size, `offset` in the file and seal, and then `contents`, a multiple

@@ -169,14 +169,18 @@ impl Ident {
         if !self.is_known() {
             let (version, found) = (u16::from_le_bytes([v0, v1]), u16::from_le_bytes([k0, k1]));
             return Err(AtlasError::unsupported(format!(
-                "version {version}, kind {found}: this library reads version {VERSION}, kind {KIND}"
+                "the container has version {version} and kind {found}, and this library reads version \
+                 {VERSION} and kind {KIND}: use a newer library"
             ))
             .at_range(8, 4));
         }
         // Check each field alone.
-        let malformed = |what: String| Err(AtlasError::format(format!("header: {what}")).at_range(8, 8));
+        let malformed = |what: String| {
+            Err(AtlasError::format(format!("the header of the container is malformed: {what}"))
+                .at_range(8, 8))
+        };
         if block > 4 {
-            return malformed(format!("b, the code of the block size at byte 12, is {block} and not 0..=4"));
+            return malformed(format!("the code of the block size at byte 12 is {block}, outside 0..=4"));
         }
         let Some(kind) = ProjectionType::from_code(kind) else {
             return malformed(format!("projection type {kind} is not known"));

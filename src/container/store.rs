@@ -153,7 +153,10 @@ impl GenerationStore {
     fn one_span(&self, leaf: u64, raw: &RawTile) -> Result<Span> {
         let entry = &raw.entry;
         let TilePlace::Span(kind, place, start) = entry.place else {
-            return Err(AtlasError::internal("a tile with a record of its own is read as one span"));
+            return Err(AtlasError::internal(
+                "a defect of the library, please report it: a tile with a record of its own is read as one \
+                 span",
+            ));
         };
         // With chaining values a tile needs a record, in which they lie.
         if self.is_chained(entry.len) {
@@ -191,7 +194,8 @@ impl GenerationStore {
         // The fold of the children must equal the digest in the parent.
         if !same(&fold(digests, items).1, &node.top) {
             return Err(AtlasError::witness(format!(
-                "{}: the node at byte {} differs from its digest in the parent node",
+                "{}: the container is damaged: the node at byte {} differs from its digest in the parent \
+                 node",
                 self.file.path.display(),
                 node.offset
             ))
@@ -210,7 +214,8 @@ impl GenerationStore {
 /// Returns the WITNESS error for a record of this kind that is missing or whose seal is not valid.
 pub(super) fn damaged(file: &ContainerFile, kind: RecordKind, offset: u64, size: u64) -> AtlasError {
     let (name, path) = (kind.name(), file.path.display());
-    AtlasError::witness(format!("{path}: the {name} at byte {offset} is damaged")).at_range(offset, size)
+    AtlasError::witness(format!("{path}: the {name} of the container at byte {offset} is damaged"))
+        .at_range(offset, size)
 }
 
 impl Store for GenerationStore {
@@ -308,7 +313,8 @@ impl Store for GenerationStore {
             let (_, witness) = Outboard::of_groups(self.context.scheme.digests(), values, None)?;
             if !same(&witness, &raw.entry.witness) {
                 return Err(AtlasError::witness(format!(
-                    "{}: the chaining values at byte {place} do not lead to the witness of their tile",
+                    "{}: the container is damaged: the chaining values at byte {place} do not lead to the \
+                     witness of their tile",
                     self.file.path.display()
                 ))
                 .at_range(place, to_u64(record.bytes.len())));
@@ -378,7 +384,9 @@ impl Store for GenerationStore {
         if out.is_empty() {
             Ok(())
         } else {
-            Err(AtlasError::internal("a read ends after the end of its tile"))
+            Err(AtlasError::internal(
+                "a defect of the library, please report it: a read ends after the end of its tile",
+            ))
         }
     }
 
@@ -396,7 +404,7 @@ impl GenerationStore {
         let len = to_u64(out.len());
         let Some(base) = &self.base else {
             return Err(AtlasError::incomplete(format!(
-                "{}: {len} bytes lie in the base, and no base is attached",
+                "{}: {len} bytes lie in the base, and no base is attached: attach it, and read again",
                 self.file.path.display()
             )));
         };

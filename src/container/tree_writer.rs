@@ -198,7 +198,9 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
 
     /// Lays out the bytes of a tile that are not stored yet. Returns the tile with its place, for a leaf.
     fn tile(&mut self, tile: &Arc<Tile>, reader: &mut CheckedReader<'_>) -> Laid<PlacedTile> {
-        let witness = *tile.witness().ok_or_else(|| AtlasError::internal("a tile has no witness"))?;
+        let witness = *tile.witness().ok_or_else(|| {
+            AtlasError::internal("a defect of the library, please report it: a tile has no witness")
+        })?;
         // A tile has at most 1 MiB.
         let len = u32::try_from(tile.len()).unwrap_or(u32::MAX);
         let placed = |place| PlacedTile { len, residue: tile.residue(), witness, place };

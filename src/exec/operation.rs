@@ -37,17 +37,17 @@ pub struct Operation<'a> {
     memory_limit: Option<u64>,
     /// Maximum number of tasks in flight. `None` means the number of threads.
     max_threads: Option<NonZeroUsize>,
-    /// Bytes and parts of the work that follows the hashing of edited tiles.
+    /// Totals of bytes and chunks that the caller of [`before`](Self::before) announced for its work.
     announced: Option<(u64, u64)>,
 }
 
 impl<'a> Operation<'a> {
-    /// Returns the default settings.
+    /// Returns an operation on the library's own pool, without progress and without a memory limit.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Runs all work on the calling thread.
+    /// Returns an operation that runs all work on the calling thread.
     pub fn sequential() -> Self {
         Operation { executor: Executor::Inline, ..Self::default() }
     }
@@ -87,7 +87,7 @@ impl<'a> Operation<'a> {
         self
     }
 
-    /// Returns the same operation without progress.
+    /// Returns an operation with the same threads and the same limits, but without the progress callback.
     pub(crate) fn silent<'b>(&self) -> Operation<'b>
     where
         'a: 'b,
@@ -100,7 +100,8 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// Runs `call` on another executor, with at most this number of tasks in flight.
+    /// Runs `call` with this operation on the threads of `executor`, with at most `max_threads` tasks in
+    /// flight. Restores both settings afterwards.
     pub(crate) fn within<R>(
         &mut self,
         executor: Executor<'a>,
@@ -120,9 +121,9 @@ impl<'a> Operation<'a> {
         self.executor.threads().min(self.max_threads.map_or(usize::MAX, NonZeroUsize::get))
     }
 
-    /// Returns the workers that a step of `tasks` tasks may use, each with `per_worker` bytes of buffers, besides
-    /// `fixed` bytes for the result. The result is at least 1; if the memory limit does not allow one worker,
-    /// fails with LIMIT.
+    /// Returns the workers for a step of `tasks` tasks: at least one, and as many as the threads and the memory
+    /// limit allow. Each worker needs `per_worker` bytes of buffers, and the result needs `fixed` bytes. Fails
+    /// with LIMIT if the memory limit does not allow one worker.
     pub(crate) fn workers(&self, tasks: u64, per_worker: u64, fixed: u64) -> Result<Workers<'a>> {
         let threads = if tasks <= 1 { 1 } else { self.threads() };
         let wanted = usize::try_from(tasks).unwrap_or(usize::MAX).clamp(1, threads);
@@ -144,12 +145,12 @@ impl<'a> Operation<'a> {
         Ok(Workers::new(self, workers))
     }
 
-    /// Fails with LIMIT if the call may not hold `bytes` bytes.
+    /// Fails with LIMIT if `bytes` is more than the memory limit of the call.
     pub(crate) fn reserve(&self, bytes: u64) -> Result<()> {
         self.workers(1, 0, bytes).map(drop)
     }
 
-    /// Returns true if memory is limited.
+    /// Returns true if the call has a memory limit.
     pub(crate) fn is_limited(&self) -> bool {
         self.memory_limit.is_some()
     }
@@ -163,7 +164,8 @@ impl<'a> Operation<'a> {
         self.resume(Progress { bytes_total, chunks_total, ..Progress::default() }, false)
     }
 
-    /// Runs `call`. If it hashes edited tiles first, their progress is reported against these totals.
+    /// Runs `call`. If it first hashes edited tiles, the progress of the hashing is reported with these totals
+    /// of bytes and chunks, which are those of the work after it.
     pub(crate) fn before<R>(&mut self, bytes: u64, chunks: u64, call: impl FnOnce(&mut Self) -> R) -> R {
         self.announced = Some((bytes, chunks));
         let result = call(self);
@@ -171,7 +173,7 @@ impl<'a> Operation<'a> {
         result
     }
 
-    /// Returns a tracker for work that precedes the counted work. Its totals are those of
+    /// Returns a tracker for the hashing of edited tiles before the work of a call. Its totals are those of
     /// [`before`](Self::before), or else `bytes` and `chunks`.
     pub(crate) fn tracker_before(&mut self, bytes: u64, chunks: u64) -> Tracker<'_, 'a> {
         // Announced totals of 0 bytes mean nothing, and the work is counted with its own totals.
@@ -179,12 +181,13 @@ impl<'a> Operation<'a> {
         self.tracker(bytes, chunks)
     }
 
-    /// Continues from `progress`. `finished` says that its end was reported already.
+    /// Returns a tracker that continues from `progress`. `finished` is true if the callback has already got its
+    /// last report.
     pub(crate) fn resume(&mut self, progress: Progress, finished: bool) -> Tracker<'_, 'a> {
         Tracker::new(self.progress.as_mut(), progress, finished)
     }
 
-    /// Returns the rest of the memory limit besides `taken` bytes. Without a limit it is unbounded.
+    /// Returns the memory limit less `taken` bytes, or `u64::MAX` without a limit.
     pub(crate) fn memory_left(&self, taken: u64) -> u64 {
         self.memory_limit.map_or(u64::MAX, |limit| limit.saturating_sub(taken))
     }

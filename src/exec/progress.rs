@@ -29,7 +29,8 @@ pub(crate) struct Tracker<'t, 'a> {
 }
 
 impl<'t, 'a> Tracker<'t, 'a> {
-    /// Continues from `progress`. `finished` says that its end was reported already.
+    /// Returns a tracker that continues from `progress`. `finished` is true if the callback has already got its
+    /// last report.
     pub(super) fn new(
         callback: Option<&'t mut &'a mut ProgressFn<'a>>,
         progress: Progress,
@@ -43,28 +44,29 @@ impl<'t, 'a> Tracker<'t, 'a> {
         self.progress
     }
 
-    /// Sets the totals once they are known.
+    /// Sets the totals of bytes and of chunks once they are known.
     pub(crate) fn set_totals(&mut self, bytes: u64, chunks: u64) {
         (self.progress.bytes_total, self.progress.chunks_total) = (bytes, chunks);
         // New totals need a last report of their own.
         self.finished = false;
     }
 
-    /// Adds work done and reports it.
+    /// Adds bytes and chunks of work done, and calls the callback. Fails with CANCELLED if it returns `false`.
     pub(crate) fn advance(&mut self, bytes: u64, chunks: u64) -> Result<()> {
         self.progress.bytes_done = self.progress.bytes_done.saturating_add(bytes);
         self.progress.chunks_done = self.progress.chunks_done.saturating_add(chunks);
         self.report()
     }
 
-    /// Adds work done, up to totals that are an estimate.
+    /// Adds work done like [`advance`](Self::advance), but never more than the totals, which may be an
+    /// estimate.
     pub(crate) fn advance_towards(&mut self, bytes: u64, chunks: u64) -> Result<()> {
         let Progress { bytes_done, bytes_total, chunks_done, chunks_total } = self.progress;
         let most = |done, total: u64, more: u64| more.min(total.saturating_sub(done));
         self.advance(most(bytes_done, bytes_total, bytes), most(chunks_done, chunks_total, chunks))
     }
 
-    /// Reports the end, unless the last report was the end.
+    /// Calls the callback with the totals as work done, unless the last report was that already.
     pub(crate) fn finish(mut self) -> Result<()> {
         // Totals that were an estimate may not have been reached.
         self.progress.bytes_done = self.progress.bytes_total;

@@ -1,5 +1,5 @@
-//! Workers of one step of a call: their executor, their number, and their distance from the delivered
-//! results.
+//! Workers of one step of a call: the threads on which they run, their number, and their distance from the
+//! delivered results.
 
 #![forbid(unsafe_code)]
 
@@ -8,7 +8,7 @@ use crate::base::units::to_u64;
 use crate::exec::operation::Operation;
 use crate::exec::pool::{self, Executor, Order};
 
-/// Workers of one step, as many as the threads, the tasks and the memory limit of an operation allow.
+/// Workers of one step of a call, as many as the threads, the tasks and the memory limit of the call allow.
 #[derive(Clone, Copy)]
 pub(crate) struct Workers<'a> {
     executor: Executor<'a>,
@@ -17,7 +17,8 @@ pub(crate) struct Workers<'a> {
 }
 
 impl<'a> Workers<'a> {
-    /// Returns `count` workers on the executor of `operation`, for which memory was counted before.
+    /// Returns `count` workers on the threads of `operation`. The caller has checked the memory limit for this
+    /// number.
     pub(crate) fn new(operation: &Operation<'a>, count: usize) -> Workers<'a> {
         let order = Order { unwatched: operation.unwatched(), ..Order::default() };
         Workers { executor: operation.executor, count, order }
@@ -35,31 +36,35 @@ impl<'a> Workers<'a> {
     }
 
     /// Starts no task that is `window` tasks or more ahead of the next result to deliver. This bounds the
-    /// results that wait while a callback sleeps.
+    /// number of results that wait while a callback sleeps.
     #[must_use]
     pub(crate) fn within(self, window: u64) -> Self {
         Workers { order: Order { window: Some(window), ..self.order }, ..self }
     }
 
-    /// Allows `tasks` tasks per worker ahead of the next result, as [`within`](Self::within) does.
+    /// Limits the distance from the next result to deliver like [`within`](Self::within), to `tasks` tasks per
+    /// worker.
     #[must_use]
     pub(crate) fn ahead(self, tasks: u64) -> Self {
         self.within(tasks.saturating_mul(to_u64(self.count)))
     }
 
-    /// Delivers each result without delay, because they are reported although the operation has no callback.
+    /// Delivers each result without delay, as with a progress callback, for a caller that reports the results
+    /// by itself.
     #[must_use]
     pub(crate) fn watched(self) -> Self {
         Workers { order: Order { unwatched: false, ..self.order }, ..self }
     }
 
-    /// Gives each worker a run of neighbouring tasks at a time. `ends` are the ends of the runs, see [`Order::runs`].
+    /// Gives each worker a run of neighbouring tasks at a time. `ends` has the ends of the runs, see
+    /// [`Order::runs`].
     #[must_use]
     pub(crate) fn in_runs(self, ends: &'a [u64]) -> Self {
         Workers { order: Order { runs: ends, ..self.order }, ..self }
     }
 
-    /// Runs `work` for each of `tasks` tasks and passes the results to `sink`, see [`pool::run_within`].
+    /// Runs `work` for each of `tasks` tasks and passes the results to `sink` in order, see
+    /// [`pool::run_within`].
     pub(crate) fn run<S, T: Send>(
         &self,
         tasks: u64,

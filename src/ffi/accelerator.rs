@@ -137,7 +137,9 @@ pub unsafe extern "C" fn atlas_pool_create_accelerated(
         if !given.name.is_null() {
             // SAFETY: as the header asks: a C string.
             let name = unsafe { CStr::from_ptr(given.name) }.to_str();
-            options = options.with_name(name.map_err(|_| AtlasError::invalid_argument("name is not UTF-8"))?);
+            options = options.with_name(name.map_err(|_| {
+                AtlasError::invalid_argument("name, the name of an OpenCL device, is not UTF-8")
+            })?);
         }
         // SAFETY: as the header asks: NULL, or live objects of the same OpenCL.
         let options = unsafe { options.with_context(given.cl_context, given.cl_device) };
@@ -159,7 +161,9 @@ pub unsafe extern "C" fn atlas_pool_get_accelerator(
         // SAFETY: as the header asks: a live pool.
         let pool = unsafe { handle(pool, "pool") }?;
         let info = pool.0.accelerator();
-        let info = info.ok_or_else(|| AtlasError::invalid_argument("the pool has no accelerator"))?;
+        let info = info.ok_or_else(|| {
+            AtlasError::invalid_argument("the pool has no accelerator: make a pool with an OpenCL device")
+        })?;
         let mut found = atlas_accelerator_info {
             compute_units: info.compute_units,
             memory_size: info.memory_size,

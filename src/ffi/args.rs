@@ -181,9 +181,9 @@ fn check_extent(null: bool, count: usize, each: usize, name: &str) -> Result<()>
     }
     match count.checked_mul(each) {
         Some(bytes) if isize::try_from(bytes).is_ok() => Ok(()),
-        _ => {
-            Err(AtlasError::invalid_argument(format!("{name}: {count} {unit} do not fit the address space")))
-        }
+        _ => Err(AtlasError::invalid_argument(format!(
+            "{name}: {count} {unit} do not fit the address space of this machine"
+        ))),
     }
 }
 

@@ -131,7 +131,9 @@ impl ClassTree {
     /// Returns the witness of the tile: the top of the tree.
     pub(crate) fn witness(&self) -> Result<Digest> {
         let top = self.levels.last().and_then(|top| top.first());
-        top.copied().ok_or_else(|| AtlasError::internal("a tree has no classes"))
+        top.copied().ok_or_else(|| {
+            AtlasError::internal("a defect of the library, please report it: a tree has no classes")
+        })
     }
 
     /// Returns the proof of `classes` against the tile's witness: the sibling nodes on their paths, ascending.
@@ -163,10 +165,12 @@ pub(crate) fn witness_from_classes(
     impl Visitor for Verifier<'_> {
         type Node = Digest;
         fn sibling(&mut self, _: NodeId) -> Result<Digest> {
-            self.proof
-                .next()
-                .copied()
-                .ok_or_else(|| AtlasError::internal("the proof of a tile's classes has too few nodes"))
+            self.proof.next().copied().ok_or_else(|| {
+                AtlasError::internal(
+                    "a defect of the library, please report it: the proof of a tile's classes has too few \
+                     nodes",
+                )
+            })
         }
         fn covered(&mut self, node: NodeId) -> Result<Option<Digest>> {
             // A subtree of selected classes is walked down to its leaves, which have payloads.
@@ -175,7 +179,9 @@ pub(crate) fn witness_from_classes(
             }
             // The walk meets the selected classes in ascending order, like their payloads.
             let (Some(payload), Ok(class)) = (self.payloads.next(), u8::try_from(node.index)) else {
-                return Err(AtlasError::internal("a class has no payload"));
+                return Err(AtlasError::internal(
+                    "a defect of the library, please report it: a class has no payload",
+                ));
             };
             Ok(Some(self.digests.class_leaf(class, payload)))
         }

@@ -243,7 +243,9 @@ impl Outboard {
             let group = to_usize(node.leaves(count).start) / GROUP_PAGES;
             match edges.binary_search_by_key(&group, |(edge, _)| *edge).ok().map(|at| &edges[at]) {
                 Some((_, pages)) => Ok(pages.node(digests, node, count, false)),
-                None => Err(AtlasError::internal(format!("the pages of group {group} were not hashed"))),
+                None => Err(AtlasError::internal(format!(
+                    "a defect of the library, please report it: the pages of group {group} were not hashed"
+                ))),
             }
         };
         let mut proof = try_vec(places.len())?;
@@ -314,7 +316,9 @@ impl<F: FnMut() -> Result<Digest>> Visitor for PageVerifier<'_, F> {
         let within = page_bytes(&node.leaves(self.count), self.len);
         match self.bytes.get(within.start - self.base..within.end - self.base) {
             Some(bytes) if !bytes.is_empty() => Ok(Some(subtree(self.digests, within.start, bytes))),
-            _ => Err(AtlasError::internal("the bytes of a proven page are missing")),
+            _ => Err(AtlasError::internal(
+                "a defect of the library, please report it: the bytes of a proven page are missing",
+            )),
         }
     }
 

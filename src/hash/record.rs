@@ -180,14 +180,17 @@ impl<W: io::Write> Writer<W> {
         if self.written + to_u64(self.gathered.len()) == self.size {
             Ok(())
         } else {
-            Err(AtlasError::internal("the size of the written records differs from the announced size"))
+            Err(AtlasError::internal(
+                "a defect of the library, please report it: the size of the written records differs from \
+                 the announced size",
+            ))
         }
     }
 }
 
 fn announced_size(lengths: &[usize]) -> Result<usize> {
     encoded_size(lengths)
-        .ok_or_else(|| AtlasError::out_of_memory("an encoding of 2^64 bytes or more does not fit memory"))
+        .ok_or_else(|| AtlasError::out_of_memory("a shard of 2^64 bytes or more does not fit memory"))
 }
 
 /// Reads a serialised object, or the value of a record of it, from hostile bytes. Each call returns a value or
@@ -217,7 +220,7 @@ impl<'a> Reader<'a> {
         // The length is checked before any field is read.
         if len < HEADER_SIZE + DIGEST_SIZE {
             return Err(AtlasError::format(format!(
-                "truncated: {len} bytes are fewer than the {} of the smallest encoding",
+                "truncated: the shard has {len} bytes, fewer than the {} bytes of the smallest shard",
                 HEADER_SIZE + DIGEST_SIZE
             ))
             .at_range(0, to_u64(len)));
@@ -227,14 +230,16 @@ impl<'a> Reader<'a> {
         let version = reader.u16()?;
         if version != VERSION {
             return Err(AtlasError::unsupported(format!(
-                "version {version} is not supported, only {VERSION}"
+                "the shard has format version {version}, and this library reads only version {VERSION}: \
+                 use a newer library"
             ))
             .at_range(8, 2));
         }
         let found = reader.u16()?;
         if found != kind as u16 {
             return Err(AtlasError::unsupported(format!(
-                "the encoding has kind {found} instead of {} ({kind:?})",
+                "the bytes are of kind {found}, and kind {} ({kind:?}) is expected: 1 is a shard, 2 a \
+                 compressed shard, 3 a container, 4 a parity file",
                 kind as u16
             ))
             .at_range(10, 2));
@@ -245,7 +250,7 @@ impl<'a> Reader<'a> {
         if size != to_u64(len) {
             let problem = if size > to_u64(len) { "truncated" } else { "too long" };
             return Err(AtlasError::format(format!(
-                "{problem}: the header says {size} bytes and there are {len}"
+                "{problem}: the header of the shard states {size} bytes, and there are {len}"
             ))
             .at_range(16, 8));
         }
@@ -270,8 +275,10 @@ impl<'a> Reader<'a> {
         if Digest::try_from(digest).is_ok_and(|digest| same(&digest, &found)) {
             return Ok(());
         }
-        Err(AtlasError::format("damaged: the digest at the end does not match the bytes before it")
-            .at_range(to_u64(body.len()), to_u64(DIGEST_SIZE)))
+        Err(AtlasError::format(
+            "damaged: the digest at the end of the shard does not match the bytes before it",
+        )
+        .at_range(to_u64(body.len()), to_u64(DIGEST_SIZE)))
     }
 
     /// Returns a reader of the value of the next record, which must have the tag `tag`. `name` names the record in
@@ -281,9 +288,13 @@ impl<'a> Reader<'a> {
         let start = self.at;
         // Tag, reserved bytes and length, each checked before the next one is read.
         let found =
-            self.u16().map_err(|_| self.malformed(start, format!("record {tag} ({name}) is missing")))?;
+            self.u16().map_err(|_| self.malformed(start, format!("its record {tag} ({name}) is missing")))?;
         if found != tag {
-            return Err(self.misplaced(found, start, format_args!("{tag} ({name}) follows")));
+            return Err(self.misplaced(
+                found,
+                start,
+                format_args!("record {tag} ({name}) must follow there"),
+            ));
         }
         self.zeros(6)?;
         // A length beyond the end is refused before anything is allocated for it.
@@ -291,7 +302,9 @@ impl<'a> Reader<'a> {
         let value = usize::try_from(len).ok().filter(|len| *len <= self.end - self.at);
         let Some(value) = value else {
             let rest = self.end - self.at;
-            return Err(self.malformed(start, format!("{name} has {len} bytes and only {rest} are left")));
+            return Err(
+                self.malformed(start, format!("record {name} has {len} bytes, and only {rest} are left"))
+            );
         };
         let reader = Reader { bytes: self.bytes, kind: self.kind, at: self.at, end: self.at + value };
         self.at += value;
@@ -306,7 +319,7 @@ impl<'a> Reader<'a> {
             0 | 1 => self.finish("the encoding"),
             _ => {
                 let found = self.u16()?;
-                Err(self.misplaced(found, start, format_args!("nothing follows")))
+                Err(self.misplaced(found, start, format_args!("no record may follow there")))
             }
         }
     }
@@ -339,7 +352,7 @@ impl<'a> Reader<'a> {
             }
             None => {
                 let rest = self.remaining();
-                Err(self.malformed(self.at, format!("only {rest} of {N} bytes are left")))
+                Err(self.malformed(self.at, format!("only {rest} of the {N} bytes of a field are left")))
             }
         }
     }
@@ -347,7 +360,7 @@ impl<'a> Reader<'a> {
     /// Returns the error for a record with the tag `tag` at byte `at`, where another tag or no record belongs:
     /// FORMAT if the tag is known, else UNSUPPORTED.
     fn misplaced(&self, tag: u16, at: usize, belongs: fmt::Arguments<'_>) -> AtlasError {
-        let what = format!("tag {tag} at byte {at}, but {belongs}");
+        let what = format!("malformed shard: a record with tag {tag} begins at byte {at}, but {belongs}");
         // A known tag is out of its order; an unknown tag may come from a later version.
         let known = self.kind.known_tags().contains(&tag);
         let error = if known { AtlasError::format(what) } else { AtlasError::unsupported(what) };
@@ -355,7 +368,8 @@ impl<'a> Reader<'a> {
     }
 
     fn malformed(&self, at: usize, what: String) -> AtlasError {
-        AtlasError::format(format!("{what}, at byte {at}")).at_range(to_u64(at), to_u64(self.end - at))
+        AtlasError::format(format!("malformed shard: {what}, at byte {at}"))
+            .at_range(to_u64(at), to_u64(self.end - at))
     }
 
     pub(crate) fn u8(&mut self) -> Result<u8> {

@@ -98,7 +98,10 @@ fn descend<V: Visitor>(
         return Ok(node);
     }
     if node.level == 0 {
-        return Err(crate::AtlasError::internal(format!("selected leaf {} was not visited", node.index)));
+        return Err(crate::AtlasError::internal(format!(
+            "a defect of the library, please report it: selected leaf {} was not visited",
+            node.index
+        )));
     }
     // Partly selected: left before right, which is the order of a proof.
     let child = |right| NodeId { level: node.level - 1, index: node.index * 2 + right };

@@ -146,9 +146,12 @@ impl ScatteredRoot {
         let count = to_u64(self.tiles.len());
         let mut tiles = try_vec(self.tiles.len())?;
         for tile in self.tiles {
-            tiles.push(
-                tile.ok_or_else(|| AtlasError::internal("the root is requested before a tile is complete"))?,
-            );
+            tiles.push(tile.ok_or_else(|| {
+                AtlasError::internal(
+                    "a defect of the library, please report it: the root is requested before a tile is \
+                     complete",
+                )
+            })?);
         }
         // The witness of an R96 tile needs all of its bytes, so that this is a root of LINEAR.
         let linear = RootKind { kind: 0, classes: 0 };

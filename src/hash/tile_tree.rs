@@ -400,14 +400,16 @@ pub(crate) fn root_from_tiles(
         let (size, top) = rfc6962::walk(&mut verifier, range, header.tiles)?;
         // A proof with unused nodes would be a second encoding of the same proof.
         if verifier.siblings.next().is_some() {
-            return Err(AtlasError::format(format!("the proof has more nodes than tiles {range:?} need")));
+            return Err(AtlasError::format(format!(
+                "malformed proof: it has more nodes than the tiles {range:?} need"
+            )));
         }
         (top, size, verifier.before)
     };
     // Lengths that do not add up to the domain's size belong to another tree.
     if size != header.size {
         return Err(AtlasError::witness(format!(
-            "the lengths of the proof add up to {size} bytes and the domain has {}",
+            "wrong proof: the lengths in it add up to {size} bytes, and the domain has {}",
             header.size
         )));
     }
@@ -429,14 +431,17 @@ impl Visitor for TileVerifier<'_> {
 
     fn sibling(&mut self, node: NodeId) -> Result<Self::Node> {
         let sibling = self.siblings.next().ok_or_else(|| {
-            AtlasError::format(format!("the proof has fewer nodes than tiles {:?} need", self.range))
+            AtlasError::format(format!(
+                "malformed proof: it has fewer nodes than the tiles {:?} need",
+                self.range
+            ))
         })?;
         let under = node.leaves(self.tiles);
         let tiles = under.end - under.start;
         // A claim outside the possible sizes is refused before it is added up.
         if sibling.bytes < tiles || sibling.bytes > tiles.saturating_mul(TILE_BYTES) {
             return Err(AtlasError::witness(format!(
-                "a node of the proof claims {} bytes for {tiles} tiles of 1 to {TILE_BYTES} bytes",
+                "wrong proof: a node in it claims {} bytes for {tiles} tiles of 1 to {TILE_BYTES} bytes",
                 sibling.bytes
             )));
         }
@@ -454,11 +459,16 @@ impl Visitor for TileVerifier<'_> {
         }
         let leaf = usize::try_from(node.index - self.range.start).ok().and_then(|i| self.leaves.get(i));
         let leaf = leaf.ok_or_else(|| {
-            AtlasError::format(format!("the proof has fewer leaves than tiles {:?}", self.range))
+            AtlasError::format(format!(
+                "malformed proof: it has fewer leaves than the tiles {:?} need",
+                self.range
+            ))
         })?;
         let len = u64::from(leaf.len);
         if len == 0 || len > TILE_BYTES {
-            return Err(AtlasError::witness(format!("a tile of {len} bytes is outside 1..={TILE_BYTES}")));
+            return Err(AtlasError::witness(format!(
+                "wrong proof: a tile in it has {len} bytes, outside 1..={TILE_BYTES}"
+            )));
         }
         Ok(Some((len, self.digests.leaf(len, leaf.residue.value(), &leaf.witness))))
     }
@@ -471,7 +481,7 @@ impl Visitor for TileVerifier<'_> {
 }
 
 fn too_long() -> AtlasError {
-    AtlasError::witness("the lengths of the proof add up to more than 2^64 bytes")
+    AtlasError::witness("wrong proof: the lengths in it add up to more than 2^64 bytes")
 }
 
 #[cfg(test)]

@@ -125,7 +125,9 @@ impl ProjectionDelta {
         let size = if matches!(self.change, Change::Move { .. }) { tree.bytes() } else { size };
         if next.bytes() != size {
             let bytes = next.bytes();
-            return Err(AtlasError::internal(format!("a change gave {bytes} bytes instead of {size}")));
+            return Err(AtlasError::internal(format!(
+                "a defect of the library, please report it: a change gave {bytes} bytes instead of {size}"
+            )));
         }
         // Conservation: the new sum follows from the old sum and the change.
         let expected = tree.residue() + came - went;
@@ -151,7 +153,7 @@ impl ProjectionDelta {
         let Some(length) = self.end.checked_sub(self.start) else {
             let (start, end) = (self.start, self.end);
             return Err(AtlasError::invalid_argument(format!(
-                "{what}: {start}..{end} ends before it begins"
+                "{what}: the range {start}..{end} ends before it begins"
             )));
         };
         // The range of an insertion is empty, so that its offset is checked with a text of its own.

@@ -107,7 +107,8 @@ impl AtlasProjection {
             let net = tree.residue() - before.tree.residue();
             if config.policy == ConservationPolicy::Strict && net != Residue::ZERO {
                 return Err(AtlasError::conservation(format!(
-                    "the change adds {net} mod 96 to the sum and STRICT requires 0: add bytes that sum to {}",
+                    "the change adds {net} mod 96 to the sum of the domain, and STRICT requires 0: add \
+                     bytes that sum to {}",
                     net.correction()
                 )));
             }
@@ -161,7 +162,8 @@ impl AtlasProjection {
             let residue = inserted.residue();
             if before.context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
                 return Err(AtlasError::conservation(format!(
-                    "the source sums to {residue} mod 96 and STRICT requires 0: add bytes that sum to {}",
+                    "the source to insert sums to {residue} mod 96, and STRICT requires 0: add bytes that \
+                     sum to {}",
                     residue.correction()
                 )));
             }
@@ -198,7 +200,7 @@ impl AtlasProjection {
             let held = history.len();
             if count > held {
                 return Err(AtlasError::out_of_range(format!(
-                    "rollback of {count} deltas: the history holds only {held}"
+                    "rollback of {count} deltas, and the history of the projection holds only {held}"
                 )));
             }
             let mut dropped = Vec::new();
@@ -210,8 +212,8 @@ impl AtlasProjection {
                 let residue = target.tree.residue();
                 if state.context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
                     return Err(AtlasError::conservation(format!(
-                        "rollback of {count} deltas ends inside a batch, where the domain sums to {residue} mod 96 and \
-                         STRICT requires 0: roll back the whole batch"
+                        "rollback of {count} deltas ends inside a batch, where the domain sums to \
+                         {residue} mod 96 and STRICT requires 0: roll back the whole batch"
                     )));
                 }
                 // The old tree comes back with its root, so that nothing is hashed again.
@@ -271,7 +273,10 @@ impl AtlasProjection {
             operation.reserve(taken)
         })?;
         if tree.residue() != state.tree.residue() || tree.bytes() != state.tree.bytes() {
-            return Err(AtlasError::internal("cutting the tiles again changed the sum or the size"));
+            return Err(AtlasError::internal(
+                "a defect of the library, please report it: cutting the tiles again changed the sum or the \
+                 size",
+            ));
         }
         let state = state.successor(tree, None);
         // Hashed before it becomes the state, so that a failure leaves the old state in place.

@@ -79,7 +79,9 @@ impl std::fmt::Debug for NewBytes {
 }
 
 fn bytes_of(chunk: &Source) -> Result<&[u8]> {
-    chunk
-        .slice(0, to_usize(chunk.size()))
-        .ok_or_else(|| AtlasError::internal("the data of an edit are not in memory"))
+    chunk.slice(0, to_usize(chunk.size())).ok_or_else(|| {
+        AtlasError::internal(
+            "a defect of the library, please report it: the data of an edit are not in memory",
+        )
+    })
 }

@@ -280,9 +280,11 @@ impl Tree {
 
 /// Returns a piece, with an extent of its own, of the bytes `range` of `chunk`, which is memory of the library.
 fn data_piece(chunk: &Source, range: Range<u64>) -> Result<Piece> {
-    let bytes = chunk
-        .slice(range.start, to_usize(range.end - range.start))
-        .ok_or_else(|| AtlasError::internal("the data of an edit are not in memory"))?;
+    let bytes = chunk.slice(range.start, to_usize(range.end - range.start)).ok_or_else(|| {
+        AtlasError::internal(
+            "a defect of the library, please report it: the data of an edit are not in memory",
+        )
+    })?;
     Ok(Piece::whole(Extent::in_memory(chunk.clone(), range.start, bytes)?))
 }
 
@@ -358,8 +360,8 @@ fn flat(pieces: &[Piece], len: usize, reader: &mut CheckedReader<'_>) -> Result<
     // `copy` has checked the digests of the parts; this checks their residues.
     if piece.residue() != residue {
         return Err(AtlasError::conservation(format!(
-            "{len} bytes of a tile sum to {} mod 96 instead of the {residue} of their parts: verify the \
-             projection",
+            "the bytes of a tile changed: {len} of them sum to {} mod 96 instead of the projected \
+             {residue}; verify the projection",
             piece.residue()
         )));
     }

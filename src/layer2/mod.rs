@@ -1,4 +1,4 @@
-//! Conservation sums: the one safe wrapper over Layer 2's C.
+//! Conservation sums: the one safe wrapper over the C library Layer 2.
 //!
 //! C(x) = (sum of the bytes of x) mod 96. It is additive, C(xy) = C(x) + C(y) mod 96, which makes it cheap
 //! to keep and to check through every change. It misses one in 96 random corruptions; the witness proves
@@ -28,7 +28,7 @@ const _: () = {
 /// Modulus of the conservation law.
 pub const CONSERVATION_MODULUS: u8 = 96;
 
-/// A conservation sum, 0..=95.
+/// A conservation sum: a sum of bytes mod 96, 0..=95.
 ///
 /// ```
 /// use atlas_manifold::Residue;
@@ -45,15 +45,15 @@ impl Residue {
     /// Residue of no bytes.
     pub const ZERO: Residue = Residue(0);
 
-    /// Computes C(bytes), which is exact for every length.
+    /// Computes the residue of `bytes`: their sum mod 96, exact for every length.
     pub fn of(bytes: &[u8]) -> Residue {
         // SAFETY: pointer and length are those of a live slice, which the function only reads.
         let sum = unsafe { bindings::atlas_conserved_sum(bytes.as_ptr().cast(), bytes.len()) };
         Residue::wrapping(u64::from(sum))
     }
 
-    /// Computes C of each group of `group` > 0 bytes. The last group may be shorter. Only the first results
-    /// belong to existing groups. Reads several groups at a time, because memory is then faster.
+    /// Computes the residue of each group of `group` > 0 bytes. The last group may be shorter. Results after the last
+    /// group are 0. Reads several groups at a time, because memory is then faster.
     pub(crate) fn of_groups<const N: usize>(bytes: &[u8], group: usize) -> [Residue; N] {
         assert!(bytes.len().div_ceil(group) <= N, "more groups than there is room for");
         let mut sums = [0u8; N];
@@ -64,7 +64,7 @@ impl Residue {
         sums.map(|sum| Residue::wrapping(u64::from(sum)))
     }
 
-    /// Computes C(after) − C(before), for changes that keep the length.
+    /// Computes the residue of a change that keeps the length: the sum of `after` minus the sum of `before`, mod 96.
     ///
     /// # Panics
     ///
@@ -81,7 +81,7 @@ impl Residue {
         Residue::wrapping(u64::from(delta))
     }
 
-    /// Returns `value` mod 96.
+    /// Returns the residue of a number: `value` mod 96.
     pub fn wrapping(value: u64) -> Residue {
         #[expect(clippy::cast_possible_truncation, reason = "less than 96")]
         Residue((value % u64::from(CONSERVATION_MODULUS)) as u8)
@@ -92,12 +92,12 @@ impl Residue {
         (value < CONSERVATION_MODULUS).then_some(Residue(value))
     }
 
-    /// Returns the number, 0..=95.
+    /// Returns the residue as a number, 0..=95.
     pub fn value(self) -> u8 {
         self.0
     }
 
-    /// Returns the value to add for a sum of 0 mod 96.
+    /// Returns the number to add to a sum with this residue to reach 0 mod 96, 0..=95.
     pub fn correction(self) -> u8 {
         (CONSERVATION_MODULUS - self.0) % CONSERVATION_MODULUS
     }

@@ -204,7 +204,7 @@ impl Search<'_, '_> {
         }
         // The search was cancelled, so that the waiting range is dropped.
         self.last = None;
-        Err(AtlasError::cancelled("the damage callback cancelled"))
+        Err(AtlasError::cancelled("the damage callback returned false, which ended the search"))
     }
 
     /// Ends the search, whose outcome is `done`, and reports the damaged range that still waits in `last`. This
@@ -231,8 +231,8 @@ impl Search<'_, '_> {
         }
         if unchecked > 0 {
             return Err(AtlasError::incomplete(format!(
-                "no damage was found, and {unchecked} tiles were not checked, because their bytes lie in \
-                 a base and no base is attached"
+                "no damage was found, and {unchecked} tiles were not checked, because their bytes lie in a \
+                 base and no base is attached"
             )));
         }
         Ok(())

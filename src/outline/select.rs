@@ -79,7 +79,9 @@ impl Selection {
         // The run of a task is the last that begins at or before it.
         let run = self.runs.partition_point(|run| run.task <= task).checked_sub(1);
         let Some(run) = run.and_then(|run| self.runs.get(run)) else {
-            return Err(AtlasError::internal(format!("task {task} has no tile")));
+            return Err(AtlasError::internal(format!(
+                "a defect of the library, please report it: task {task} has no tile"
+            )));
         };
         let index = run.tiles.start + (task - run.task);
         match tree.look_at_tile(TileIndex(index))? {
@@ -91,7 +93,9 @@ impl Selection {
                 unknown.bytes.end = unknown.bytes.end.min(run.bytes.end);
                 Ok(if is_first { Selected::Unknown(unknown) } else { Selected::Told })
             }
-            None => Err(AtlasError::internal(format!("tile {index} is not in the tree"))),
+            None => Err(AtlasError::internal(format!(
+                "a defect of the library, please report it: tile {index} is not in the tree"
+            ))),
         }
     }
 }
@@ -100,7 +104,11 @@ impl Selection {
 fn touched(tree: &Tree, range: Range<u64>) -> Result<Run> {
     let edge = |offset: u64| {
         let seen = tree.look_at_byte(ByteOffset(offset))?;
-        let seen = seen.ok_or_else(|| AtlasError::internal(format!("byte {offset} is not in the tree")))?;
+        let seen = seen.ok_or_else(|| {
+            AtlasError::internal(format!(
+                "a defect of the library, please report it: byte {offset} is not in the tree"
+            ))
+        })?;
         Ok(match seen {
             Seen::Tile(at) => (at.index.0..at.index.0 + 1, at.offset.0..at.end().0),
             // The edges of the tiles are lost. The range is assumed to consist of full tiles.

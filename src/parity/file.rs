@@ -162,7 +162,7 @@ impl ParityFile {
         if size < needed {
             let name = file.source.name();
             return Err(AtlasError::format(format!(
-                "{name} has {size} bytes, fewer than the {needed} that one copy of its digests takes"
+                "{name} is too short to be used: it has {size} bytes, and its digests alone take {needed}"
             )));
         }
         // The digest of a unit of zeros is computed once, for holes and for missing ends.
@@ -472,7 +472,7 @@ pub(super) fn check_root(head: &Head, known: Option<&Digest>) -> Result<()> {
         return Ok(());
     }
     Err(AtlasError::witness(format!(
-        "the parity file has the root {} instead of the expected {}",
+        "the parity file was made of bytes with the root {} instead of the expected {}",
         crate::hash::digest::hex(&head.root),
         crate::hash::digest::hex(known)
     )))

@@ -61,7 +61,7 @@ pub(crate) fn available() -> Result<()> {
     if cfg!(feature = "parity") {
         return Ok(());
     }
-    Err(AtlasError::unsupported("parity files need the feature `parity`, which is not built in"))
+    Err(AtlasError::unsupported("parity files need the Cargo feature `parity`, which is not built in"))
 }
 
 /// An open parity file.
@@ -304,5 +304,8 @@ fn damaged(file: &ParityFile, report: &ParityReport) -> AtlasError {
         let (has, wanted) = (file.present(), file.geometry().file_size());
         found.push(format!("the parity file has {has} bytes instead of {wanted}"));
     }
-    AtlasError::witness(format!("damaged, and can be repaired: {}", found.join(", ")))
+    AtlasError::witness(format!(
+        "the file or its parity file is damaged, and can be repaired: {}",
+        found.join(", ")
+    ))
 }

@@ -376,7 +376,9 @@ impl Repair<'_> {
         make: impl FnOnce(&Path) -> Result<AtomicFile>,
     ) -> Result<()> {
         let Some(storage) = &self.storage else {
-            return Err(AtlasError::internal("a repair in place has no file to write to"));
+            return Err(AtlasError::internal(
+                "a defect of the library, please report it: a repair in place has no file to write to",
+            ));
         };
         let geometry = *self.file.geometry();
         let failed = |what: String, error: io::Error| {
@@ -456,7 +458,7 @@ impl Repair<'_> {
             let bytes = &mut buffer[..to_usize(geometry.data_len(unit))];
             aside
                 .read_at(geometry.unit_offset(unit), OutBytes::new(bytes))
-                .map_err(|error| AtlasError::io("reading rebuilt units back", error))?;
+                .map_err(|error| AtlasError::io("reading the rebuilt units back from the file", error))?;
             write(unit, bytes)?;
         }
         Ok(repaired)

@@ -127,7 +127,8 @@ impl<'f> RowBuilder<'f> {
         chosen.extend(good.take(lost.len()).map(|(parity, _): (usize, u64)| parity));
         if chosen.len() < lost.len() {
             return Err(AtlasError::internal(format!(
-                "row {row} has lost more units than it has good parity units"
+                "a defect of the library, please report it: row {row} has lost more units than it has good \
+                 parity units"
             )));
         }
         let all = self.plan.wish == Wish::DataAndParity;

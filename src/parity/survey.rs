@@ -365,7 +365,9 @@ impl Survey {
         for range in [0..units, all..all + blocks, units..all, all + blocks..all + 2 * blocks] {
             for number in self.hurt.iter(range) {
                 if !damage(&self.damage(file, data, number)) {
-                    return Err(AtlasError::cancelled("the damage callback cancelled the check"));
+                    return Err(AtlasError::cancelled(
+                        "the damage callback returned false, which ended the check",
+                    ));
                 }
             }
         }

@@ -126,7 +126,9 @@ impl History {
     /// Reserves room for `deltas` more states, so that [`extend`](Self::extend) cannot fail.
     pub(crate) fn reserve(&mut self, deltas: usize) -> Result<()> {
         self.past.try_reserve(deltas).map_err(|_| {
-            AtlasError::out_of_memory(format!("no memory for {deltas} more deltas in the history"))
+            AtlasError::out_of_memory(format!(
+                "no memory for {deltas} more deltas in the history of the projection"
+            ))
         })
     }
 

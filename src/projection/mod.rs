@@ -196,7 +196,10 @@ impl AtlasProjection {
         let state = self.state();
         let at = state.tree.tile(TileIndex(tile))?.ok_or_else(|| {
             let tiles = state.tree.tiles();
-            AtlasError::out_of_range(format!("tile {tile} is outside 0..{tiles}")).at_index(tile)
+            AtlasError::out_of_range(format!(
+                "tile {tile} is outside 0..{tiles}, the tiles of the projection"
+            ))
+            .at_index(tile)
         })?;
         // An edited tile gets its witness now; errors name the tile.
         rehash::witness(&state.context, &at.tile, &mut CheckedReader::new(&state.context))
@@ -238,7 +241,11 @@ impl AtlasProjection {
         while !rest.is_empty() {
             // After edits tiles have any length, so that each tile is looked up.
             let tile = state.tree.tile_of_byte(at)?;
-            let tile = tile.ok_or_else(|| AtlasError::internal("no tile holds the next byte of a read"))?;
+            let tile = tile.ok_or_else(|| {
+                AtlasError::internal(
+                    "a defect of the library, please report it: no tile holds the next byte of a read",
+                )
+            })?;
             let start = to_usize(at - tile.offset);
             let take = rest.len().min(tile.tile.len() - start);
             let part = rest.split_off_front(take);

@@ -77,7 +77,7 @@ impl Affine {
             ("translation_y", translation_y),
         ] {
             if !value.is_finite() {
-                return Err(AtlasError::invalid_argument(format!("{name} {value} is not finite")));
+                return Err(AtlasError::invalid_argument(format!("{name} {value} is not a finite number")));
             }
         }
         // Compose the matrices: `params` after this map.
@@ -131,7 +131,10 @@ pub(crate) fn width(tiles: u64) -> u64 {
 #[expect(clippy::cast_precision_loss, reason = "2^53 columns are more than any domain has")]
 pub(crate) fn tile_bounds(map: &Affine, tile: u64, tiles: u64) -> Result<Bounds> {
     if tile >= tiles {
-        return Err(AtlasError::out_of_range(format!("tile {tile} is outside 0..{tiles}")).at_index(tile));
+        return Err(AtlasError::out_of_range(format!(
+            "tile {tile} is outside 0..{tiles}, the tiles of the projection"
+        ))
+        .at_index(tile));
     }
     // The corners of the unit square, mapped; then the smallest and largest of each coordinate.
     let width = width(tiles);
@@ -158,7 +161,9 @@ pub(crate) fn tile_bounds(map: &Affine, tile: u64, tiles: u64) -> Result<Bounds>
 #[expect(clippy::cast_sign_loss, reason = "not negative")]
 pub(crate) fn tile_at(map: &Affine, x: f64, y: f64, tiles: u64) -> Result<u64> {
     if !(x.is_finite() && y.is_finite()) {
-        return Err(AtlasError::invalid_argument(format!("the point ({x}, {y}) is not finite")));
+        return Err(AtlasError::invalid_argument(format!(
+            "the coordinates of the point ({x}, {y}) are not finite numbers"
+        )));
     }
     let width = width(tiles);
     // The inverse map leads to the grid of unit squares.

@@ -372,7 +372,9 @@ impl State {
 
 /// Returns the length, the residue and the witness of a tile, to which the root commits.
 pub(crate) fn leaf(at: &TileAt) -> Result<Leaf> {
-    let witness = *at.tile.witness().ok_or_else(|| AtlasError::internal("a tile has no witness"))?;
+    let witness = *at.tile.witness().ok_or_else(|| {
+        AtlasError::internal("a defect of the library, please report it: a tile has no witness")
+    })?;
     // A tile has at most 1 MiB.
     let len = u32::try_from(at.tile.len()).unwrap_or(u32::MAX);
     Ok(Leaf { len, residue: at.tile.residue(), witness })

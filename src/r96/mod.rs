@@ -174,10 +174,10 @@ impl fmt::Display for DecodeError {
                 write!(f, "the classes of block {block} contradict each other")
             }
             Self::Symbol { block, index, value } => {
-                write!(f, "symbol {index} of block {block} is {value}, above 8191")
+                write!(f, "symbol {index} of block {block} decodes to {value}, above 8191")
             }
             Self::Padding { block } => {
-                write!(f, "padding of block {block} is not zero")
+                write!(f, "the padding of block {block} of the classes is not zero")
             }
             Self::NoMemory => f.write_str("no memory for a block of the transform"),
         }

@@ -199,7 +199,7 @@ impl AtlasReconstruction {
             && proof.header.size > limit
         {
             return Err(AtlasError::limit(format!(
-                "a domain of {} bytes is larger than the max_domain_size of {limit}",
+                "the shard belongs to a domain of {} bytes, more than the limit max_domain_size of {limit}",
                 proof.header.size
             )));
         }
@@ -330,7 +330,11 @@ impl AtlasReconstruction {
         let Whole { root, header, ends, source } = lock(&self.collected).whole(files.spool.as_ref())?;
         // The options of the projection are those that the shards claimed.
         let kind = ProjectionType::from_code(header.kind).ok_or_else(|| {
-            AtlasError::internal(format!("the projection type {} of the shards is unknown", header.kind))
+            AtlasError::internal(format!(
+                "a defect of the library, please report it: the projection type {} of the shards is \
+                 unknown",
+                header.kind
+            ))
         })?;
         let mut options = ProjectionOptions::new();
         if kind == ProjectionType::R96Fourier {
@@ -343,7 +347,8 @@ impl AtlasReconstruction {
         let state = State::new(config, tree)?;
         if !same(state.merkle(operation)?.root(), &root) {
             return Err(AtlasError::witness(
-                "the rebuilt bytes do not have the root of the shards: verify the shards",
+                "the rebuilt bytes do not have the root that the shards state: verify each shard against \
+                 its root",
             ));
         }
         // The file gets its name last; a failure keeps it for another attempt.
@@ -457,7 +462,9 @@ impl Collected {
             return Err(finished());
         }
         let Some(domain) = &self.domain else {
-            return Err(AtlasError::incomplete("no shard was added"));
+            return Err(AtlasError::incomplete(
+                "nothing can be rebuilt, because no shard was added: add shards first",
+            ));
         };
         // Name the amount and the first gap, so that the caller can fetch it.
         let missing = self.missing();

@@ -156,7 +156,7 @@ impl AtlasShard {
             // Every tile has at least one byte, so that a tile count above the payload's size is wrong.
             if tiles > size {
                 return Err(AtlasError::format(format!(
-                    "the shard claims {tiles} tiles and has only {size} bytes of payload"
+                    "malformed shard: it claims {tiles} tiles and has only {size} bytes of payload"
                 )));
             }
             let memory = tiles.saturating_mul(VERIFIED_TILE).saturating_add(lists);
@@ -203,13 +203,19 @@ pub(crate) fn read_proof<'a, const N: usize>(
     value.finish("DOMAIN")?;
     // The type decides which K is possible; unknown flags are refused.
     let valid = match ProjectionType::from_code(kind) {
-        None => return Err(AtlasError::unsupported(format!("projection type {kind} is unknown"))),
+        None => {
+            return Err(AtlasError::unsupported(format!(
+                "the shard has the projection type {kind}, which this version of the library does not know: \
+                 use a newer version"
+            )));
+        }
         Some(ProjectionType::Linear) => classes == 0,
         Some(ProjectionType::R96Fourier) => (1..=96).contains(&classes),
     };
     if !valid || flags & !KEYED != 0 {
         return Err(AtlasError::format(format!(
-            "K {classes} and flags {flags:#x} are not allowed in a shard of projection type {kind}"
+            "malformed shard: K {classes} and flags {flags:#x} are not allowed with the projection type \
+             {kind}"
         )));
     }
 
@@ -222,7 +228,9 @@ pub(crate) fn read_proof<'a, const N: usize>(
     };
     value.finish("REGION")?;
     if header.classes > 0 && classes.is_empty() {
-        return Err(AtlasError::format("an R96 shard carries no class"));
+        return Err(AtlasError::format(
+            "malformed shard: it is of an R96 projection, and has none of the 96 classes",
+        ));
     }
 
     // The frames of all lists, without their entries.
@@ -250,8 +258,11 @@ pub(crate) fn read_proof<'a, const N: usize>(
         let (len, residue) = (tile_list.u32()?, tile_list.u8()?);
         let index = to_u64(tiles.len());
         let residue = Residue::new(residue).ok_or_else(|| {
-            AtlasError::format(format!("tile {index} in TILES has the residue {residue}, outside 0..=95"))
-                .at_index(index)
+            AtlasError::format(format!(
+                "malformed shard: tile {index} in its record TILES has the residue {residue}, outside \
+                 0..=95"
+            ))
+            .at_index(index)
         })?;
         tiles.push(TileShape { len, residue });
     }
@@ -273,7 +284,7 @@ pub(crate) fn within(name: &str, size: u64, limit: u64) -> Result<()> {
     if size <= limit {
         return Ok(());
     }
-    Err(AtlasError::limit(format!("{size} bytes exceed the {name} of {limit}")))
+    Err(AtlasError::limit(format!("the shard needs {size} bytes, more than the limit {name} of {limit}")))
 }
 
 /// Returns an empty list with room for the entries of `size` bytes in the record `name`. Fails with FORMAT if
@@ -282,7 +293,7 @@ fn entries<T>(list: &Reader<'_>, size: usize, name: &str) -> Result<Vec<T>> {
     // A list that ends inside an entry has no encoding.
     if !list.remaining().is_multiple_of(size) {
         return Err(AtlasError::format(format!(
-            "{name} has {} bytes of entries, which is not a multiple of {size}",
+            "malformed shard: its record {name} has {} bytes of entries, which is not a multiple of {size}",
             list.remaining()
         )));
     }

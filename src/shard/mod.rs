@@ -263,7 +263,7 @@ impl Proof {
             Some(end) if end <= self.header.tiles => {}
             _ => {
                 return malformed(format!(
-                    "{count} tiles from tile {} on are outside 0..{}",
+                    "malformed shard: its {count} tiles from tile {} on are outside 0..{}",
                     self.first_tile, self.header.tiles
                 ));
             }
@@ -271,15 +271,18 @@ impl Proof {
         // The empty region has no tiles, and every other region has at least one tile.
         if (region.length == 0) != self.tiles.is_empty() || (count == 0 && self.first_tile != 0) {
             return malformed(format!(
-                "a region of {} bytes has {count} tiles from tile {} on: only an empty region has no tiles, \
-                 and its first tile is 0",
+                "malformed shard: its region of {} bytes has {count} tiles from tile {} on: only an empty \
+                 region has no tiles, and its first tile is 0",
                 region.length, self.first_tile
             ));
         }
         // The number of siblings follows from the tile range alone.
         let wanted = crate::hash::tile_tree::proof_len(&self.tile_range(), self.header.tiles)?;
         if wanted != self.siblings.len() {
-            return malformed(format!("the proof has {} nodes and must have {wanted}", self.siblings.len()));
+            return malformed(format!(
+                "malformed shard: its proof has {} nodes, and must have {wanted}",
+                self.siblings.len()
+            ));
         }
         // Every tile has at least one block of each class, and all tiles prove the same classes.
         let class_nodes = match self.header.classes {
@@ -289,7 +292,8 @@ impl Proof {
         let least = count.saturating_mul(to_u64(self.classes.len() * CLASS_BLOCK_BYTES));
         if least > to_u64(payload_len) {
             return malformed(format!(
-                "the payload has {payload_len} bytes, and {} classes of {count} tiles have at least {least}",
+                "malformed shard: its payload has {payload_len} bytes, and {} classes of {count} tiles \
+                 have at least {least}",
                 self.classes.len()
             ));
         }
@@ -297,7 +301,7 @@ impl Proof {
         let (scope, start) = (self.scope(), self.claimed_start()?);
         if start > region.offset {
             return malformed(format!(
-                "the tiles begin at {start}, after the region's first byte at {}",
+                "malformed shard: its tiles begin at offset {start}, after the region's first byte at {}",
                 region.offset
             ));
         }
@@ -308,10 +312,15 @@ impl Proof {
             let len = to_usize(u64::from(tile.len));
             let end = tile_offset.checked_add(u64::from(tile.len));
             let Some(end) = end.filter(|_| (1..=crate::TILE_SIZE).contains(&len)) else {
-                return malformed(format!("tile {index} of {len} bytes is outside 1..={}", crate::TILE_SIZE));
+                return malformed(format!(
+                    "malformed shard: tile {index} has {len} bytes, outside 1..={}",
+                    crate::TILE_SIZE
+                ));
             };
             if end <= region.offset || tile_offset >= region.end() {
-                return malformed(format!("the region does not touch tile {index}"));
+                return malformed(format!(
+                    "malformed shard: it has tile {index}, which has no byte of its region"
+                ));
             }
             let share = scope.share(tile_offset, len);
             if parts.is_empty() {
@@ -333,21 +342,27 @@ impl Proof {
         }
         // The tiles end with the region, and the lengths match the payload and the proof exactly.
         if tile_offset < region.end() && count > 0 {
-            return malformed(format!("the tiles end at {tile_offset}, before the region"));
+            return malformed(format!(
+                "malformed shard: its tiles end at offset {tile_offset}, before the region"
+            ));
         }
         if self.header.classes > 0 && count > 0 && (start..tile_offset) != (region.offset..region.end()) {
             return malformed(format!(
-                "the tiles {start}..{tile_offset} are not the region {}..{}",
+                "malformed shard: its tiles have the bytes {start}..{tile_offset}, and its region is {}..{}",
                 region.offset,
                 region.end()
             ));
         }
         if payload != payload_len {
-            return malformed(format!("the payload has {payload_len} bytes and must have {payload}"));
+            return malformed(format!(
+                "malformed shard: its payload has {payload_len} bytes, and must have {payload}"
+            ));
         }
         if proof != self.chaining_values.len() {
             let found = self.chaining_values.len();
-            return malformed(format!("the proof has {found} nodes inside tiles and must have {proof}"));
+            return malformed(format!(
+                "malformed shard: its proof has {found} nodes inside tiles, and must have {proof}"
+            ));
         }
         Ok((parts, payload_offset))
     }
@@ -366,7 +381,9 @@ impl Proof {
             .zip(&self.siblings)
             .take_while(|(node, _)| node.leaves(self.header.tiles).end <= self.first_tile)
             .try_fold(0u64, |sum, (_, sibling)| sum.checked_add(sibling.bytes))
-            .ok_or_else(|| AtlasError::witness("the lengths of the proof add up to more than 2^64 bytes"))
+            .ok_or_else(|| {
+                AtlasError::witness("wrong proof: the lengths in it add up to more than 2^64 bytes")
+            })
     }
 
     /// Verifies payload and proof against the shard's root and the trust settings `options`.
@@ -524,10 +541,12 @@ impl Proof {
             Share::Pages(pages) => {
                 let mut values = proof.iter();
                 let take = || {
-                    values
-                        .next()
-                        .copied()
-                        .ok_or_else(|| AtlasError::internal("the proof of a tile's pages has too few nodes"))
+                    values.next().copied().ok_or_else(|| {
+                        AtlasError::internal(
+                            "a defect of the library, please report it: the proof of a tile's pages has \
+                             too few nodes",
+                        )
+                    })
                 };
                 witness_from_pages(digests, part.len, pages, bytes, take)?
             }

@@ -237,7 +237,7 @@ pub(super) unsafe fn map(file: Arc<FileStorage>, path: &Path) -> Result<Memory> 
 #[cfg(not(feature = "streaming"))]
 pub(super) unsafe fn map(_: Arc<FileStorage>, path: &Path) -> Result<Memory> {
     Err(AtlasError::unsupported(format!(
-        "{}: mapped files need the feature `streaming`, which is not built in",
+        "{}: mapped files need the Cargo feature `streaming`, which is not built in",
         path.display()
     )))
 }

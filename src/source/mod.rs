@@ -265,7 +265,9 @@ impl Source {
         size: u64,
     ) -> Result<Source> {
         let Some(accelerator) = pool.device() else {
-            return Err(AtlasError::invalid_argument("the pool has no accelerator"));
+            return Err(AtlasError::invalid_argument(
+                "the pool has no accelerator: make a pool with an OpenCL device",
+            ));
         };
         // SAFETY: the caller's promise is the one that is asked for here.
         let buffer = unsafe { accelerator.buffer(buffer, offset, size) }?;
@@ -628,9 +630,10 @@ impl Source {
                     out.copy_from(bytes);
                     Ok(())
                 }
-                None => {
-                    Err(AtlasError::internal("a range that was checked is outside the memory of its source"))
-                }
+                None => Err(AtlasError::internal(
+                    "a defect of the library, please report it: a range that was checked is outside \
+                     the memory of its source",
+                )),
             },
             SourceKind::Pieces(pieces) => {
                 pieces.read(offset, out);

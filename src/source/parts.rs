@@ -62,7 +62,10 @@ impl PartsBuilder {
             // The sum is checked first, so that the start of a part never wraps.
             let end = self.size.checked_add(run.len).ok_or_else(|| {
                 let size = self.size;
-                AtlasError::limit(format!("{size} bytes and {} more exceed the limit of 2^64 - 1", run.len))
+                AtlasError::limit(format!(
+                    "a sequence of sources of {size} bytes and {} more exceeds the limit of 2^64 - 1 bytes",
+                    run.len
+                ))
             })?;
             match self.list.last_mut() {
                 // A run that continues the last part is merged with it.

@@ -41,7 +41,7 @@ pub(crate) fn check_built_in() -> Result<()> {
     if cfg!(feature = "streaming") {
         return Ok(());
     }
-    Err(AtlasError::unsupported("streaming needs the feature `streaming`, which is not built in"))
+    Err(AtlasError::unsupported("streaming needs the Cargo feature `streaming`, which is not built in"))
 }
 
 /// Projects a copy of `data`. [`stream_projection`] projects without a copy.
@@ -282,7 +282,9 @@ impl StreamingContext {
     fn batch(&self, operation: &Operation<'_>) -> Result<u64> {
         match &self.stage {
             Stage::Push(push) => push.batch(&self.setup, operation),
-            _ => Err(AtlasError::internal("a stream that reads a source gathers no tiles")),
+            _ => Err(AtlasError::internal(
+                "a defect of the library, please report it: a stream that reads a source gathers no tiles",
+            )),
         }
     }
 
@@ -346,7 +348,7 @@ impl StreamingContext {
     /// stage. `otherwise` is the text for a stream that has neither finished nor failed.
     fn refuse(&mut self, stage: Stage, otherwise: &'static str) -> AtlasError {
         let why = match &stage {
-            Stage::Finished => "the stream is finished",
+            Stage::Finished => "the stream is finished: begin a new stream",
             Stage::Failed => "an earlier call of the stream failed or was cancelled: begin a new stream",
             Stage::Pull(_) | Stage::Push(_) => otherwise,
         };

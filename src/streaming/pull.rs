@@ -148,7 +148,11 @@ impl Pull {
             Some(buffer) => Some(&buffer[..to_usize(overlap_end - start)]),
             None => self.source.slice(start, to_usize(overlap_end - start)),
         };
-        let both = both.ok_or_else(|| AtlasError::internal(format!("chunk {id} is not in memory")))?;
+        let both = both.ok_or_else(|| {
+            AtlasError::internal(format!(
+                "a defect of the library, please report it: chunk {id} is not in memory"
+            ))
+        })?;
         let (data, overlap) = both.split_at(len);
         Ok(StreamingChunk { id, offset: start, data, overlap, residue })
     }
@@ -235,9 +239,9 @@ impl Pull {
         let count = to_u64(parts.len());
         let workers = operation.workers(count, scheme.workspace(), self.result())?;
         let slice = |range: &Range<u64>| {
-            source
-                .slice(range.start, to_usize(range.end - range.start))
-                .ok_or_else(|| AtlasError::internal("a chunk is not in memory"))
+            source.slice(range.start, to_usize(range.end - range.start)).ok_or_else(|| {
+                AtlasError::internal("a defect of the library, please report it: a chunk is not in memory")
+            })
         };
         let (mut residue, tiles) = (Residue::ZERO, &mut self.tiles);
         workers.run(
@@ -311,8 +315,11 @@ impl Pull {
             |workspace, index| {
                 // A part is taken once, and its bytes move to the worker.
                 let part = lock(&places[to_usize(index)]).take();
-                let part = part
-                    .ok_or_else(|| AtlasError::internal(format!("part {index} of a chunk is taken twice")))?;
+                let part = part.ok_or_else(|| {
+                    AtlasError::internal(format!(
+                        "a defect of the library, please report it: part {index} of a chunk is taken twice"
+                    ))
+                })?;
                 let (offset, end) = (part.range.start, part.range.end);
                 // The first parts may begin with known bytes, which are not read again.
                 let rest = &mut part.bytes[part.known..];
@@ -347,7 +354,9 @@ impl Pull {
     fn join_tiles(&mut self, setup: &StreamPlan, place: ChunkPlace, tiles: Vec<Arc<Tile>>) -> Result<()> {
         let size = self.source.size();
         let Some(buffer) = &self.buffer else {
-            return Err(AtlasError::internal("a chunk is not in memory"));
+            return Err(AtlasError::internal(
+                "a defect of the library, please report it: a chunk is not in memory",
+            ));
         };
         let bytes = |range: Range<u64>| {
             &buffer[to_usize(range.start - place.start)..to_usize(range.end - place.start)]
@@ -357,10 +366,11 @@ impl Pull {
         if tile < place.start {
             let tile_end = (tile + TILE_BYTES).min(size);
             let end = place.end.min(tile_end);
-            let begun = self
-                .begun
-                .as_mut()
-                .ok_or_else(|| AtlasError::internal("the first bytes of a tile are missing"))?;
+            let begun = self.begun.as_mut().ok_or_else(|| {
+                AtlasError::internal(
+                    "a defect of the library, please report it: the first bytes of a tile are missing",
+                )
+            })?;
             begun[to_usize(place.start - tile)..to_usize(end - tile)]
                 .copy_from_slice(bytes(place.start..end));
             // A chunk smaller than a tile may leave the tile incomplete.
@@ -395,7 +405,7 @@ fn to_usize_or_max(size: u64) -> usize {
 }
 
 fn too_large(size: u64) -> AtlasError {
-    AtlasError::out_of_memory(format!("{size} bytes do not fit this machine's address space"))
+    AtlasError::out_of_memory(format!("a chunk of {size} bytes does not fit this machine's address space"))
 }
 
 /// Returns the parts of `range` between its tile boundaries.

@@ -47,7 +47,10 @@ struct NotKept;
 
 impl ReadAt for NotKept {
     fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<()> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "the stream was hashed and its bytes were not kept"))
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "the stream was only hashed, and its bytes were not kept",
+        ))
     }
 }
 
@@ -220,9 +223,11 @@ impl Push {
             }
             self.filling = Some(larger);
         }
-        self.filling
-            .as_mut()
-            .ok_or_else(|| AtlasError::internal("the tile that is being filled has no buffer"))
+        self.filling.as_mut().ok_or_else(|| {
+            AtlasError::internal(
+                "a defect of the library, please report it: the tile that is being filled has no buffer",
+            )
+        })
     }
 
     fn hash_gathered(&mut self, setup: &StreamPlan, operation: &Operation<'_>) -> Result<()> {

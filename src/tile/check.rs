@@ -37,12 +37,17 @@ fn compare(at: &TileAt, residue: Residue, found: &Digest) -> Result<()> {
     match at.tile.witness() {
         Some(witness) if same(witness, found) => {}
         Some(_) => return Err(place(source_changed(at))),
-        None => return Err(AtlasError::internal(format!("tile {} has no witness to check", at.index))),
+        None => {
+            return Err(AtlasError::internal(format!(
+                "a defect of the library, please report it: tile {} has no witness to check",
+                at.index
+            )));
+        }
     }
     // The bytes are right here, so that a wrong sum is a fault of the tree.
     if residue != at.tile.residue() {
         return Err(place(AtlasError::conservation(format!(
-            "tile {} sums to {residue} mod 96 instead of the projected {}",
+            "the bytes of tile {} changed: they sum to {residue} mod 96 instead of the projected {}",
             at.index,
             at.tile.residue()
         ))));
@@ -79,7 +84,9 @@ pub(crate) fn for_each_checked_tile(
         |(scratch, workspace, zeros, confirmed), index| {
             // Each task checks one tile.
             let Some(at) = tree.tile(TileIndex(index))? else {
-                return Err(AtlasError::internal(format!("tile {index} is not in the tree")));
+                return Err(AtlasError::internal(format!(
+                    "a defect of the library, please report it: tile {index} is not in the tree"
+                )));
             };
             let len = at.tile.len();
             // An accelerator confirms right tiles, and leaves the rest.

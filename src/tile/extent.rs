@@ -222,7 +222,9 @@ impl Extent {
     #[cold]
     fn sum_stored(self: &Arc<Self>) -> Result<&[Residue; GROUPS]> {
         let Some(stored) = &self.stored else {
-            return Err(AtlasError::internal("an extent has no residues"));
+            return Err(AtlasError::internal(
+                "a defect of the library, please report it: an extent has no residues",
+            ));
         };
         let context = stored.store.context();
         // Bytes are used in place only if nothing can change them between their sum and their digest.
@@ -419,6 +421,8 @@ fn group_residues(bytes: &[u8]) -> [Residue; GROUPS] {
 pub(super) fn tile_len(len: usize) -> Result<u32> {
     match u32::try_from(len) {
         Ok(small) if (1..=TILE_SIZE).contains(&len) => Ok(small),
-        _ => Err(AtlasError::internal(format!("a tile of {len} bytes is outside 1..={TILE_SIZE}"))),
+        _ => Err(AtlasError::internal(format!(
+            "a defect of the library, please report it: a tile of {len} bytes is outside 1..={TILE_SIZE}"
+        ))),
     }
 }

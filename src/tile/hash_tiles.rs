@@ -332,7 +332,7 @@ impl StopFlag {
 
     fn check(&self) -> Result<()> {
         if self.0.load(Ordering::Relaxed) {
-            Err(AtlasError::cancelled("no caller waits for the result"))
+            Err(AtlasError::cancelled("the call that needed the result has ended"))
         } else {
             Ok(())
         }

@@ -80,7 +80,9 @@ impl<'c> Inspector<'c> {
         read: &ReadTile<'_>,
     ) -> Result<Verdict> {
         let len = tile.len();
-        let witness = tile.witness().ok_or_else(|| AtlasError::internal("a tile has no witness"))?;
+        let witness = tile.witness().ok_or_else(|| {
+            AtlasError::internal("a defect of the library, please report it: a tile has no witness")
+        })?;
         // Read the tile, unless it is in memory.
         let scratch = match in_place {
             Some(_) => &mut [],

@@ -215,7 +215,9 @@ impl Tile {
         if out.is_empty() {
             Ok(())
         } else {
-            Err(AtlasError::internal("a read ends after the end of its tile"))
+            Err(AtlasError::internal(
+                "a defect of the library, please report it: a read ends after the end of its tile",
+            ))
         }
     }
 

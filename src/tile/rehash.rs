@@ -133,7 +133,12 @@ impl<'c> CheckedReader<'c> {
             Some(bytes) => out.copy_from_slice(bytes),
             None => match &self.bytes {
                 Some(bytes) => out.copy_from_slice(&bytes[range]),
-                None => return Err(AtlasError::internal("the bytes of a checked extent are missing")),
+                None => {
+                    return Err(AtlasError::internal(
+                        "a defect of the library, please report it: the bytes of a checked extent are \
+                         missing",
+                    ));
+                }
             },
         }
         Ok(())
@@ -286,7 +291,13 @@ pub(crate) fn read_checked(
         reader.copy(piece.extent(), piece.start() + skip, now)?;
         (rest, skip) = (later, 0);
     }
-    if rest.is_empty() { Ok(()) } else { Err(AtlasError::internal("a read ends after the end of its tile")) }
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(AtlasError::internal(
+            "a defect of the library, please report it: a read ends after the end of its tile",
+        ))
+    }
 }
 
 /// Walk over the pieces of a tile, which divides the tile's bytes into consecutive ranges.
@@ -462,7 +473,8 @@ fn check_residue(tile: &Tile, residue: Residue) -> Result<()> {
         return Ok(());
     }
     Err(AtlasError::conservation(format!(
-        "an edited tile of {} bytes sums to {residue} mod 96 instead of the stored {}: verify the projection",
+        "the bytes of an edited tile changed: its {} bytes sum to {residue} mod 96 instead of the \
+         projected {}; verify the projection",
         tile.len(),
         tile.residue()
     )))

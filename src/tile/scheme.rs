@@ -195,7 +195,11 @@ impl Scheme {
         if len > SLICE_BLOCKS * CLASS_BLOCK_BYTES {
             let mut tree = None;
             let result = around(&mut || tree = Some(self.classes(bytes, workspace, |_, _, _| ())))?;
-            let tree = tree.ok_or_else(|| AtlasError::internal("the transform of a tile did not run"))??;
+            let tree = tree.ok_or_else(|| {
+                AtlasError::internal(
+                    "a defect of the library, please report it: the transform of a tile did not run",
+                )
+            })??;
             return Ok((tree.witness()?, result));
         }
         // All payloads fit into the buffer: transform first, then hash each class at once.
@@ -275,7 +279,9 @@ impl Scheme {
         mut sink: impl FnMut(u8, usize, &[u8]),
     ) -> Result<ClassTree> {
         let Some(R96 { encoder, data_classes }) = &self.r96 else {
-            return Err(AtlasError::internal("LINEAR tiles have no classes"));
+            return Err(AtlasError::internal(
+                "a defect of the library, please report it: LINEAR tiles have no classes",
+            ));
         };
         // Slices are whole blocks, so that no block is transformed in parts.
         let slice = SLICE_BLOCKS * block_bytes(usize::from(*data_classes));
@@ -286,7 +292,7 @@ impl Scheme {
             hashers.clear();
             hashers
                 .try_reserve(CLASSES)
-                .map_err(|_| AtlasError::out_of_memory("no memory for 96 hashers"))?;
+                .map_err(|_| AtlasError::out_of_memory("no memory for the hashers of the 96 classes"))?;
             hashers.resize_with(CLASSES, || self.digests.tile_hasher());
         }
         let mut digests = [[0; 32]; CLASSES];
@@ -327,7 +333,7 @@ pub(crate) fn decoder(data_classes: u8, classes: ClassSet) -> Result<Decoder> {
     let list = try_collect(classes.iter())?;
     Decoder::new(usize::from(data_classes), &list).map_err(|error| match error {
         ParameterError::TooFewClasses { .. } => AtlasError::incomplete(format!("{error}")),
-        _ => AtlasError::internal(format!("{error}")),
+        _ => AtlasError::internal(format!("a defect of the library, please report it: {error}")),
     })
 }
 

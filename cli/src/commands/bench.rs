@@ -34,13 +34,23 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     let mut suite = ManifoldBenchmark::new(config);
     ctx.operate(Path::new("the benchmark suite"), u64::MAX, |operation| suite.run_with(operation))?;
     let Some(measured) = suite.report() else {
-        return Err(Failure::new(Status::Defect, "the suite ran and has no report"));
+        return Err(Failure::new(
+            Status::Defect,
+            "a defect of this program, please report it: the benchmark suite ran and has no report",
+        ));
     };
     let mut report = Report::new(Status::Done, "measured");
     report.text = measured.to_text().into_bytes();
     let value: Result<Value, _> = serde_json::from_str(&measured.to_json());
-    let value =
-        value.map_err(|error| Failure::new(Status::Defect, format!("the report is not JSON: {error}")))?;
+    let value = value.map_err(|error| {
+        Failure::new(
+            Status::Defect,
+            format!(
+                "a defect of this program, please report it: the report of the benchmark suite is not JSON: \
+                 {error}"
+            ),
+        )
+    })?;
     report.put("report", value);
     ctx.report(None, report)
 }

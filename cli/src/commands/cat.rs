@@ -49,7 +49,7 @@ pub(crate) struct Options {
     force: bool,
 }
 
-/// Bytes that can be read by position.
+/// An open container, shard or file whose bytes are written.
 enum Bytes {
     Projection(Box<AtlasProjection>, Box<Opened>),
     Shard(Box<AtlasShard>),
@@ -117,7 +117,7 @@ fn cat(ctx: &Ctx, options: &Options, to_file: Option<&Path>) -> Res<Report> {
         }
         Kind::Parity => {
             return Err(Failure::usage(format!(
-                "{} is a parity file, which has no bytes of its own",
+                "{} is a parity file, which has no bytes to write: name the file that it protects",
                 names::shown(file)
             )));
         }
@@ -135,7 +135,7 @@ fn cat(ctx: &Ctx, options: &Options, to_file: Option<&Path>) -> Res<Report> {
     let mut at = range.start;
     while at < range.end && !ctx.is_closed() {
         if ctx.is_stopped() {
-            return Err(Failure::new(Status::Cancelled, "stopped"));
+            return Err(Failure::new(Status::Cancelled, "stopped by a signal before all bytes were written"));
         }
         // Each read ends at the end of a tile, so that each tile is verified once.
         let end = (at / TILE_SIZE as u64 + 1).saturating_mul(TILE_SIZE as u64).min(range.end);
@@ -165,8 +165,8 @@ fn cat(ctx: &Ctx, options: &Options, to_file: Option<&Path>) -> Res<Report> {
     Ok(report)
 }
 
-/// Returns the bytes of any file. If a root is given, hashes the whole file first, and verifies every byte
-/// that is written.
+/// Opens a file that is neither a container nor a shard. If a root is given, hashes the whole file first, and
+/// fails if it has another root. Returns the file, its size, and the range of all its bytes.
 fn plain(ctx: &Ctx, file: &Path, root: Option<&[u8; 32]>) -> Res<(Bytes, u64, std::ops::Range<u64>)> {
     let size = objects::size_of(file)?;
     if let Some(root) = root {
@@ -178,8 +178,10 @@ fn plain(ctx: &Ctx, file: &Path, root: Option<&[u8; 32]>) -> Res<(Bytes, u64, st
         })?;
         if found != *root {
             let (found, wanted) = (crate::units::hex(&found), crate::units::hex(root));
-            let text =
-                format!("{} has the root {found} instead of the expected {wanted}", names::shown(file));
+            let text = format!(
+                "{} has the root {found} instead of the expected {wanted}, and nothing was written",
+                names::shown(file)
+            );
             return Err(Failure::new(Status::Differs, text));
         }
     }

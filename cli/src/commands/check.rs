@@ -29,7 +29,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     ctx.each(&options.files, |path| {
         let kind = objects::kind_of(path)?;
         if !matches!(kind, Kind::Shard | Kind::CompressedShard) {
-            let text = format!("{} is a {}, not a shard", names::shown(path), kind.name());
+            let text = format!("{} is a {}, and only shards can be checked", names::shown(path), kind.name());
             return Err(Failure::new(Status::Foreign, text));
         }
         let (shard, _) = info::read_shard(ctx, path, kind, options.root.as_ref())?;

@@ -24,7 +24,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     ctx.each([&options.container], |path| compact(ctx, path, 0, false))
 }
 
-/// Keeps the generations from `keep_from` on. 0 means all.
+/// Rewrites a container with its generations from number `keep_from` on. 0 means all generations.
 pub(crate) fn compact(ctx: &Ctx, path: &Path, keep_from: u64, dry_run: bool) -> Res<Report> {
     let before = objects::size_of(path)?;
     let opened = edit::open(ctx, path, None)?;

@@ -14,7 +14,7 @@ use clap_complete::Shell;
 #[command(after_help = "Examples:
   atlasm completions bash > ~/.local/share/bash-completion/completions/atlasm")]
 pub(crate) struct Options {
-    /// The shell
+    /// The shell that reads the completions
     #[arg(value_name = "SHELL")]
     shell: ShellName,
 }
@@ -39,10 +39,12 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     ctx.write(&text)
 }
 
-/// Refuses `--json` for text that is no result.
+/// Fails if `--json` is given to a command whose output is plain text.
 pub(crate) fn refuse_json(ctx: &Ctx) -> Res<()> {
     if ctx.json() {
-        return Err(Failure::usage("this command prints text, and does not support --json"));
+        return Err(Failure::usage(
+            "this command prints plain text, and does not support --json: leave it out",
+        ));
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ pub(crate) struct Options {
     /// The container
     #[arg(value_name = "X.atlas")]
     container: PathBuf,
-    /// The bytes, such as 4096+8192, 1MiB..2MiB or -64KiB..
+    /// The bytes to delete, such as 4096+8192, 1MiB..2MiB or -64KiB..
     #[arg(value_name = "RANGE")]
     range: RangeText,
     #[command(flatten)]

@@ -38,10 +38,10 @@ pub(crate) struct Options {
     generation_b: u64,
 }
 
-/// A file or generation that is compared.
+/// One of the two files or generations that are compared.
 struct Side {
     projection: AtlasProjection,
-    /// True if the bytes can be read.
+    /// True if the bytes can be read. False for an outline without its file.
     has_bytes: bool,
     size: u64,
 }
@@ -81,7 +81,7 @@ fn open(ctx: &Ctx, path: &Path, generation: u64) -> Res<Side> {
     }
 }
 
-/// Returns the ranges, up to the end of the shorter side, that are not known to be equal.
+/// Returns the ranges that are not known to be equal by their digests, up to the end of the shorter side.
 fn unequal(ctx: &Ctx, path: &Path, a: &Side, b: &Side) -> Res<Vec<Range<u64>>> {
     let found = ctx.operate(path, a.size, |operation| a.projection.diff(&b.projection, operation))?;
     let end = a.size.min(b.size);
@@ -89,7 +89,7 @@ fn unequal(ctx: &Ctx, path: &Path, a: &Side, b: &Side) -> Res<Vec<Range<u64>>> {
     Ok(ranges.filter(|range| !range.is_empty()).collect())
 }
 
-/// Returns the pages of these ranges that differ, byte for byte.
+/// Returns the pages of 4 KiB in these ranges whose bytes differ. Adjacent pages are merged.
 fn differing_pages(ctx: &Ctx, a: &Side, b: &Side, ranges: &[Range<u64>]) -> Res<Vec<Range<u64>>> {
     const STEP: u64 = 1 << 20;
     let mut out: Vec<Range<u64>> = Vec::new();
@@ -98,7 +98,10 @@ fn differing_pages(ctx: &Ctx, a: &Side, b: &Side, ranges: &[Range<u64>]) -> Res<
         let mut at = range.start;
         while at < range.end {
             if ctx.is_stopped() {
-                return Err(Failure::new(Status::Cancelled, "stopped"));
+                return Err(Failure::new(
+                    Status::Cancelled,
+                    "stopped by a signal before all bytes were compared",
+                ));
             }
             let end = (at / STEP + 1).saturating_mul(STEP).min(range.end);
             let len = usize::try_from(end - at).unwrap_or(1 << 20);

@@ -14,7 +14,7 @@ use atlas_manifold::{
 use clap::Args;
 use std::path::Path;
 
-/// Options of an edit.
+/// Options of the commands that edit a container.
 #[derive(Debug, Args)]
 pub(crate) struct Edit {
     /// Prints the root that the new generation would have, and changes nothing
@@ -35,7 +35,7 @@ impl Edit {
     }
 }
 
-/// Opens a container for a change.
+/// Opens a container to change it, or, for a dry run, to read it.
 pub(crate) fn open(ctx: &Ctx, path: &Path, edit: Option<&Edit>) -> Res<Opened> {
     let compression = edit.and_then(|edit| edit.compress).map(super::pack::Compress::config);
     let options = ContainerOptions { compression, ..ContainerOptions::default() };
@@ -43,7 +43,7 @@ pub(crate) fn open(ctx: &Ctx, path: &Path, edit: Option<&Edit>) -> Res<Opened> {
     objects::open_container(ctx, path, mode, None, options)
 }
 
-/// Refuses to edit an outline, because its bytes lie in another file.
+/// Fails for an outline, which cannot be edited because its bytes lie in another file.
 pub(crate) fn refuse_outline(path: &Path, opened: &Opened) -> Res<()> {
     if !opened.is_outline() {
         return Ok(());
@@ -60,7 +60,7 @@ pub(crate) fn refuse_outline(path: &Path, opened: &Opened) -> Res<()> {
     )))
 }
 
-/// Parses an offset in a domain of `size` bytes: a size, `end`, or `-N` from the end.
+/// Parses an offset in a domain of `size` bytes: a number of bytes, `end`, or `-N`, which counts from the end.
 pub(crate) fn offset(text: &str, size: u64) -> Res<u64> {
     let text = text.trim_start();
     let place = if text == "end" { "-0" } else { text };
@@ -70,7 +70,7 @@ pub(crate) fn offset(text: &str, size: u64) -> Res<u64> {
     Ok(range.resolve(size)?.start)
 }
 
-/// New bytes: of a file, or of standard input.
+/// New bytes for a container, from a file or from standard input.
 pub(crate) struct NewBytes {
     /// A temporary file with the bytes of standard input, which is removed when it is dropped.
     _spool: Option<Spool>,
@@ -86,7 +86,8 @@ impl NewBytes {
     }
 }
 
-/// Changes the newest generation and commits the result.
+/// Applies `change` to the newest generation of a container, and commits the result as a new generation. A dry
+/// run commits nothing. `work` is the number of new bytes.
 pub(crate) fn apply(
     ctx: &Ctx,
     path: &Path,
@@ -114,7 +115,7 @@ pub(crate) fn apply(
     Ok(changed(path, edit.dry_run, generation, bytes, &root))
 }
 
-/// Returns the report on a new generation.
+/// Returns the report on a new generation, or, for a dry run, on the generation that a commit would make.
 pub(crate) fn changed(path: &Path, dry_run: bool, generation: u64, size: u64, root: &[u8; 32]) -> Report {
     let mut report = Report::new(Status::Done, if dry_run { "unchanged" } else { "committed" });
     report.put("dry_run", dry_run).put("size", size).put("root", hex(root));
@@ -127,7 +128,7 @@ pub(crate) fn changed(path: &Path, dry_run: bool, generation: u64, size: u64, ro
     report
 }
 
-/// Replaces a range by the bytes of a source, which may be of another size.
+/// Replaces a range of the projection by the bytes of `new`, which may be more or fewer bytes.
 pub(crate) fn splice(
     projection: &AtlasProjection,
     opened: &Opened,

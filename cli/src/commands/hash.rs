@@ -57,7 +57,7 @@ pub(crate) struct Options {
     no_names: bool,
 }
 
-/// A digest of all bytes.
+/// A digest of all bytes of a file, printed besides its root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Also {
     Blake3,
@@ -65,7 +65,7 @@ enum Also {
 }
 
 impl Also {
-    /// Returns the name in the lines that b3sum --tag and sha256sum --tag write.
+    /// Returns the name of the digest in the lines that b3sum --tag and sha256sum --tag write.
     fn tag(self) -> &'static str {
         match self {
             Also::Blake3 => "BLAKE3",
@@ -81,7 +81,8 @@ impl Also {
     }
 }
 
-/// Type of a root.
+/// Type of the projection whose root is printed: linear, or R96 with the number of classes that rebuild the
+/// file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RootType {
     Linear,
@@ -116,7 +117,7 @@ pub(crate) fn parse_type(text: &str) -> Result<RootType, String> {
     }
 }
 
-/// Digests of one file.
+/// Root, properties and other digests of one file.
 struct Hashed {
     root: [u8; 32],
     info: ProjectionInfo,
@@ -156,7 +157,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     })
 }
 
-/// Appends `ROOT  NAME`, with the escapes of b3sum and sha256sum.
+/// Appends `ROOT  NAME` to `out`. Unless `raw` is set, the name is escaped like by b3sum and sha256sum.
 fn line(out: &mut Vec<u8>, digest: &[u8; 32], name: Option<&Path>, raw: bool) {
     let Some(name) = name else {
         out.extend(units::hex(digest).bytes());
@@ -171,7 +172,7 @@ fn line(out: &mut Vec<u8>, digest: &[u8; 32], name: Option<&Path>, raw: bool) {
     out.extend(name);
 }
 
-/// Appends `TAG (NAME) = DIGEST`, as b3sum --tag and sha256sum --tag do.
+/// Appends `TAG (NAME) = DIGEST` to `out`, like b3sum --tag and sha256sum --tag.
 fn tagged_line(out: &mut Vec<u8>, tag: &str, digest: &[u8; 32], name: &Path, raw: bool) {
     let (escaped, name) = escape(name, raw);
     if escaped {
@@ -218,11 +219,11 @@ fn unescape(name: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// A line of a list.
+/// A line of a list to check: a file, and the digest that it must have.
 struct Wanted {
     name: PathBuf,
     digest: [u8; 32],
-    /// `None` means that the digest is a root.
+    /// Kind of the digest. `None` means a root.
     also: Option<Also>,
 }
 
@@ -255,7 +256,7 @@ fn parse_line(line: &[u8], raw: bool) -> Option<Wanted> {
     Some(Wanted { name: name(rest)?, digest: digest(first)?, also: None })
 }
 
-/// Checks the files of a list.
+/// Hashes the files of a list that `atlasm hash` wrote, and compares them with the digests in the list.
 fn check(ctx: &Ctx, options: &Options, list: &Path) -> Res<()> {
     let failed = |error| Failure::io("reading the list", list, &error);
     let mut text = Vec::new();
@@ -355,7 +356,7 @@ fn check(ctx: &Ctx, options: &Options, list: &Path) -> Res<()> {
     Ok(())
 }
 
-/// Hashes a file, or standard input.
+/// Hashes a file, or standard input, and returns its root and the digests that `also` names.
 fn hash(ctx: &Ctx, path: &Path, kind: RootType, also: &[Also]) -> Res<Hashed> {
     let (projection_type, options) = kind.projection(ctx.projection_options());
     if names::is_dash(path) {
@@ -389,10 +390,10 @@ fn finished(
     Ok(Hashed { root: projection.root(operation)?, info: projection.info(), also })
 }
 
-/// Bytes of a piece that is read ahead.
+/// Maximum number of bytes of a piece of the input. One piece is read while another is hashed.
 const PIECE: usize = 8 << 20;
 
-/// Hashes bytes as they arrive. `size` is their number, or 0 if that is unknown.
+/// Hashes the bytes of `reader` as they arrive. `size` is their number, or 0 if it is unknown.
 fn pump(
     ctx: &Ctx,
     path: &Path,
@@ -445,7 +446,7 @@ fn pump(
         })
     });
     if signals::cancelled() {
-        return Err(Failure::new(Status::Cancelled, "stopped; no output was left"));
+        return Err(Failure::new(Status::Cancelled, "stopped by a signal; no incomplete output was left"));
     }
     if let Some(error) = failure.into_inner() {
         return Err(Failure::io("reading", path, &error));
@@ -453,7 +454,8 @@ fn pump(
     Ok(Hashed { also: digests.finish(), ..result? })
 }
 
-/// Returns the next piece; `None` at the end, or after a signal.
+/// Returns the next piece that the thread of `read_ahead` has filled. `None` at the end, or if a signal has
+/// ended that thread. Ends the process if a signal arrives during the wait.
 fn next(pieces: &Receiver<io::Result<Vec<u8>>>) -> io::Result<Option<Vec<u8>>> {
     loop {
         match pieces.recv_timeout(Duration::from_millis(50)) {
@@ -469,7 +471,7 @@ fn next(pieces: &Receiver<io::Result<Vec<u8>>>) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Fills pieces until the end.
+/// Reads `reader` into the buffers from `empty` and sends them to `full`, until the end, an error or a signal.
 fn read_ahead(
     mut reader: impl Read,
     empty: &Receiver<Vec<u8>>,
@@ -506,7 +508,7 @@ fn read_ahead(
     }
 }
 
-/// Digests of all bytes, each on a thread of its own.
+/// The digests of all bytes that are computed besides the root, each on a thread of its own.
 struct Digests {
     blake3: Option<blake3::Hasher>,
     sha256: Option<sha2::Sha256>,

@@ -46,7 +46,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     })
 }
 
-/// One line of a description.
+/// Adds a line with the name and the value of a property to the text of a report.
 fn item(report: &mut Report, name: &str, value: impl std::fmt::Display) {
     report.line(format!("  {name:<13} {value}"));
 }
@@ -166,7 +166,8 @@ fn parity(ctx: &Ctx, path: &Path, size: u64, report: &mut Report) -> Res<()> {
     Ok(())
 }
 
-/// Reads a shard, compressed or not, and verifies it against what `verify` trusts.
+/// Reads a shard, compressed or not, and verifies it against `root`, if it is given, and with the key of
+/// `--key-file`. Also returns the properties of the compression, if the shard is compressed.
 pub(crate) fn read_shard(
     ctx: &Ctx,
     path: &Path,
@@ -209,7 +210,7 @@ pub(crate) fn algorithm_name(algorithm: CompressionAlgorithm) -> &'static str {
     }
 }
 
-/// Properties of a shard, for JSON.
+/// Adds the properties of a shard to the JSON of a report.
 pub(crate) fn put_shard(report: &mut Report, info: &ShardInfo) {
     let classes: Vec<u8> = info.classes.iter().collect();
     report

@@ -41,7 +41,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     })
 }
 
-/// Returns the size of the newest generation.
+/// Returns the size of the newest generation of the container `path`.
 pub(crate) fn size_of(ctx: &Ctx, path: &std::path::Path) -> Res<u64> {
     let opened = objects::open_container(ctx, path, ContainerMode::Read, None, ContainerOptions::default())?;
     Ok(opened.container.generation(0)?.domain_size)

@@ -28,7 +28,7 @@ pub(crate) struct Options {
     /// Shards, or folders of shards
     #[arg(value_name = "SHARD", required = true)]
     shards: Vec<PathBuf>,
-    /// Name of the file
+    /// Name of the rebuilt file
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
     /// Replaces an existing file
@@ -46,23 +46,24 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     }
 }
 
-/// Returns the number of the window in a name from `split`. Sorting by it groups the classes of a window.
+/// Returns the number of the window of 64 MiB in the name of a shard that `split` wrote. Sorting by it groups
+/// the classes of a window.
 fn window_of(path: &Path) -> Option<u64> {
     let name = path.to_str()?.strip_suffix(".shard")?;
     name.rsplit_once('-')?.1.parse().ok()
 }
 
-/// Maximum number of left-out shards that are named one by one.
+/// Maximum number of left-out shards that the warnings name one by one.
 const NAMED: u64 = 3;
 
-/// Returns the name of the file in a shard's name, as `split` and `shard` write it.
+/// Returns the name of the original file, which the names of shards from `split` and `shard` begin with.
 fn file_of(path: &Path) -> String {
     let name = names::shown(Path::new(names::last(path)));
     let stem = name.strip_suffix(".shard").and_then(|stem| stem.rsplit_once('.'));
     stem.map_or_else(|| name.clone(), |(file, _)| file.to_owned())
 }
 
-/// Returns a hint with the shard's root if it differs from `wanted`.
+/// Returns a hint with the root that the shard `path` states, if it differs from `wanted`.
 fn found_root(ctx: &Ctx, path: &Path, wanted: &[u8; 32]) -> Option<String> {
     let info = read(ctx, path, None).ok()?.info();
     if info.root == *wanted {
@@ -72,7 +73,7 @@ fn found_root(ctx: &Ctx, path: &Path, wanted: &[u8; 32]) -> Option<String> {
     Some(format!("the shards state the root {}, which 'atlasm hash --type {kind}' prints", hex(&info.root)))
 }
 
-/// Warns of shards of other files, which were not needed.
+/// Warns of shards from `split` that belong to other files than the `used` files.
 fn warn_of_others(ctx: &Ctx, paths: &[PathBuf], used: &BTreeSet<String>) {
     let mut others: BTreeMap<String, u64> = BTreeMap::new();
     for path in paths.iter().filter(|path| window_of(path).is_some()) {
@@ -86,7 +87,7 @@ fn warn_of_others(ctx: &Ctx, paths: &[PathBuf], used: &BTreeSet<String>) {
     }
 }
 
-/// Returns all shards, window by window.
+/// Returns the paths of all shards that the user named, sorted by window.
 fn listed(options: &Options) -> Res<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for path in &options.shards {
@@ -127,7 +128,10 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
     let mut regions: BTreeMap<u64, AtlasBoundaryRegion> = BTreeMap::new();
     for path in &paths {
         if ctx.is_stopped() {
-            return Err(Failure::new(Status::Cancelled, "stopped; no output was left"));
+            return Err(Failure::new(
+                Status::Cancelled,
+                "stopped by a signal; no incomplete output was left",
+            ));
         }
         if rebuilt.is_complete() {
             break;
@@ -167,7 +171,8 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
         ctx.warn(&format!("left out: {} more", count(left_out - NAMED, "shard")));
     }
     if used == 0 {
-        let text = format!("none of {} can be used", count(paths.len() as u64, "shard"));
+        let text =
+            format!("nothing can be joined: none of {} can be used", count(paths.len() as u64, "shard"));
         let failure = Failure::new(Status::Incomplete, text);
         return Err(match other_root {
             Some(text) => failure.with_hint(text),
@@ -215,16 +220,19 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
     Ok(report)
 }
 
-/// Reads a shard and verifies it.
+/// Reads the shard `path` and verifies it against `root`, if it is given.
 fn read(ctx: &Ctx, path: &Path, root: Option<&[u8; 32]>) -> Res<AtlasShard> {
     let kind = objects::kind_of(path)?;
     if !matches!(kind, Kind::Shard | Kind::CompressedShard) {
-        return Err(Failure::new(Status::Foreign, format!("{} is not a shard", names::shown(path))));
+        return Err(Failure::new(
+            Status::Foreign,
+            format!("{} is not a shard: atlasm info says what it is", names::shown(path)),
+        ));
     }
     Ok(info::read_shard(ctx, path, kind, root)?.0)
 }
 
-/// Adds the bytes of a shard to the reconstruction.
+/// Adds the bytes of a shard to the reconstruction, and returns the properties of the shard.
 fn add(ctx: &Ctx, path: &Path, shard: &AtlasShard, rebuilt: &AtlasReconstruction) -> Res<ShardInfo> {
     let size = shard.info().payload_size;
     ctx.operate(path, size, |operation: &mut Operation<'_>| rebuilt.add(shard, operation))

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Each line has the number, the time, the size, the first digits of the root, and the note.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Containers
+    /// Containers whose generations are listed
     #[arg(value_name = "X.atlas", required = true)]
     files: Vec<PathBuf>,
     /// Prints whole roots, and sizes in bytes
@@ -64,7 +64,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     })
 }
 
-/// Refuses a generation whose root is not the expected root.
+/// Fails if the root of a generation is not the expected `root`.
 pub(crate) fn check_expected_root(
     path: &Path,
     generation: &GenerationInfo,

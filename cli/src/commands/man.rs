@@ -35,17 +35,22 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
         None => front(&program),
         Some(name) => {
             let found = program.get_subcommands().find(|command| command.get_name() == name.as_str());
-            page(found.ok_or_else(|| Failure::usage(format!("there is no command '{name}'")))?)
+            page(found.ok_or_else(|| {
+                Failure::usage(format!("there is no command '{name}': atlasm --help lists the commands"))
+            })?)
         }
     };
     ctx.write(&text.map_err(failed)?)
 }
 
 fn failed(error: io::Error) -> Failure {
-    Failure::new(crate::status::Status::Defect, format!("making the manual: {error}"))
+    Failure::new(
+        crate::status::Status::Defect,
+        format!("a defect of this program, please report it: the manual cannot be made: {error}"),
+    )
 }
 
-/// Returns the clap definition of the program, each command with the name of its page.
+/// Returns the clap definition of the program, in which each command has the name of its manual page.
 fn program() -> Command {
     let mut program = Cli::command();
     program.build();
@@ -57,7 +62,7 @@ fn program() -> Command {
     program
 }
 
-/// Returns the page of the program.
+/// Returns the manual page of the program, in roff.
 fn front(program: &Command) -> io::Result<Vec<u8>> {
     let man =
         Man::new(program.clone().after_help("")).source(format!("atlasm {}", env!("CARGO_PKG_VERSION")));
@@ -162,7 +167,7 @@ fn section(out: &mut Vec<u8>, title: &str, paragraphs: &[&str]) -> io::Result<()
     roff.to_writer(out)
 }
 
-/// Returns the page of one command.
+/// Returns the manual page of one command, in roff.
 fn page(command: &Command) -> io::Result<Vec<u8>> {
     let name = format!("atlasm {}", command.get_name());
     let leaked: &'static str = Box::leak(name.into_boxed_str());

@@ -87,17 +87,17 @@ fn merge(ctx: &Ctx, options: &Options) -> Res<Report> {
     Ok(report)
 }
 
-/// The range of a file that a part covers.
+/// The range of a file that the outline of a part covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PartRange {
     pub(crate) range: Range<u64>,
-    /// Size of the whole file.
+    /// Size of the whole file in bytes.
     pub(crate) whole: u64,
 }
 
 impl PartRange {
-    /// Returns the note of the outline of a range, with the user's own text or the name of the file. A name
-    /// is at most 255 bytes.
+    /// Returns the note of the outline of a range: the range, and then `text`, which is the user's own text or
+    /// the name of the file. A name is at most 255 bytes.
     pub(crate) fn note(&self, text: &[u8]) -> Vec<u8> {
         let PartRange { range, whole } = self;
         let own = format!("{whole} bytes, {}..{}: ", range.start, range.end);
@@ -105,7 +105,8 @@ impl PartRange {
     }
 }
 
-/// Returns the range at the beginning of the note of an outline of `size` bytes.
+/// Parses the range at the beginning of the note of an outline of `size` bytes. `None` if the note has no range
+/// of this size.
 pub(crate) fn range_of(note: &[u8], size: u64) -> Option<PartRange> {
     let own = note.strip_prefix(RANGE_OF)?.split(|byte| *byte == b':').next()?;
     let (whole, range) = std::str::from_utf8(own).ok()?.split_once(" bytes, ")?;
@@ -114,7 +115,7 @@ pub(crate) fn range_of(note: &[u8], size: u64) -> Option<PartRange> {
     (end.checked_sub(start)? == size && end <= whole).then_some(PartRange { range: start..end, whole })
 }
 
-/// Refuses parts that leave bytes of the file out, or are not in the order of their ranges.
+/// Fails if parts of an outline leave out bytes of the file, or are not in the order of their ranges.
 fn check_order(ctx: &Ctx, ranges: &[(&PathBuf, Option<PartRange>)], has_outline: bool) -> Res<()> {
     let known: Vec<(&PathBuf, &PartRange)> =
         ranges.iter().filter_map(|(part, range)| Some((*part, range.as_ref()?))).collect();
@@ -130,7 +131,8 @@ fn check_order(ctx: &Ctx, ranges: &[(&PathBuf, Option<PartRange>)], has_outline:
     for (path, part) in &known {
         if part.range.start != end || part.whole != whole {
             let text = format!(
-                "{} is the range {}..{} of {} bytes, and the part before it ends at {end} of {whole}",
+                "{} is the range {}..{} of a file of {} bytes, and the part before it ends at byte {end} \
+                 of a file of {whole} bytes",
                 names::shown(path),
                 part.range.start,
                 part.range.end,
@@ -141,13 +143,15 @@ fn check_order(ctx: &Ctx, ranges: &[(&PathBuf, Option<PartRange>)], has_outline:
         end = part.range.end;
     }
     if end != whole {
-        let text = format!("the parts end at {end} of {whole} bytes");
+        let text =
+            format!("the last part ends at byte {end} of a file of {whole} bytes, so that parts are missing");
         return Err(Failure::new(Status::Incomplete, text).with_hint("name the parts after this offset too"));
     }
     Ok(())
 }
 
-/// Refuses a range whose outline cannot be merged with outlines of other ranges.
+/// Fails unless the range begins and ends at multiples of 1 MiB, or ends with the file: other ranges cannot be
+/// merged.
 pub(crate) fn check_range(file: &Path, range: &std::ops::Range<u64>, size: u64) -> Res<()> {
     let tile = atlas_manifold::TILE_SIZE as u64;
     if !range.start.is_multiple_of(tile) || !(range.end == size || range.end.is_multiple_of(tile)) {

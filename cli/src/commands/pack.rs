@@ -49,7 +49,7 @@ pub(crate) struct Options {
     strict: bool,
 }
 
-/// Algorithm of compression.
+/// Compression of the bytes in a container or shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Compress {
     Zstd,

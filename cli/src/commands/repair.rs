@@ -19,7 +19,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Options that name copies.
+/// Names of the options of which each names a copy.
 const COPIES: [&str; 3] = ["from", "from_url", "from_command"];
 
 /// Repairs files: from their parity file, or from copies.
@@ -91,11 +91,14 @@ pub(crate) struct Options {
 
 pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     if options.output.is_some() && options.recursive {
-        return Err(Failure::usage("-o takes one file, and -r a folder of files"));
+        return Err(Failure::usage(
+            "-o and -r exclude each other: -o names the output of one repaired file, and -r repairs the \
+             files of folders",
+        ));
     }
     if options.output.is_some() && options.files.len() > 1 {
         return Err(Failure::usage(format!(
-            "-o takes one file, and {} files are given",
+            "-o names the output of one repaired file, and {} files are given: repair them one by one",
             options.files.len()
         )));
     }
@@ -113,7 +116,7 @@ impl Options {
 
 fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     if names::is_dash(file) {
-        return Err(Failure::usage("a pipe cannot be repaired"));
+        return Err(Failure::usage("standard input cannot be repaired: name a file"));
     }
     if !output::exists(file)? {
         return absent(ctx, options, file);
@@ -148,8 +151,10 @@ fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     }
     if options.has_copies() {
         let outline = outline.ok_or_else(|| {
-            verify::no_seals(file)
-                .with_hint("a copy cannot be told from damage without an outline: --outline PATH")
+            verify::no_seals(file).with_hint(
+                "without an outline, the good bytes of a copy cannot be told from bad bytes: name it \
+                 with --outline PATH",
+            )
         })?;
         return from_copies(ctx, options, file, file, &outline);
     }
@@ -184,7 +189,7 @@ fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     }
 }
 
-/// Writes a missing file from copies, whole or not at all.
+/// Writes a file that does not exist from copies of it, whole or not at all.
 fn absent(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     let given =
         names::seal_of(options.outline.as_deref(), walk::below(&options.files, file), file, names::ATLAS);
@@ -213,16 +218,16 @@ fn absent(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     Ok(report)
 }
 
-/// The outcome of `proved_outline`.
+/// Result of `proved_outline`.
 enum Proved {
-    /// An outline without damage of its own.
+    /// The outline, which has no damage of its own, or was rebuilt.
     Yes(Box<Outline>),
-    /// The repair has ended with this report.
+    /// The repair is complete, and this is its report.
     Ended(Report),
 }
 
-/// Rebuilds a damaged outline if the file or a copy has its root. Otherwise the file is first repaired from
-/// its parity, and the root proves the result.
+/// Checks if the outline itself is damaged. A damaged outline is rebuilt if the file or a copy has its root.
+/// Otherwise the file is first repaired from its parity, and the root proves the result.
 fn proved_outline(
     ctx: &Ctx,
     options: &Options,
@@ -271,8 +276,8 @@ fn proved_outline(
     Ok(Proved::Ended(report))
 }
 
-/// Repairs a file whose outline does not open: the parity file alone proves the bytes, and the outline is
-/// made again from these bytes.
+/// Repairs a file whose outline does not open. The parity file alone proves the bytes of the file, and the
+/// outline is made again from these bytes.
 fn without_outline(
     ctx: &Ctx,
     options: &Options,
@@ -323,7 +328,7 @@ fn outline_repaired(ctx: &Ctx, file: &Path, outline: &Path) -> Report {
     report
 }
 
-/// An outline, and the damage that it shows.
+/// The outline of a file, and the damage of the file that the outline shows.
 struct Known {
     outline: Outline,
     findings: Findings,
@@ -493,7 +498,8 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
     Ok(out)
 }
 
-/// Checks the parity file, and whether it protects the bytes of the outline.
+/// Checks `file` with the parity file `path`. If `known` is given, also checks if the parity file and the
+/// outline were made of the same bytes.
 fn check(ctx: &Ctx, file: &Path, path: &Path, known: Option<&Known>) -> Res<Checked> {
     let mut checked = verify::check_parity(ctx, file, path, None)?;
     if let Some(known) = known {
@@ -502,8 +508,8 @@ fn check(ctx: &Ctx, file: &Path, path: &Path, known: Option<&Known>) -> Res<Chec
     Ok(checked)
 }
 
-/// Ends a repair whose parity file was made of other bytes than the outline. An intact file gets a new parity
-/// file if `--parity-too` is given.
+/// Ends a repair whose parity file was made of other bytes than the outline. If the file is intact, a new
+/// parity file is written; otherwise the repair fails.
 fn of_other_bytes(ctx: &Ctx, file: &Path, path: &Path, known: &Known) -> Res<Report> {
     let name = names::quoted(file);
     // A file that its outline does not prove gets no new parity file.
@@ -513,7 +519,7 @@ fn of_other_bytes(ctx: &Ctx, file: &Path, path: &Path, known: &Known) -> Res<Rep
         return Ok(parity_repaired(ctx, file, path));
     }
     let text = format!(
-        "{} was made of other bytes than {}, and repairs nothing",
+        "{} was made of other bytes than {}, so that it cannot repair the file",
         names::shown(path),
         names::shown(&known.outline.path)
     );
@@ -523,7 +529,7 @@ fn of_other_bytes(ctx: &Ctx, file: &Path, path: &Path, known: &Known) -> Res<Rep
     )))
 }
 
-/// Writes a damaged parity file again, from an intact file.
+/// Repairs the damaged parity file `path` from the intact `file`.
 fn restore(ctx: &Ctx, file: &Path, path: &Path, root: Option<&[u8; 32]>) -> Res<Report> {
     let parity = verify::open_parity(ctx, path, root)?;
     let source = ctx.source(file)?;
@@ -543,7 +549,7 @@ fn parity_repaired(ctx: &Ctx, file: &Path, path: &Path) -> Report {
     report
 }
 
-/// Cuts off the bytes after the sealed end. All sealed bytes are intact.
+/// Repairs a file that is intact but too long: cuts off the `surplus` bytes after the sealed bytes.
 fn cut(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline, surplus: u64) -> Res<Report> {
     let status = if options.dry_run { Status::Repairable } else { Status::Done };
     let mut report = Report::new(status, if options.dry_run { "repairable" } else { "repaired" });
@@ -591,7 +597,7 @@ fn cut(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline, surplus: u6
     Ok(report)
 }
 
-/// Returns the failure for a partial repair that would write nothing.
+/// Returns the failure for a repair with `--partial` that could rebuild nothing.
 fn nothing_to_rebuild(file: &Path, checked: &Checked) -> Failure {
     let bytes: u64 = checked.bad.iter().map(|bad| bad.length).sum();
     let text = format!(
@@ -607,7 +613,7 @@ fn nothing_to_rebuild(file: &Path, checked: &Checked) -> Failure {
     Failure::new(Status::Incomplete, text).with_hint(hint)
 }
 
-/// Warns that the other names of a file keep the damaged bytes, because the repaired file is a new file.
+/// Warns of the hard links of a file: they keep the damaged bytes, because the repaired file is a new file.
 fn warn_of_links(ctx: &Ctx, options: &Options, file: &Path) {
     let links = fs::metadata(file).map_or(1, |metadata| metadata.nlink());
     if links > 1 && options.output.is_none() {
@@ -637,7 +643,7 @@ fn explain(file: &Path, parity: &Path, failure: Failure) -> Failure {
     }
 }
 
-/// Reports the actions of a repair without performing them.
+/// Returns the report of a dry run, with the actions of a repair from parity.
 fn dry(ctx: &Ctx, file: &Path, checked: &Checked) -> Report {
     let bytes: u64 = checked.bad.iter().map(|bad| bad.length).sum();
     let (status, result) = match checked.report.data {
@@ -680,7 +686,8 @@ fn dry(ctx: &Ctx, file: &Path, checked: &Checked) -> Report {
 
 // From copies.
 
-/// The bad ranges after a repair: the repaired ranges, the remaining ranges, and the number of bytes written.
+/// Result of a repair from copies: the repaired ranges, the ranges that are still bad, and the number of bytes
+/// written.
 #[derive(Default)]
 struct Mended {
     repaired: Vec<Bad>,
@@ -688,7 +695,8 @@ struct Mended {
     written: u64,
 }
 
-/// Repairs `at`: `file` itself, or the copy that replaces it.
+/// Repairs the file `at` from the copies that the user named. `at` is `file` itself, or the temporary file that
+/// becomes `file`.
 fn from_copies(ctx: &Ctx, options: &Options, file: &Path, at: &Path, outline: &Outline) -> Res<Report> {
     let donors = donors(ctx, options, at, outline)?;
     let findings = damage::find(ctx, at, outline)?;
@@ -796,7 +804,7 @@ fn from_copies(ctx: &Ctx, options: &Options, file: &Path, at: &Path, outline: &O
     Ok(report)
 }
 
-/// Returns the places that `--from` names.
+/// Opens the copies that `--from`, `--from-url` and `--from-command` name.
 fn donors(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> Res<Vec<Donor>> {
     let own = fs::metadata(file).map_err(|error| Failure::io("looking at", file, &error))?;
     let mut donors = Vec::new();
@@ -836,7 +844,8 @@ fn donors(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> Res<V
     Ok(donors)
 }
 
-/// Writes each bad range with verified bytes of the first donor that has them.
+/// Fills each bad range of `file` with verified bytes of the first donor that has them. A dry run writes
+/// nothing.
 fn mend(
     ctx: &Ctx,
     options: &Options,
@@ -903,7 +912,7 @@ fn push(list: &mut Vec<Bad>, bad: Bad) {
     }
 }
 
-/// Reads the written bytes back through the outline.
+/// Reads the repaired ranges back and verifies them against the outline.
 fn check_written(ctx: &Ctx, file: &Path, outline: &Outline, mended: &Mended) -> Res<()> {
     outline.container.set_base(Some(&objects::base_source(ctx, file, outline.size)?))?;
     let projection: AtlasProjection = damage::snapshot(ctx, outline)?;

@@ -85,21 +85,23 @@ fn is_folder(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
-/// Returns the time of a commit.
+/// Returns the present time in nanoseconds since 1970, which a commit stores.
 pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(0)
 }
 
-/// Returns the properties of a file that change when it is written to.
+/// Returns the properties of a file that change when it is written to: its size and its times.
 fn stamp(metadata: &Metadata) -> (u64, i64, i64, i64, i64) {
     (metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec())
 }
 
 fn seal(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     if names::is_dash(file) {
-        return Err(Failure::usage("a pipe cannot be sealed, since there is no file to verify later")
-            .with_hint("atlasm pack - -o X.atlas stores its bytes"));
+        return Err(Failure::usage(
+            "standard input cannot be sealed, since there is no file to verify later",
+        )
+        .with_hint("atlasm pack - -o X.atlas stores its bytes"));
     }
     let metadata = |path: &Path| fs::metadata(path).map_err(|error| Failure::io("looking at", path, &error));
     let size = objects::size_of(file)?;
@@ -205,8 +207,8 @@ fn write_outline(
     })
 }
 
-/// Replaces a damaged outline of `file` by a new outline of the bytes of `from`, which may be a copy. Returns
-/// false if these bytes do not have the known root.
+/// Replaces a damaged outline of `file` by a new outline of the bytes of `from`: `file` itself or a copy.
+/// Returns false if these bytes do not have the root `known`.
 pub(crate) fn outline_anew(
     ctx: &Ctx,
     file: &Path,
@@ -225,7 +227,7 @@ pub(crate) fn outline_anew(
     Ok(true)
 }
 
-/// Returns the names of the outline and the parity file.
+/// Returns the paths under which sealing writes the outline and the parity file of `file`.
 fn places(options: &Options, file: &Path) -> (PathBuf, PathBuf) {
     match &options.output {
         Some(output) if !is_folder(output) => {
@@ -242,8 +244,8 @@ fn places(options: &Options, file: &Path) -> (PathBuf, PathBuf) {
     }
 }
 
-/// Returns the parity file beside the new outline if it was made of other bytes. `-f` removes it; without
-/// `-f` it is refused.
+/// Returns the parity file `path` if it exists and was made of other bytes than `file` has, so that sealing
+/// removes it. Fails in that case without `-f`.
 fn stale_parity<'p>(ctx: &Ctx, options: &Options, file: &Path, path: &'p Path) -> Res<Option<&'p Path>> {
     if !output::exists(path)? {
         return Ok(None);
@@ -272,7 +274,7 @@ fn stale_parity<'p>(ctx: &Ctx, options: &Options, file: &Path, path: &'p Path) -
     }
 }
 
-/// Refuses to seal a file again if its present outline shows damage.
+/// Fails if a file that is sealed again is damaged by its present outline.
 fn refuse_damaged(ctx: &Ctx, file: &Path, outline: &Path) -> Res<()> {
     let Ok(Some(known)) = damage::find_outline(ctx, file, Some(outline), Guess::Never) else {
         // An outline that does not open cannot show damage.
@@ -320,7 +322,7 @@ fn warn_of_log(ctx: &Ctx, file: &Path, outline: &Path) {
     }
 }
 
-/// Renames all files to their targets, or none.
+/// Renames all temporary files to their targets. After a failure none of the targets is left.
 fn finish_all(staged: Vec<Staged>) -> Res<()> {
     let mut named: Vec<PathBuf> = Vec::new();
     for one in staged {
@@ -335,7 +337,7 @@ fn finish_all(staged: Vec<Staged>) -> Res<()> {
     Ok(())
 }
 
-/// Flushes a file to the disk.
+/// Flushes a file to the disk. `path` names it in messages.
 pub(crate) fn sync(file: &File, path: &Path) -> Res<()> {
     file.sync_all().map_err(|error| Failure::io("flushing", path, &error))
 }

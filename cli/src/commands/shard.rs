@@ -98,7 +98,7 @@ fn shards(ctx: &Ctx, options: &Options, file: &Path) -> Res<()> {
     result
 }
 
-/// Makes a folder. Returns false if it exists.
+/// Creates the folder `path`. Returns false if it exists already.
 pub(crate) fn make_folder(path: &Path) -> Res<bool> {
     output::refuse_stdout(path)?;
     if output::exists(path)? {
@@ -108,7 +108,7 @@ pub(crate) fn make_folder(path: &Path) -> Res<bool> {
     Ok(true)
 }
 
-/// Writes the bytes of a shard to its temporary file.
+/// Creates the temporary file of an output, writes the bytes of a shard to it, and returns it.
 pub(crate) fn write(staged: &Staged, bytes: &[u8]) -> Res<fs::File> {
     let mut out = staged.create()?;
     out.write_all(bytes).map_err(|error| Failure::io("writing", staged.target(), &error))?;
@@ -171,7 +171,8 @@ fn write_shards(
     Ok(())
 }
 
-/// Returns the serialised shard of a region.
+/// Extracts the shard of a region. Returns its serialised bytes, compressed if `config` is given, and its
+/// properties.
 fn cut(
     ctx: &Ctx,
     file: &Path,
@@ -194,7 +195,7 @@ fn cut(
     })
 }
 
-/// Returns the projection of a file, or of a generation of a container.
+/// Returns the projection of a file, or of a generation of a container. Also returns the open container.
 fn project(ctx: &Ctx, options: &Options, file: &Path, size: u64) -> Res<(AtlasProjection, Option<Opened>)> {
     if objects::kind_of(file)? == Kind::Container {
         let opened =

@@ -12,9 +12,9 @@ use clap::Args;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Bytes of the file that a shard covers.
+/// Number of bytes of the file in a window. Each class has one shard per window.
 const WINDOW: u64 = 64 << 20;
-/// Classes of a file.
+/// Number of classes into which a file is split.
 const CLASSES: u8 = 96;
 
 /// Splits a file into 96 classes, of which any K rebuild it. The other classes may be lost, or kept
@@ -28,7 +28,7 @@ const CLASSES: u8 = 96;
   atlasm split -k 64 big.iso -o classes             any 32 of 96 may be lost
   atlasm join classes -o big.iso")]
 pub(crate) struct Options {
-    /// The file
+    /// The file to split
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Number of classes that rebuild the file, 1 to 96

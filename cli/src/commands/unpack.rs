@@ -23,13 +23,13 @@ pub(crate) struct Options {
     /// The container
     #[arg(value_name = "X.atlas")]
     file: PathBuf,
-    /// Name of the file; 'atlasm cat' writes to standard output
+    /// Name of the file to write; 'atlasm cat' writes to standard output
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
     /// Replaces an existing file
     #[arg(short, long)]
     force: bool,
-    /// The generation; 0 or none means the newest
+    /// The generation to unpack; 0 or none means the newest
     #[arg(long, value_name = "G", default_value_t = 0, hide_default_value = true)]
     generation: u64,
     /// The root that the generation must have
@@ -40,10 +40,8 @@ pub(crate) struct Options {
 pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     ctx.each([&options.file], |file| {
         if names::is_dash(&options.output) {
-            return Err(Failure::usage(
-                "unpack cannot write to standard output, which the output - stands for",
-            )
-            .with_hint(format!("atlasm cat {} writes to standard output", names::quoted(file))));
+            return Err(Failure::usage("unpack cannot write to standard output, which -o - means")
+                .with_hint(format!("atlasm cat {} writes to standard output", names::quoted(file))));
         }
         let staged = Staged::new(&options.output, options.force, &[file])?;
         let opened =

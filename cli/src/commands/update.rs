@@ -26,10 +26,10 @@ use std::path::{Path, PathBuf};
   atlasm update log.txt                           all that differs was meant
   atlasm update --ranges 0+4096 --ranges 1MiB.. db")]
 pub(crate) struct Options {
-    /// Sealed files
+    /// Sealed files whose seals are updated
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// Bytes that were changed; may be given several times
+    /// A range of bytes that was changed on purpose; may be given several times
     #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
     ranges: Vec<RangeText>,
     /// The outline, or a folder of outlines
@@ -142,7 +142,7 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     Ok(report)
 }
 
-/// Returns the description of a change: the changed bytes, and the change of the size.
+/// Returns the description of a change for people: the number of changed bytes, and the change of the size.
 fn change(findings: &Findings, old: u64, new: u64) -> String {
     let mut parts = Vec::new();
     let kept = findings.bad.iter().filter(|bad| bad.offset < new);
@@ -171,8 +171,8 @@ fn result(is_same: bool, dry_run: bool) -> &'static str {
     }
 }
 
-/// Returns the parity file and its properties if it was made of other bytes than the file has. The file must
-/// be as it was sealed.
+/// Returns the path and the properties of the parity file if it was made of other bytes than the file has. The
+/// file must be intact by its outline.
 fn stale_parity<'p>(
     ctx: &Ctx,
     file: &Path,
@@ -185,7 +185,8 @@ fn stale_parity<'p>(
     Ok(checked.is_stale.then_some((path, checked.info)))
 }
 
-/// Writes a parity file of the present bytes, with the share of the old parity file, under a temporary name.
+/// Writes a new parity file of the present bytes of `file` under a temporary name. It gets the same share of
+/// the size as the old parity file.
 pub(crate) fn parity_anew(ctx: &Ctx, file: &Path, path: &Path, old: &ParityInfo) -> Res<Staged> {
     let source = ctx.source(file)?;
     let staged = Staged::new(path, true, &[file])?;
@@ -198,7 +199,8 @@ pub(crate) fn parity_anew(ctx: &Ctx, file: &Path, path: &Path, old: &ParityInfo)
     Ok(staged)
 }
 
-/// Returns the changed ranges. Fails if a range differs that is not named, because it counts as damage.
+/// Returns the changed ranges of the file. Fails if a range outside of `--ranges` differs, because it counts as
+/// damage.
 fn changed(
     file: &Path,
     options: &Options,
@@ -242,7 +244,8 @@ fn changed(
     Ok(found)
 }
 
-/// Returns the parity file of the changed bytes, under a temporary name.
+/// Writes the parity file of the changed file under a temporary name. The old parity file is updated if
+/// possible, and made anew otherwise.
 fn new_parity(
     ctx: &Ctx,
     file: &Path,

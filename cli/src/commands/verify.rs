@@ -70,7 +70,7 @@ pub(crate) struct Options {
 
 fn parse_rate(text: &str) -> Result<u64, String> {
     match crate::units::parse_size(text)? {
-        0 => Err(format!("'{text}' is not a rate: at least 1 byte a second")),
+        0 => Err(format!("'{text}' is not a rate: it must be at least 1 byte a second")),
         rate => Ok(rate),
     }
 }
@@ -170,8 +170,8 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     Ok(())
 }
 
-/// Returns the missing files: files that have seals in these folders, or in the folders of `--outline` and
-/// `--parity`, but do not exist.
+/// Returns the missing files with their seals: files that have seals in the named folders, or in the folders of
+/// `--outline` and `--parity`, but do not exist.
 fn missing(ctx: &Ctx, options: &Options) -> Res<Vec<(PathBuf, Missing)>> {
     let mut found = BTreeMap::new();
     let mut folders = options.files.clone();
@@ -234,12 +234,13 @@ fn is_missing(ctx: &Ctx, file: &Path, seals: &Missing) -> Report {
     report
 }
 
-/// Removes the line of an intact file if `-q` is given.
+/// Returns the report without its text if the file is intact, as `-q` requires.
 fn without_intact(report: Report) -> Report {
     if report.status == Status::Done { Report { text: Vec::new(), ..report } } else { report }
 }
 
-/// Returns the report on a file whose search `--max-time` ended before it began.
+/// Returns the report on a file whose search was cut off by `--max-time`: the damage that earlier runs found,
+/// if any.
 fn unfinished(ctx: &Ctx, file: &Path, state: Option<&State>) -> Report {
     if let Some(report) = state.and_then(|state| bad_before(ctx, file, &state.known(file))) {
         return report;
@@ -251,8 +252,8 @@ fn unfinished(ctx: &Ctx, file: &Path, state: Option<&State>) -> Report {
     report
 }
 
-/// Returns the report on a file that was not searched, from the damage that earlier runs found. `None` if
-/// earlier runs found no damage.
+/// Returns the report on a file that this run did not search, from the damage that earlier runs found. `None`
+/// if earlier runs found no damage.
 fn bad_before(ctx: &Ctx, file: &Path, known: &Known) -> Option<Report> {
     if known.bad.is_empty() {
         return None;
@@ -271,53 +272,53 @@ fn bad_before(ctx: &Ctx, file: &Path, known: &Known) -> Option<Report> {
     Some(report)
 }
 
-/// Part of a file that an earlier run and this run searched.
+/// The search of one file in several runs with `--resume`.
 struct Part {
     from: Place,
-    /// Set if `--max-time` ended the search before the end of the file.
+    /// Place at which the next run continues. `None` if the search has reached the end of the file.
     to: Option<Place>,
     step: u64,
-    /// Damage that is known before the search, and after it.
+    /// Damage that earlier runs found. After the search, also the damage that this run found.
     known: Known,
 }
 
-/// Damage that was found and is not known to be repaired, and the root of the outline.
+/// Damage of a file that is not known to be repaired, and the root of the outline that showed it.
 #[derive(Clone, Default)]
 struct Known {
     root: [u8; 32],
-    /// Ascending.
+    /// Bad ranges of the file, ascending.
     bad: Vec<damage::Bad>,
 }
 
-/// A place in a file, and the root of the outline with which the bytes before the place were compared.
+/// An offset in a file, and the root of the outline with which the bytes before the offset were verified.
 #[derive(Clone, Copy, Default)]
 struct Place {
     offset: u64,
     root: [u8; 32],
 }
 
-/// Returns the number of bytes that are searched between two checks of the clock: half a second of `--rate`,
-/// at most 256 MiB.
+/// Returns the number of bytes that are searched between two checks of the clock: half a second of `--rate`, in
+/// whole tiles of 1 MiB, 256 MiB at most.
 fn step(options: &Options) -> u64 {
     let tile = atlas_manifold::TILE_SIZE as u64;
     let bytes = options.rate.map_or(256 * tile, |rate| rate / 2);
     bytes.clamp(tile, 256 * tile) / tile * tile
 }
 
-/// The state that `--resume` names, a JSON file: when each file was verified, and how far unfinished files
-/// were.
+/// Content of the JSON file that `--resume` names: the time at which each file was verified, the place at which
+/// the search of an unfinished file continues, and the known damage.
 struct State {
     path: PathBuf,
-    /// Nanoseconds since 1970, by the absolute name in its JSON form.
+    /// Time at which each file was verified, in nanoseconds since 1970. The keys are those of `State::key`.
     times: BTreeMap<String, i64>,
-    /// Place at which the search of an unfinished file continues, by the same name.
+    /// Place at which the search of each unfinished file continues, by the same keys.
     places: BTreeMap<String, Place>,
-    /// Damage of damaged files, by the same name.
+    /// Known damage of each damaged file, by the same keys.
     damaged: BTreeMap<String, Known>,
     saved: Instant,
 }
 
-/// Time between two writes of the state.
+/// Minimum time between two writes of the state file, if no file is left unfinished.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
 impl State {
@@ -368,24 +369,25 @@ impl State {
         Ok(state)
     }
 
-    /// Returns the key of a file in the state: its absolute name, which does not depend on the current
-    /// folder.
+    /// Returns the key of a file in the state: its absolute path as a JSON object, which does not depend on the
+    /// current folder.
     fn key(file: &Path) -> String {
         let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         names::object(&whole).to_string()
     }
 
-    /// Returns the time at which the file was verified. 0 means never.
+    /// Returns the time at which the file was verified, in nanoseconds since 1970. 0 means never.
     fn verified(&self, file: &Path) -> i64 {
         self.times.get(&Self::key(file)).copied().unwrap_or(0)
     }
 
-    /// Returns the place at which the search of the file continues.
+    /// Returns the place at which the search of the file continues. Its offset is 0 if no run left the file
+    /// unfinished.
     fn place(&self, file: &Path) -> Place {
         self.places.get(&Self::key(file)).copied().unwrap_or_default()
     }
 
-    /// Returns the damage that earlier runs found in the file.
+    /// Returns the damage that earlier runs found in the file. Empty if they found none.
     fn known(&self, file: &Path) -> Known {
         self.damaged.get(&Self::key(file)).cloned().unwrap_or_default()
     }
@@ -412,7 +414,7 @@ impl State {
         Ok(())
     }
 
-    /// Writes the state, completely or not at all.
+    /// Writes the state file, completely or not at all.
     fn save(&mut self) -> Res<()> {
         let staged = crate::output::Staged::new(&self.path, true, &[])?;
         let mut file = staged.create()?;
@@ -446,7 +448,7 @@ impl Known {
         Some(Known { root, bad })
     }
 
-    /// Returns the damage outside of a searched part.
+    /// Returns the known bad ranges, without the parts that lie in `searched`.
     fn outside(&self, searched: std::ops::Range<u64>) -> Vec<damage::Bad> {
         let mut out = Vec::new();
         for bad in &self.bad {
@@ -462,7 +464,8 @@ impl Known {
     }
 }
 
-/// Returns the parity file of `file`: `given`, or FILE.atp if it exists.
+/// Returns the path of the parity file of `file`: `given`, or else FILE.atp or the parity file beside
+/// `outline`, if they exist.
 pub(crate) fn parity_of(file: &Path, outline: Option<&Path>, given: Option<PathBuf>) -> Option<PathBuf> {
     if given.is_some() {
         return given;
@@ -476,14 +479,14 @@ pub(crate) fn parity_of(file: &Path, outline: Option<&Path>, given: Option<PathB
         .find(|path| fs::metadata(path).is_ok())
 }
 
-/// A check with a parity file.
+/// Result of a check of a file with its parity file.
 pub(crate) struct Checked {
     pub(crate) path: PathBuf,
     pub(crate) report: ParityReport,
     pub(crate) info: ParityInfo,
-    /// Bad ranges of the file: neighbouring units of one kind are one range.
+    /// Bad ranges of the file, ascending. Neighbouring units of one kind are merged to one range.
     pub(crate) bad: Vec<damage::Bad>,
-    /// Bad units of the file, ascending.
+    /// Bad units of the file, ascending. A unit is the smallest range that a parity file verifies and rebuilds.
     units: Vec<damage::Bad>,
     /// True if at least one bad unit can be rebuilt.
     pub(crate) has_repairable: bool,
@@ -492,7 +495,7 @@ pub(crate) struct Checked {
 }
 
 impl Checked {
-    /// Returns true if all of the file can be rebuilt.
+    /// Returns true if the parity file can rebuild all bad units of the file.
     pub(crate) fn can_repair(&self) -> bool {
         !self.is_stale && matches!(self.report.data, ParityVerdict::Intact | ParityVerdict::Repairable)
     }
@@ -501,10 +504,11 @@ impl Checked {
         self.report.parity == ParityVerdict::Intact
     }
 
-    /// Compares the parity file with the outline by their findings in one file.
+    /// Sets `is_stale` if the parity file and the outline were made of different bytes, by their findings in
+    /// one file.
     ///
-    /// They were made of different bytes if their sizes differ, or if one of them proves bytes that the other refutes. A
-    /// difference inside of damage stays unknown; the root of a repaired file shows it.
+    /// That is so if their sizes differ, or if one of them proves bytes that the other refutes. A difference
+    /// inside of damage stays unknown; the root of a repaired file shows it.
     pub(crate) fn compare(&mut self, outline: &Outline, findings: &Findings) {
         let differs = |bad: &&damage::Bad| bad.kind == DamageKind::Differs;
         // Both lists are ascending, so that a binary search finds overlaps.
@@ -537,14 +541,14 @@ impl Checked {
     }
 }
 
-/// Opens the parity file of a projection with the root `root`.
+/// Opens the parity file `path`. Fails if it was made of a file with another root than `root`.
 pub(crate) fn open_parity(ctx: &Ctx, path: &Path, root: Option<&[u8; 32]>) -> Res<AtlasParity> {
     let options = ctx.verify_options(root);
     let opened = ctx.operate(path, 0, |operation| AtlasParity::open(path, &options, operation));
     opened.map_err(|failure| failure.while_doing(names::shown(path)))
 }
 
-/// Reads the file and its parity, and reports the bytes that can be rebuilt.
+/// Checks `file` with the parity file `path`, and returns the bad bytes and if they can be rebuilt.
 pub(crate) fn check_parity(ctx: &Ctx, file: &Path, path: &Path, root: Option<&[u8; 32]>) -> Res<Checked> {
     let parity = open_parity(ctx, path, root)?;
     let source = ctx.source(file)?;
@@ -576,7 +580,7 @@ pub(crate) fn check_parity(ctx: &Ctx, file: &Path, path: &Path, root: Option<&[u
     })
 }
 
-/// Merges neighbouring ranges of one kind.
+/// Merges neighbouring ranges of one kind to one range.
 pub(crate) fn merged(bad: &[damage::Bad]) -> Vec<damage::Bad> {
     let mut out: Vec<damage::Bad> = Vec::new();
     for one in bad.iter().copied() {
@@ -592,7 +596,7 @@ pub(crate) fn merged(bad: &[damage::Bad]) -> Vec<damage::Bad> {
 
 fn verify(ctx: &Ctx, options: &Options, file: &Path, part: Option<&mut Part>) -> Res<Report> {
     if names::is_dash(file) {
-        return Err(Failure::usage("a pipe cannot be verified against an outline")
+        return Err(Failure::usage("standard input cannot be verified against an outline: name a file")
             .with_hint("atlasm hash - prints its root"));
     }
     if options.outline.is_none() && options.parity.is_none() && packed::is_named_itself(file)? {
@@ -625,7 +629,7 @@ fn verify(ctx: &Ctx, options: &Options, file: &Path, part: Option<&mut Part>) ->
     }
 }
 
-/// Returns the failure for a file without seals.
+/// Returns the failure for a file that has neither an outline nor a parity file.
 pub(crate) fn no_seals(file: &Path) -> Failure {
     let wanted = names::with_suffix(file, names::ATLAS);
     Failure::new(
@@ -638,7 +642,7 @@ pub(crate) fn no_seals(file: &Path) -> Failure {
     ))
 }
 
-/// Refuses an outline whose root is not the expected root.
+/// Fails if the root of the outline is not the expected `root`.
 pub(crate) fn check_root(outline: &Outline, root: Option<&[u8; 32]>) -> Res<()> {
     match root {
         Some(root) if *root != outline.root => Err(Failure::new(
@@ -809,7 +813,7 @@ fn against_outline(
     Ok(report)
 }
 
-/// Writes the verdict and the bad ranges as text.
+/// Adds the verdict, the bad ranges and the map of a file to the text of a report.
 fn describe(ctx: &Ctx, options: &Options, file: &Path, size: u64, findings: &Findings, report: &mut Report) {
     if findings.bad.is_empty() && findings.surplus == 0 {
         let word = ctx.coloured(Colour::Good, "intact");
@@ -838,8 +842,8 @@ fn describe(ctx: &Ctx, options: &Options, file: &Path, size: u64, findings: &Fin
     }
 }
 
-/// Warns of a parity file whose first block or size shows that it is useless. `--parity-too` reads the whole
-/// parity file.
+/// Warns if the first block or the size of a parity file shows that it is useless. `--parity-too` reads the
+/// whole parity file.
 fn glance(ctx: &Ctx, path: &Path, outline: &Outline) {
     let found = match open_parity(ctx, path, Some(&outline.root)) {
         Err(failure) if failure.status == Status::Cancelled || ctx.is_late() => return,
@@ -860,8 +864,8 @@ fn glance(ctx: &Ctx, path: &Path, outline: &Outline) {
     ctx.warn(&format!("{found}; give --parity-too to verify the parity file too"));
 }
 
-/// Returns the name of a file for a suggested command, with options for seals that a repair does not find by
-/// itself.
+/// Returns the arguments of a suggested command: the name of the file, after options for the seals that the
+/// command would not find by itself.
 pub(crate) fn named_seals(file: &Path, outline: Option<&Outline>, parity: Option<&Path>) -> Named {
     let name = names::quoted(file);
     let place = |option: &str, path: &Path| format!("{option} {} ", names::quoted(path));
@@ -877,12 +881,12 @@ pub(crate) fn named_seals(file: &Path, outline: Option<&Outline>, parity: Option
 }
 
 pub(crate) struct Named {
-    /// The name of the file with options for a repair with `--from`, which takes no parity file.
+    /// Arguments for a repair with `--from`, which takes no parity file.
     from_copy: String,
     pub(crate) from_parity: String,
 }
 
-/// Returns the advice for damage.
+/// Adds advice on the next step to the report on a file, if there is any.
 fn advise(
     name: &Named,
     findings: &Findings,

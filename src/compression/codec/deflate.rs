@@ -65,7 +65,7 @@ fn made<T>(footprint: usize, make: impl FnOnce() -> T + UnwindSafe) -> Result<T>
     // The allocation that follows then rarely fails.
     drop(try_vec::<u8>(footprint)?);
     catch_unwind(make).map_err(|payload| {
-        AtlasError::out_of_memory(format!("no memory for a state of DEFLATE: {}", panic_text(payload)))
+        AtlasError::out_of_memory(format!("no memory for the tables of DEFLATE: {}", panic_text(payload)))
     })
 }
 
@@ -91,7 +91,9 @@ impl Encode for Deflater {
         };
         // The whole input in a single call, so that a full output means a block that does not fit.
         let status = stream.compress(from, to, FlushCompress::Finish);
-        match status.map_err(|error| AtlasError::internal(format!("DEFLATE: {error}")))? {
+        match status.map_err(|error| {
+            AtlasError::internal(format!("a defect of the library, please report it: DEFLATE: {error}"))
+        })? {
             Status::StreamEnd => {
                 let len = usize::try_from(stream.total_out()).ok();
                 // Only the state of a stream that ended is kept: zlib-rs 0.6 does not fully reset any other
@@ -125,9 +127,11 @@ impl Decode for Inflater {
             None => made(DECODER_FOOTPRINT, || Decompress::new(false))?,
         };
         // The end of the stream, its length and the length of its contents must all be right.
-        let status = stream
-            .decompress(from, to, FlushDecompress::Finish)
-            .map_err(|error| AtlasError::format(format!("a DEFLATE stream is damaged: {error}")))?;
+        let status = stream.decompress(from, to, FlushDecompress::Finish).map_err(|error| {
+            AtlasError::format(format!(
+                "damaged compressed data: a DEFLATE stream cannot be decoded: {error}"
+            ))
+        })?;
         let (read, made) = (stream.total_in(), stream.total_out());
         if status == Status::StreamEnd && read == to_u64(from.len()) && made == to_u64(to.len()) {
             // Only the state of a stream that ended without an error is used again.
@@ -136,7 +140,8 @@ impl Decode for Inflater {
         }
         let (from, to) = (from.len(), to.len());
         Err(AtlasError::format(format!(
-            "a DEFLATE stream {} after {read} of its {from} bytes, with {made} of {to} bytes decoded",
+            "damaged compressed data: a DEFLATE stream {} after {read} of its {from} bytes, with {made} of \
+             {to} bytes decoded",
             if status == Status::StreamEnd { "ends" } else { "does not end" }
         )))
     }

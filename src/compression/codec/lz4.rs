@@ -70,15 +70,16 @@ struct Decoder;
 
 impl Decode for Decoder {
     fn decode(&mut self, from: &[u8], to: &mut [u8]) -> Result<()> {
-        let made = decompress_into(from, to)
-            .map_err(|error| AtlasError::format(format!("an LZ4 stream is damaged: {error}")))?;
+        let made = decompress_into(from, to).map_err(|error| {
+            AtlasError::format(format!("damaged compressed data: an LZ4 stream cannot be decoded: {error}"))
+        })?;
         // An LZ4 block does not state its length; the head of the block does.
         if made == to.len() {
             return Ok(());
         }
         let (from, to) = (from.len(), to.len());
         Err(AtlasError::format(format!(
-            "an LZ4 stream of {from} bytes decoded to {made} bytes instead of {to}"
+            "damaged compressed data: an LZ4 stream of {from} bytes decoded to {made} bytes instead of {to}"
         )))
     }
 }

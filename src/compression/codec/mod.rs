@@ -48,11 +48,15 @@ impl Codec {
             Codec::Lz4 => Ok(&lz4::Lz4),
             #[cfg(test)]
             Codec::RunLength => Ok(&run_length::RunLength),
-            Codec::Deflate => {
-                Err(AtlasError::unsupported("DEFLATE (the feature compression) is not built in"))
-            }
-            Codec::Zstd => Err(AtlasError::unsupported("Zstandard (the feature zstd) is not built in")),
-            Codec::Lz4 => Err(AtlasError::unsupported("LZ4 (the feature lz4) is not built in")),
+            Codec::Deflate => Err(AtlasError::unsupported(
+                "DEFLATE is not built in: build the library with the Cargo feature compression",
+            )),
+            Codec::Zstd => Err(AtlasError::unsupported(
+                "Zstandard is not built in: build the library with the Cargo feature zstd",
+            )),
+            Codec::Lz4 => Err(AtlasError::unsupported(
+                "LZ4 is not built in: build the library with the Cargo feature lz4",
+            )),
         }
     }
 

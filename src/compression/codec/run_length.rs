@@ -50,7 +50,9 @@ impl Encode for RunLength {
         for run in from.chunk_by(|a, b| a == b).flat_map(|run| run.chunks(255)) {
             // The caller always provides enough room, so that a lack of it is a defect.
             let Some(pair) = to.get_mut(len..len + 2) else {
-                return Err(AtlasError::internal("no room for run lengths"));
+                return Err(AtlasError::internal(
+                    "a defect of the library, please report it: no room for run lengths",
+                ));
             };
             pair.copy_from_slice(&[u8::try_from(run.len()).unwrap(), run[0]]);
             len += 2;
@@ -62,9 +64,14 @@ impl Encode for RunLength {
 impl Decode for RunLength {
     fn decode(&mut self, from: &[u8], to: &mut [u8]) -> Result<()> {
         // Each pair fills its run; the runs must fill the output exactly.
-        let refused = |why: String| Err(AtlasError::format(format!("a stream of run lengths {why}")));
+        let refused = |why: String| {
+            Err(AtlasError::format(format!("damaged compressed data: a stream of run lengths {why}")))
+        };
         let (pairs, []) = from.as_chunks::<2>() else {
-            return refused(format!("has {} bytes, which are not whole pairs of count and byte", from.len()));
+            return refused(format!(
+                "has {} bytes, and must consist of pairs of a count and a byte",
+                from.len()
+            ));
         };
         let mut rest = to;
         for &[count, byte] in pairs {
@@ -76,7 +83,7 @@ impl Decode for RunLength {
                 }
                 _ => {
                     return refused(format!(
-                        "has a run of {count} bytes, and 1 to {room} are possible there"
+                        "has a run of {count} bytes, and from 1 to {room} bytes are possible there"
                     ));
                 }
             }

@@ -68,7 +68,7 @@ impl BlockCodec for Zstd {
 }
 
 fn no_memory() -> AtlasError {
-    AtlasError::out_of_memory("no memory for a state of Zstandard".to_owned())
+    AtlasError::out_of_memory("no memory for the tables of Zstandard".to_owned())
 }
 
 /// Encoder of Zstandard streams of one level.
@@ -113,7 +113,10 @@ fn failure(code: ErrorCode) -> AtlasError {
     if is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_memory_allocation) {
         return no_memory();
     }
-    AtlasError::internal(format!("Zstandard: {}", get_error_name(code)))
+    AtlasError::internal(format!(
+        "a defect of the library, please report it: Zstandard: {}",
+        get_error_name(code)
+    ))
 }
 
 /// Decoder of Zstandard streams. Its state is made for the first stream.
@@ -130,7 +133,10 @@ impl Decode for Decoder {
                 if is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_memory_allocation) {
                     return no_memory();
                 }
-                AtlasError::format(format!("a Zstandard stream is damaged: {}", get_error_name(code)))
+                AtlasError::format(format!(
+                    "damaged compressed data: a Zstandard stream cannot be decoded: {}",
+                    get_error_name(code)
+                ))
             };
             // Find the end of the frame, which its header does not state.
             let len = find_frame_compressed_size(left).map_err(damaged)?;
@@ -138,7 +144,7 @@ impl Decode for Decoder {
                 (left.split_at_checked(len), rest.split_at_mut_checked(content))
             else {
                 return Err(AtlasError::format(format!(
-                    "a Zstandard frame has {len} bytes and only {} are left",
+                    "damaged compressed data: a Zstandard frame has {len} bytes, and only {} are left",
                     left.len()
                 )));
             };
@@ -150,7 +156,8 @@ impl Decode for Decoder {
             let made = context.decompress(target, frame).map_err(damaged)?;
             if made != content {
                 return Err(AtlasError::format(format!(
-                    "a Zstandard frame decoded to {made} bytes instead of the {content} that it states"
+                    "damaged compressed data: a Zstandard frame decoded to {made} bytes instead of the \
+                     {content} that it states"
                 )));
             }
             (left, rest) = (later, behind);
@@ -159,7 +166,10 @@ impl Decode for Decoder {
         if left.is_empty() {
             return Ok(());
         }
-        Err(AtlasError::format(format!("{} bytes follow a Zstandard stream", left.len())))
+        Err(AtlasError::format(format!(
+            "damaged compressed data: {} bytes follow after the end of a Zstandard stream",
+            left.len()
+        )))
     }
 }
 
@@ -173,7 +183,8 @@ impl Decode for Decoder {
 /// …  0..8     content size
 /// ```
 fn content_of(stream: &[u8], most: usize) -> Result<usize> {
-    let malformed = |why: String| AtlasError::format(format!("a Zstandard frame {why}"));
+    let malformed =
+        |why: String| AtlasError::format(format!("damaged compressed data: a Zstandard frame {why}"));
     // The magic and the flags.
     let Some((&[0x28, 0xB5, 0x2F, 0xFD, flags], fields)) = stream.split_first_chunk::<5>() else {
         return Err(malformed("does not begin with 28 b5 2f fd and its flags".to_owned()));

@@ -30,10 +30,10 @@ pub use threads::Pool;
 #[cfg(feature = "parallel")]
 pub(crate) use threads::on_idle_threads;
 
-/// Minimum number of bytes that a task hashes. Waking a thread costs as much as some 10 KiB.
+/// Minimum number of bytes that a task hashes. Waking a thread costs as much as hashing some 10 KiB.
 pub(crate) const TASK_BYTES: usize = 64 * 1024;
 
-/// Maximum accepted number of threads.
+/// Maximum number of threads of a pool.
 const MAX_THREADS: u32 = 1024;
 
 fn check_threads(threads: u32) -> Result<()> {
@@ -43,7 +43,7 @@ fn check_threads(threads: u32) -> Result<()> {
     Err(AtlasError::invalid_argument(format!("threads {threads} is outside 0..={MAX_THREADS}")))
 }
 
-/// Threads that run parallel work.
+/// The threads on which a call runs its parallel work.
 #[derive(Default, Clone, Copy)]
 pub(crate) enum Executor<'a> {
     /// The library's own pool, made on demand.
@@ -64,7 +64,7 @@ pub(crate) enum Executor<'a> {
 }
 
 impl<'a> Executor<'a> {
-    /// Returns the number of usable threads. Starts none.
+    /// Returns the number of threads that can work at once. Starts no thread.
     pub(crate) fn threads(&self) -> usize {
         match self {
             Executor::Library => cores(),
@@ -75,7 +75,8 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Refuses a pool whose threads are in another process, and one whose device has failed.
+    /// Fails if the threads of the pool are in another process, because of a fork, or if its OpenCL device has
+    /// failed.
     pub(crate) fn check(&self) -> Result<()> {
         match self {
             Executor::Pool(pool) | Executor::OnlyPool(pool) => pool.check_process(),
@@ -83,7 +84,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Returns the device that hashes tiles beside the threads.
+    /// Returns the OpenCL device that hashes tiles beside the threads of the pool. `None` if there is none.
     pub(crate) fn accelerator(self) -> Option<&'a Arc<Accelerator>> {
         match self {
             Executor::Pool(pool) | Executor::OnlyPool(pool) => pool.device(),
@@ -91,7 +92,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Returns true for a pool of the caller.
+    /// Returns true for a pool of the caller, and false for the library's own pool and the calling thread.
     pub(crate) fn is_hosts(&self) -> bool {
         !matches!(self, Executor::Library | Executor::Inline)
     }
@@ -112,8 +113,8 @@ fn cores() -> usize {
     1
 }
 
-/// Returns the number of cores that this process may use: the largest number that any asking thread may use,
-/// so that a thread that is bound to one core does not decide for the other threads.
+/// Returns the number of cores that this process may use. It is the largest number that a thread has found so
+/// far, so that a thread that is bound to one core does not decide for the other threads.
 #[cfg(feature = "parallel")]
 fn cores() -> usize {
     use crate::base::cpu;
@@ -152,7 +153,8 @@ pub(crate) fn run<S, T: Send>(
     run_within(executor, workers, tasks, Order::default(), start, work, sink)
 }
 
-/// Order in which workers take tasks, their distance from the sink, and the delay of results.
+/// Rules for the tasks of a call: how many a worker takes at once, how far workers run ahead of the delivered
+/// results, and if results may be delayed.
 #[derive(Clone, Copy, Default)]
 #[cfg_attr(not(feature = "parallel"), expect(dead_code, reason = "one thread has one order"))]
 pub(crate) struct Order<'a> {
@@ -160,16 +162,15 @@ pub(crate) struct Order<'a> {
     /// wake-ups of the calling thread on busy cores. In any case an error stops the remaining tasks without
     /// delay.
     pub(crate) unwatched: bool,
-    /// Distance from the next task to deliver at which no further task starts. `None` means two per worker if
-    /// a progress callback is set, because results must not pile up before a slow sink, and unlimited
-    /// otherwise.
+    /// Number of tasks, from the next one to deliver on, that may be started. `None` means two per worker if a
+    /// progress callback is set, because results must not pile up before a slow sink, and unlimited otherwise.
     pub(crate) window: Option<u64>,
-    /// Ends of runs of tasks, ascending; the last end is the number of tasks. A worker takes one run at a
+    /// Ends of runs of tasks, ascending; the last end is the number of tasks. A worker takes a whole run at a
     /// time. Empty means that every task is a run.
     pub(crate) runs: &'a [u64],
 }
 
-/// Runs tasks like [`run`], in the given order.
+/// Runs tasks like [`run`], by the rules of `order`.
 pub(crate) fn run_within<S, T: Send>(
     executor: Executor<'_>,
     workers: usize,
@@ -197,7 +198,7 @@ pub(crate) fn run_within<S, T: Send>(
     })
 }
 
-/// Runs both closures, in parallel if a thread is available: [`run`] of two tasks.
+/// Runs both closures and returns their results. Runs them in parallel if a thread is available.
 pub(crate) fn both<A: Send, B: Send>(
     executor: Executor<'_>,
     first: impl FnOnce() -> Result<A> + Send,
@@ -206,7 +207,7 @@ pub(crate) fn both<A: Send, B: Send>(
     // A task is a shared closure, so that each of the two is taken out of its lock once.
     let (first, second) = (Mutex::new(Some(first)), Mutex::new(Some(second)));
     let (mut a, mut b) = (None, None);
-    let twice = || AtlasError::internal("a task ran twice");
+    let twice = || AtlasError::internal("a defect of the library, please report it: a task ran twice");
     run(
         executor,
         2,
@@ -222,7 +223,9 @@ pub(crate) fn both<A: Send, B: Send>(
             Ok(())
         },
     )?;
-    a.zip(b).ok_or_else(|| AtlasError::internal("a task returned no result"))
+    a.zip(b).ok_or_else(|| {
+        AtlasError::internal("a defect of the library, please report it: a task returned no result")
+    })
 }
 
 /// Returns the text of a panic's payload. The payload is forgotten, because its drop could panic again.
@@ -239,7 +242,7 @@ pub(crate) fn panic_text(payload: Box<dyn std::any::Any + Send>) -> String {
     text
 }
 
-/// Converts a panic to an error.
+/// Converts the payload of a panic to an INTERNAL error with the text of the panic.
 pub(crate) fn panic_error(payload: Box<dyn std::any::Any + Send>) -> AtlasError {
     AtlasError::internal(format!("caught a panic: {}", panic_text(payload)))
 }
@@ -256,12 +259,12 @@ mod sequential {
     }
 
     impl Pool {
-        /// Accepts the same numbers of threads and starts none.
+        /// Returns a pool that starts no thread. Refuses the same numbers of threads as a pool with threads.
         pub fn new(threads: u32) -> Result<Pool> {
             check_threads(threads).map(|()| Pool { accelerator: None })
         }
 
-        /// Opens an OpenCL device that hashes tiles beside the calling thread.
+        /// Returns a pool with an OpenCL device that hashes tiles beside the calling thread.
         pub fn accelerated(threads: u32, options: &AcceleratorOptions<'_>) -> Result<Pool> {
             check_threads(threads)?;
             Ok(Pool { accelerator: Some(Arc::new(Accelerator::open(options)?)) })
@@ -276,7 +279,7 @@ mod sequential {
             self.accelerator.as_ref()
         }
 
-        /// Returns 1.
+        /// Returns 1, for the calling thread.
         pub fn threads(&self) -> usize {
             1
         }
@@ -289,7 +292,7 @@ mod sequential {
 #[cfg(not(feature = "parallel"))]
 pub use sequential::Pool;
 
-/// Does nothing, because there are no threads.
+/// Does nothing, because a pool has no threads without the feature `parallel`.
 #[cfg(not(feature = "parallel"))]
 pub(crate) fn on_idle_threads(_: fn()) {}
 

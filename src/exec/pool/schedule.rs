@@ -20,22 +20,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// Tasks still to be taken, and the number of workers.
+/// The tasks of a call that no worker has taken yet, and the number of workers.
 struct Queue<'a> {
-    /// See [`Order::runs`].
+    /// Ends of the runs of tasks, see [`Order::runs`].
     runs: &'a [u64],
-    /// Next task to take.
+    /// Number of the next task to take.
     next: u64,
-    /// Tasks from here on are outside the window.
+    /// First task that must wait until more results are delivered.
     limit: u64,
-    /// Tasks from here on are not started any more.
+    /// First task that is not started any more: the number of tasks, or a smaller number after an error.
     stop: u64,
-    /// Workers of the pool that will look for a task again.
+    /// Number of workers on the pool that will take a further run of tasks.
     working: usize,
 }
 
 impl Queue<'_> {
-    /// Takes the next run of tasks.
+    /// Takes the next run of tasks. `None` if no task may be started now.
     fn take(&mut self) -> Option<Range<u64>> {
         // Outside the window, or after an error, nothing is taken.
         if self.next >= self.limit.min(self.stop) {
@@ -48,7 +48,8 @@ impl Queue<'_> {
         Some(start..self.next)
     }
 
-    /// Takes the next run like [`Queue::take`]. The worker exits on `None`, which `over` forces.
+    /// Takes the next run of tasks for a worker on the pool. After `None`, which `over` forces, the worker must
+    /// exit.
     fn take_or_end(&mut self, over: bool) -> Option<Range<u64>> {
         let run = if over { None } else { self.take() };
         if run.is_none() {
@@ -59,8 +60,8 @@ impl Queue<'_> {
         run
     }
 
-    /// Moves the window, and returns the number of workers to start for it besides the calling thread,
-    /// which takes `own` of the tasks.
+    /// Allows tasks up to `limit`, and returns the number of workers to start for them on the pool. Of all
+    /// `workers`, `own` is the calling thread, which takes a task itself: 0 or 1.
     fn open(&mut self, limit: u64, workers: usize, own: usize) -> usize {
         self.limit = limit;
         // Open tasks that the calling thread does not take itself.
@@ -73,28 +74,28 @@ impl Queue<'_> {
     }
 }
 
-/// Maximum number of results that wait for the calling thread without a progress callback.
+/// Maximum number of results that wait until the calling thread is woken, if no progress callback is set.
 const UNWATCHED_BATCH: usize = 64;
 
-/// Time after which a worker ends and is queued again behind the workers of other calls that share the pool.
+/// Time after which a worker exits and is queued again behind the workers of other calls that share the pool.
 /// Without it a call would wait until all of its own workers have started, even if little work is left.
 const SHARE: Duration = Duration::from_millis(50);
 
-/// Results on their way to the calling thread.
+/// Results on their way from the workers to the calling thread.
 struct Finished<T> {
     inbox: Mutex<Inbox<T>>,
     arrived: Condvar,
-    /// Number of results that justify waking the calling thread.
+    /// Number of waiting results at which the calling thread is woken.
     batch: usize,
 }
 
 struct Inbox<T> {
     results: Vec<(u64, Result<T>)>,
-    /// True while the calling thread waits for a result.
+    /// True while the calling thread sleeps until a result arrives.
     awaited: bool,
-    /// True if a worker exited, so that another worker may have to start.
+    /// True if a worker has exited since the calling thread last waited, so that another worker may have to start.
     ended: bool,
-    /// True if there was no memory for a result.
+    /// True if a result was lost because there was no memory for it. The call then fails.
     lost: bool,
 }
 
@@ -113,14 +114,14 @@ impl<T> Finished<T> {
         }
     }
 
-    /// Moves the results that have arrived to `into`, which is empty.
+    /// Moves the results that have arrived to `into`, which is empty, without waiting for further results.
     fn look(&self, into: &mut Vec<(u64, Result<T>)>) -> Result<()> {
         let mut inbox = lock(&self.inbox);
         std::mem::swap(&mut inbox.results, into);
         if inbox.lost { Err(no_memory()) } else { Ok(()) }
     }
 
-    /// Waits for a result or for the exit of a worker, and then moves results like [`Finished::look`].
+    /// Waits for a result or for the exit of a worker, and then moves the results like [`Finished::look`].
     fn wait(&self, into: &mut Vec<(u64, Result<T>)>) -> Result<()> {
         let mut inbox = lock(&self.inbox);
         while inbox.results.is_empty() && !inbox.ended && !inbox.lost {
@@ -135,10 +136,11 @@ impl<T> Finished<T> {
 
 #[cold]
 fn no_memory() -> AtlasError {
-    AtlasError::out_of_memory("no memory for results that wait for an earlier one")
+    AtlasError::out_of_memory("no memory for results of tasks that wait for the result of an earlier task")
 }
 
-/// Results that wait for their turn, the first being that of task `due`.
+/// Results that arrived before their turn. The first place is that of task `due`, whose result is delivered
+/// next.
 struct Early<T> {
     due: u64,
     results: VecDeque<Option<Result<T>>>,
@@ -155,7 +157,7 @@ impl<T> Early<T> {
         Ok(())
     }
 
-    /// Returns the result that is due next, and advances to the result after it.
+    /// Removes and returns the result of task `due`, if it has arrived, and makes the next task due.
     fn take(&mut self) -> Option<Result<T>> {
         let result = self.results.front_mut()?.take()?;
         self.results.pop_front();
@@ -180,7 +182,8 @@ impl<T> Drop for Flush<'_, T> {
     }
 }
 
-/// Guard of the calling thread. On exit, also after a panic of the sink, no further task starts.
+/// Guard of the calling thread. When it is dropped, also after a panic of the sink, no further task of the call
+/// starts.
 struct StopGuard<'q, 'a>(&'q Mutex<Queue<'a>>, Process);
 
 impl Drop for StopGuard<'_, '_> {
@@ -192,7 +195,8 @@ impl Drop for StopGuard<'_, '_> {
     }
 }
 
-/// Counts a call on a pool until the guard is dropped, so that other calls know of the call.
+/// Guard that counts a call on a pool until it is dropped. Workers of other calls see the count and share the
+/// pool.
 struct Present<'c>(Option<&'c AtomicUsize>);
 
 impl<'c> Present<'c> {
@@ -217,7 +221,7 @@ impl Drop for Present<'_> {
     }
 }
 
-/// Runs tasks on `team`.
+/// Runs tasks on the threads of `team`, see [`run_within`](super::run_within).
 ///
 /// The calling thread runs tasks too, because it is already awake and has a core. In a measurement, Linux
 /// 6.18 woke both threads of a pool on the same of two cores, and the other core stayed idle for 4 to 16 ms.
@@ -260,7 +264,9 @@ pub(super) fn run_on<S, T: Send>(
             }
             match state {
                 Some(state) => work(state, task),
-                None => Err(AtlasError::internal("a worker has no state")),
+                None => Err(AtlasError::internal(
+                    "a defect of the library, please report it: a worker has no state",
+                )),
             }
         }))
         .unwrap_or_else(|payload| Err(panic_error(payload)));

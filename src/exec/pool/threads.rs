@@ -16,13 +16,14 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Maximum wait for idle threads.
+/// Maximum time that [`on_idle_threads`] waits for the threads of the library's pool.
 const IDLE_WAIT: Duration = Duration::from_millis(200);
 
-/// Maximum number of waiting tickets per thread.
+/// Maximum number of tickets per thread of a pool that no thread has taken yet. A ticket asks a thread to work
+/// for a call.
 const WAITING_PER_THREAD: usize = 4;
 
-/// Stack size of a worker. The deepest recursion is over the height of a tree, so that this is ample.
+/// Stack size of a worker in bytes. The deepest recursion is over the height of a tree, so that this is ample.
 const STACK_SIZE: usize = 2 * 1024 * 1024;
 
 /// Threads for the calls that name this pool, joined when it is dropped.
@@ -43,9 +44,9 @@ const STACK_SIZE: usize = 2 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Pool {
     started: Option<Started>,
-    /// The device that hashes tiles beside the threads.
+    /// The OpenCL device that hashes tiles beside the threads. `None` if there is none.
     accelerator: Option<Arc<Accelerator>>,
-    /// Process that made the pool and owns its threads.
+    /// Process that made the pool. Its threads exist only there.
     process: Process,
 }
 
@@ -53,16 +54,16 @@ pub struct Pool {
 struct Started {
     pool: ManuallyDrop<rayon::ThreadPool>,
     joins: ManuallyDrop<Arc<Mutex<Vec<JoinHandle<()>>>>>,
-    /// Number of calls that use its threads now.
+    /// Number of calls that use the threads of the pool now.
     calls: AtomicUsize,
-    /// Number of tickets that no thread has taken yet.
+    /// Number of tickets that no thread has taken yet. A ticket asks a thread to work for a call.
     waiting: Arc<AtomicUsize>,
-    /// Process that made the pool.
+    /// Process that made the pool. Its threads exist only there.
     process: Process,
 }
 
 impl Pool {
-    /// Starts `threads` threads. 0 means one per core.
+    /// Starts `threads` threads, at most 1,024. 0 means one per core.
     pub fn new(threads: u32) -> Result<Pool> {
         Self::start(threads, false)
     }
@@ -153,7 +154,8 @@ impl Pool {
         self.started.as_ref().map_or(1, |started| started.pool.current_num_threads())
     }
 
-    /// Returns the threads, or `None` for a pool of one thread, which is the calling thread.
+    /// Returns the rayon pool of the started threads, and their counters. `None` for a pool of one thread,
+    /// which is the calling thread.
     fn threads_to_wake(&self) -> Option<(&rayon::ThreadPool, Option<&Started>)> {
         self.started.as_ref().map(|started| (&*started.pool, Some(started)))
     }
@@ -183,7 +185,7 @@ impl Drop for Started {
     }
 }
 
-/// Joins all threads but the current one, which may be one of them: a task may drop its pool.
+/// Joins all threads of the list but the current one: a task may drop the pool on whose thread it runs.
 fn join_all(joins: &Mutex<Vec<JoinHandle<()>>>) {
     // The list is taken out first, so that no thread is joined while the lock is held.
     let joins = std::mem::take(&mut *lock(joins));
@@ -216,7 +218,7 @@ fn with_signals_blocked<R>(spawn: impl FnOnce() -> R) -> R {
     spawn()
 }
 
-/// Sets the signal mask of this thread when it is dropped.
+/// Guard that restores the signal mask of this thread when it is dropped.
 #[cfg(unix)]
 struct Restore(Option<libc::sigset_t>);
 
@@ -275,33 +277,34 @@ pub(crate) fn on_idle_threads(action: fn()) {
 }
 
 thread_local! {
-    /// True once this thread has worked on a call.
+    /// True once this thread has worked on a call. Its free memory is then returned when it ends.
     static WORKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Notes that this thread works on a call.
+/// Notes that this thread has worked on a call.
 fn note_work() {
     WORKED.set(true);
 }
 
-/// Workers of a call.
+/// The threads that work on a call: those of a pool and, unless it is excluded, the calling thread.
 pub(super) struct Team<'p> {
     pub(super) pool: &'p rayon::ThreadPool,
     /// True if the calling thread works too.
     pub(super) caller_works: bool,
-    /// Counts of the pool. `None` for a rayon pool.
+    /// Counters of the calls and tickets of a [`Pool`]. `None` for a rayon pool of the caller.
     started: Option<&'p Started>,
 }
 
 impl Team<'_> {
-    /// Returns the number of calls that use the pool now. `None` means that it is not counted.
+    /// Returns the counter of the calls that use the pool now. `None` for a rayon pool of the caller, which has
+    /// no counter.
     pub(super) fn calls(&self) -> Option<&AtomicUsize> {
         self.started.map(|started| &started.calls)
     }
 
-    /// Asks a thread to take a ticket. Returns false if enough tickets wait already and the calling thread
-    /// works itself. Without this bound, tickets would pile up while all threads of the pool are inside
-    /// callbacks.
+    /// Asks a thread of the pool to take a ticket and work for the call. Returns false if enough tickets wait
+    /// already and the calling thread works itself. Without this bound, tickets would pile up while all threads
+    /// of the pool are inside callbacks.
     pub(super) fn start(&self, lent: &Lent<'_>) -> bool {
         let waiting = self.started.map(|started| &started.waiting);
         if let Some(waiting) = waiting {
@@ -325,7 +328,8 @@ impl Team<'_> {
     }
 }
 
-/// Returns the workers of a call, or `None` for the calling thread alone.
+/// Returns the threads for a call with at most `workers` workers. `None` means that the calling thread does all
+/// the work.
 pub(super) fn team_for(executor: Executor<'_>, workers: usize) -> Option<Team<'_>> {
     let (pool, caller_works) = match executor {
         Executor::OnlyPool(pool) => (pool.threads_to_wake(), false),

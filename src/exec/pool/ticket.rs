@@ -1,4 +1,4 @@
-//! Work that a call lends to the threads of a pool for as long as it lasts.
+//! Work that a call lends to the threads of a pool for as long as the call lasts.
 //!
 //! The work borrows from the stack of the call. A thread that comes for it after the call has closed the
 //! ticket finds nothing. The call therefore waits only for the threads that run the work, and for no other
@@ -18,7 +18,7 @@ use std::sync::PoisonError;
 #[cfg(not(loom))]
 use std::sync::{Arc, Condvar, Mutex};
 
-/// Work without its lifetime, which [`Lent`] keeps.
+/// Pointer to the work of a call, without its lifetime. [`Lent`] ensures that the work outlives its use.
 #[derive(Clone, Copy)]
 struct Job(*const (dyn Fn() + Sync));
 
@@ -27,7 +27,7 @@ struct Job(*const (dyn Fn() + Sync));
 unsafe impl Send for Job {}
 
 struct State {
-    /// `None` once the call has closed the ticket.
+    /// The work of the call. `None` once the call has closed the ticket.
     job: Option<Job>,
     running: usize,
 }
@@ -60,7 +60,8 @@ impl Ticket {
     }
 }
 
-/// A ticket for work. Dropping the value closes the ticket.
+/// A call's handle to the ticket for its work. Dropping it closes the ticket, and waits for the threads that
+/// run the work.
 pub(super) struct Lent<'w> {
     ticket: Arc<Ticket>,
     process: Process,
@@ -68,7 +69,7 @@ pub(super) struct Lent<'w> {
 }
 
 impl<'w> Lent<'w> {
-    /// Lends `work`. The value must not be forgotten.
+    /// Makes a ticket for `work`. The value must not be forgotten.
     ///
     /// # Safety
     /// The result is dropped before `work` ends.

@@ -16,7 +16,9 @@ impl Engine {
 
     pub(in crate::parity) fn new() -> Result<Engine> {
         match available() {
-            Ok(()) => Err(crate::base::error::AtlasError::internal("the feature parity has no engine")),
+            Ok(()) => Err(crate::base::error::AtlasError::internal(
+                "a defect of the library, please report it: the feature parity has no engine",
+            )),
             Err(error) => Err(error),
         }
     }

@@ -124,8 +124,11 @@ impl LongDecoder {
         let decoded = self.decoder.decode().map_err(refused)?;
         for (column, unit) in lost.iter().zip(units) {
             let shard = decoded.restored_original(*column);
-            let shard =
-                shard.ok_or_else(|| AtlasError::internal(format!("lost column {column} was not decoded")))?;
+            let shard = shard.ok_or_else(|| {
+                AtlasError::internal(format!(
+                    "a defect of the library, please report it: lost column {column} was not decoded"
+                ))
+            })?;
             unit[slice.clone()].copy_from_slice(shard);
         }
         Ok(())
@@ -135,7 +138,9 @@ impl LongDecoder {
 /// Converts an error of reed-solomon-simd to INTERNAL. The crate fails only for wrong shapes, which the
 /// geometry excludes.
 fn refused(error: reed_solomon_simd::Error) -> AtlasError {
-    AtlasError::internal(format!("the decoder refuses a row: {error}"))
+    AtlasError::internal(format!(
+        "a defect of the library, please report it: the decoder refuses a row: {error}"
+    ))
 }
 
 const _: () = assert!(size_of::<Line>() == LINE);

@@ -221,7 +221,8 @@ impl AtlasReconstruction {
             )));
         }
         Err(AtlasError::conservation(format!(
-            "tile {} sums to {residue} mod 96 instead of the {} in its proof",
+            "tile {} decodes to bytes that sum to {residue} mod 96 instead of the {} in its proof: verify \
+             the shards",
             step.tile, step.residue
         )))
     }
@@ -259,7 +260,11 @@ fn decode(
         Bytes::Memory(..) => None,
     });
     for (offset, out) in places.zip(read.chunks_exact_mut(class_len.max(1))) {
-        let file = file.ok_or_else(|| AtlasError::internal("the file of waiting classes is gone"))?;
+        let file = file.ok_or_else(|| {
+            AtlasError::internal(
+                "a defect of the library, please report it: the file of waiting classes is gone",
+            )
+        })?;
         file.read(offset, out)?;
     }
     // Collect the payloads of all classes, waiting and fresh.
@@ -271,7 +276,10 @@ fn decode(
             Bytes::File(_) => read.next(),
         };
         let bytes = bytes.ok_or_else(|| {
-            AtlasError::internal(format!("the payload of waiting class {} is missing", payload.class))
+            AtlasError::internal(format!(
+                "a defect of the library, please report it: the payload of waiting class {} is missing",
+                payload.class
+            ))
         })?;
         payloads.push((payload.class, bytes));
     }
@@ -279,7 +287,11 @@ fn decode(
         let bytes = step.part.class_range(class).and_then(|range| fresh.get(range));
         payloads.push((
             class,
-            bytes.ok_or_else(|| AtlasError::internal(format!("class {class} is not in its shard")))?,
+            bytes.ok_or_else(|| {
+                AtlasError::internal(format!(
+                    "a defect of the library, please report it: class {class} is not in its shard"
+                ))
+            })?,
         ));
     }
     // The decoder expects the payloads by ascending class.

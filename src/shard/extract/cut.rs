@@ -55,7 +55,9 @@ pub(super) struct Assembly {
 fn pages(share: &Share) -> Result<Range<u64>> {
     match share {
         Share::Pages(pages) => Ok(pages.clone()),
-        Share::Classes { .. } => Err(AtlasError::internal("classes are requested of a LINEAR tile")),
+        Share::Classes { .. } => Err(AtlasError::internal(
+            "a defect of the library, please report it: classes are requested of a LINEAR tile",
+        )),
     }
 }
 
@@ -125,7 +127,9 @@ impl Batch<'_> {
         let mut proofs = TreeProofs { levels: &self.levels, last: None };
         for ((want, share), own) in wants.iter_mut().zip(shares).zip(own) {
             let Share::Classes { classes, .. } = share else {
-                return Err(AtlasError::internal("pages are requested of a transformed tile"));
+                return Err(AtlasError::internal(
+                    "a defect of the library, please report it: pages are requested of a transformed tile",
+                ));
             };
             let residue = Residue::of(want.out.as_deref().or(own.as_deref()).unwrap_or_default());
             let (shard, proof) = (want.shard, tree.prove(classes)?);

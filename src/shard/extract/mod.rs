@@ -113,12 +113,12 @@ impl ExtractOptions {
     fn executor<'a>(&self, executor: Executor<'a>) -> Result<Executor<'a>> {
         match self.strategy {
             ParallelStrategy::Sequential => Ok(Executor::Inline),
-            ParallelStrategy::Pool if !executor.is_hosts() => {
-                Err(AtlasError::invalid_argument("strategy POOL needs a pool in the operation"))
-            }
+            ParallelStrategy::Pool if !executor.is_hosts() => Err(AtlasError::invalid_argument(
+                "strategy POOL needs a pool in the operation: set one, or choose another strategy",
+            )),
             ParallelStrategy::Pool => Ok(executor.and_nowhere_else()),
             ParallelStrategy::Chunked(0) => {
-                Err(AtlasError::invalid_argument("chunk_size is 0 and must be greater than 0"))
+                Err(AtlasError::invalid_argument("chunk_size is 0, and must be greater than 0"))
             }
             ParallelStrategy::Default | ParallelStrategy::Chunked(_) | ParallelStrategy::WorkStealing => {
                 Ok(executor)
@@ -164,7 +164,11 @@ impl AtlasProjection {
         operation: &mut Operation<'_>,
     ) -> Result<AtlasShard> {
         let shards = self.extract_shards(std::slice::from_ref(region), &ExtractOptions::new(), operation)?;
-        shards.into_iter().next().ok_or_else(|| AtlasError::internal("a batch of one shard returned none"))
+        shards.into_iter().next().ok_or_else(|| {
+            AtlasError::internal(
+                "a defect of the library, please report it: a batch of one shard returned none",
+            )
+        })
     }
 
     /// Extracts many regions, in their order. Returns all shards, or an error and no shard.
@@ -207,7 +211,9 @@ impl AtlasProjection {
     ) -> Result<Vec<AtlasShard>> {
         let state = self.state();
         if state.context.scheme.kind() == ProjectionType::Linear {
-            return Err(AtlasError::invalid_argument("a LINEAR projection has no classes"));
+            return Err(AtlasError::invalid_argument(
+                "a LINEAR projection has no classes: extract a region, or project with R96_FOURIER",
+            ));
         }
         let domain = AtlasBoundaryRegion::new(0, state.tree.bytes());
         let all = scope(&state, region.unwrap_or(&domain), ClassSet::EMPTY)?;
@@ -300,7 +306,7 @@ fn scope(state: &State, region: &AtlasBoundaryRegion, classes: ClassSet) -> Resu
         let tile = |byte: u64| tree.tile_of_byte(ByteOffset(byte));
         let (Some(first), Some(last)) = (tile(region.offset)?, tile(region.end() - 1)?) else {
             return Err(AtlasError::internal(format!(
-                "no tile holds an end of the region at byte {}",
+                "a defect of the library, please report it: no tile holds an end of the region at byte {}",
                 region.offset
             )));
         };
@@ -343,7 +349,7 @@ fn spans(state: &State, scopes: &[Scope]) -> Result<Vec<Span>> {
                 let bytes = share.payload_len(at.tile.len());
                 span.payload_len = span.payload_len.checked_add(bytes).ok_or_else(|| {
                     AtlasError::out_of_memory(format!(
-                        "no address space for a region of {} bytes",
+                        "a region of {} bytes does not fit the address space of this machine",
                         region.length
                     ))
                     .at_index(index)

@@ -401,7 +401,7 @@ impl<'a> Offload<'a> {
     fn wrong(&self, index: u64) -> AtlasError {
         self.accelerator.refuse();
         AtlasError::internal(format!(
-            "the OpenCL device {} computed a wrong digest or sum of tile {index}",
+            "the OpenCL device {} computed a wrong digest or sum of tile {index}: do not use this device",
             self.accelerator.info().name
         ))
         .at_index(index)
@@ -492,7 +492,9 @@ impl Scheme {
         }
         for tile in tiles {
             let TileBytes::Host(bytes) = tile.bytes else {
-                return Err(AtlasError::internal("a tile of a device has no accelerator"));
+                return Err(AtlasError::internal(
+                    "a defect of the library, please report it: a tile of a device has no accelerator",
+                ));
             };
             let (residues, witness) = self.sum_and_witness(bytes, workspace)?;
             each(residues, witness)?;

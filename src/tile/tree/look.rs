@@ -74,7 +74,9 @@ impl Tree {
                 }
             };
             drop(children);
-            node = below.ok_or_else(|| AtlasError::internal("a node has no children"))?;
+            node = below.ok_or_else(|| {
+                AtlasError::internal("a defect of the library, please report it: a node has no children")
+            })?;
         }
     }
 }

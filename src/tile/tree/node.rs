@@ -123,9 +123,13 @@ impl<'n> ChildrenRef<'n> {
                 Children::Nodes(nodes) => {
                     nodes[child].loaded().map(|loaded| ChildrenRef::Loaded(LoadedRef(loaded)))
                 }
-                Children::Tiles(_) => Err(AtlasError::internal("a tile has no nodes below")),
+                Children::Tiles(_) => Err(AtlasError::internal(
+                    "a defect of the library, please report it: a tile has no nodes below",
+                )),
             },
-            ChildrenRef::Own(Children::Tiles(_)) => Err(AtlasError::internal("a tile has no nodes below")),
+            ChildrenRef::Own(Children::Tiles(_)) => Err(AtlasError::internal(
+                "a defect of the library, please report it: a tile has no nodes below",
+            )),
         }
     }
 }
@@ -180,7 +184,9 @@ impl Children {
         match (self, other) {
             (Children::Tiles(left), Children::Tiles(right)) => Ok(Children::Tiles(joined(left, right)?)),
             (Children::Nodes(left), Children::Nodes(right)) => Ok(Children::Nodes(joined(left, right)?)),
-            _ => Err(AtlasError::internal("nodes of two heights are joined")),
+            _ => Err(AtlasError::internal(
+                "a defect of the library, please report it: nodes of two heights are joined",
+            )),
         }
     }
 
@@ -197,8 +203,11 @@ impl Children {
             Children::Tiles(tiles) => tiles
                 .iter()
                 .map(|tile| {
-                    let witness =
-                        tile.witness().ok_or_else(|| AtlasError::internal("a tile has no witness"))?;
+                    let witness = tile.witness().ok_or_else(|| {
+                        AtlasError::internal(
+                            "a defect of the library, please report it: a tile has no witness",
+                        )
+                    })?;
                     let len = to_u64(tile.len());
                     Ok((len, leaf_digest(digests, len, tile.residue(), witness)))
                 })
@@ -294,7 +303,10 @@ impl Node {
 
     fn loaded(self: &Arc<Node>) -> Result<Arc<Loaded>> {
         let Content::Stored(stored) = &self.content else {
-            return Err(AtlasError::internal("a node that is no part of a file cannot be loaded"));
+            return Err(AtlasError::internal(
+                "a defect of the library, please report it: a node that is no part of a file cannot be \
+                 loaded",
+            ));
         };
         // Relaxed, because the flag is only a hint for the cache.
         stored.used.store(true, Ordering::Relaxed);
@@ -575,7 +587,7 @@ impl Node {
 
 #[cold]
 fn no_nodes() -> AtlasError {
-    AtlasError::internal("an inner node has no children")
+    AtlasError::internal("a defect of the library, please report it: an inner node has no children")
 }
 
 /// Divides `items` into groups of 32, with a shorter last group, and returns the results of `make` for each group.

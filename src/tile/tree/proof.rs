@@ -62,5 +62,7 @@ impl Tree {
 
 #[cold]
 fn not_a_node(leaves: &Range<u64>) -> AtlasError {
-    AtlasError::internal(format!("no node of the tree covers tiles {leaves:?}"))
+    AtlasError::internal(format!(
+        "a defect of the library, please report it: no node of the tree covers tiles {leaves:?}"
+    ))
 }
