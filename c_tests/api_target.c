@@ -90,6 +90,21 @@ static int packed_with_a_closed_stream(int closed)
     return 0;
 }
 
+/* A source of a descriptor searches holes through a descriptor of its own. */
+static int opened_with_a_closed_stream(int closed)
+{
+    const char *path = temp_path("opened");
+    write_file(path, bytes, SIZE);
+    const int file = open(path, O_RDONLY);
+    EXPECT(file > 2 && close(closed) == 0);
+    atlas_source *source = NULL;
+    EXPECT(atlas_source_open_fd(file, ATLAS_FILE_IO_READ, &source) == ATLAS_STATUS_OK);
+    EXPECT(fcntl(closed, F_GETFD) < 0);
+    atlas_source_destroy(source);
+    EXPECT(close(file) == 0 && unlink(path) == 0);
+    return 0;
+}
+
 static void standard_streams_are_not_files(void)
 {
     for (int closed = 0; closed < 3; closed++) {
@@ -97,6 +112,7 @@ static void standard_streams_are_not_files(void)
             in_child(pushed_with_a_closed_stream, closed);
         }
         in_child(rebuilt_with_a_closed_stream, closed);
+        in_child(opened_with_a_closed_stream, closed);
         in_child(packed_with_a_closed_stream, closed);
         remove_path(temp_path("packed"));
     }

@@ -148,7 +148,8 @@ impl FileStorage {
         use std::os::fd::AsRawFd;
         use std::os::unix::fs::OpenOptionsExt;
         let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let own = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(itself).ok();
+        let options = File::options().read(true).custom_flags(libc::O_NONBLOCK).clone();
+        let own = crate::base::descriptor::open(&options, std::path::Path::new(&itself)).ok();
         // The system may lack such names, or have another file there.
         let is_same = |other: &File| {
             let id = |file: &File| file.metadata().ok().and_then(|metadata| FileId::of(&metadata));
