@@ -110,8 +110,9 @@ impl Draft<'_> {
         !saved || !config.is_worth(size, self.shard.payload.len())
     }
 
-    /// Returns the progress that `bytes` of the payload add in the first pass and in the second. If the
-    /// blocks were tried, the second pass only hashes some of them.
+    /// Returns the progress that the range `bytes` of the payload counts in the first pass, which tries to compress,
+    /// and in the second. If `tried` is set, the second pass counts a sixteenth, because it only hashes and copies
+    /// blocks that stay uncompressed. Otherwise there is no first pass.
     fn worth(&self, bytes: &Range<usize>) -> (u64, u64) {
         // Differences of rounded ends add up exactly over all runs of a shard.
         let second = if self.tried { bytes.end / 16 - bytes.start / 16 } else { bytes.len() };

@@ -128,8 +128,8 @@ impl BlockEncoder {
         Ok(states + footprint(block_size) + footprint(room) + decoded)
     }
 
-    /// Returns an encoder for blocks of up to `block_size` bytes, with any of these plans of `config`, which is
-    /// valid.
+    /// Returns an encoder for blocks of up to `block_size` bytes, each of which may be encoded by any of `plans`.
+    /// The plans follow from `config`, which the caller has checked.
     pub(crate) fn new(config: &CompressionConfig, plans: &[Plan], block_size: usize) -> Result<BlockEncoder> {
         let mut room = 0;
         for plan in plans {

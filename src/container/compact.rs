@@ -71,7 +71,8 @@ impl Container {
 
     /// Compacts the container in place: a new file takes the name of the old one, with only the generations from
     /// `keep_from` on and the bytes that they need. Handles that have the old file open for reading keep it; other
-    /// calls that change the file wait. Snapshots must be taken again afterwards.
+    /// calls that change the file wait. Snapshots that were taken before
+    /// stay valid and keep the old file on the disk. Take new ones: a commit of an old one stores its bytes again.
     pub fn compact(&self, keep_from: u64, operation: &mut Operation<'_>) -> Result<()> {
         let _one = lock(&self.writing);
         let mut log = self.writable()?;

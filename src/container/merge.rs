@@ -297,7 +297,8 @@ struct PartWriter<'w, 'f> {
     filler: Filler<'w, 'f>,
     /// Buffer of 1 MiB for the payload of one tile, allocated at first use.
     scratch: Option<Buffer>,
-    /// Called with the number of bytes of each tile that is laid out. Its error cancels the merge.
+    /// Called after each tile was added to the merged generation, with the number of its bytes. An error that it
+    /// returns cancels the merge.
     progress: &'w mut dyn FnMut(u64) -> Result<()>,
 }
 

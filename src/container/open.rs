@@ -306,8 +306,8 @@ impl Container {
             let mut at = tip.cloned();
             while let Some(commit) = &at {
                 if same(&commit.history, expected) {
-                    let is_known = verify.expected_root.is_some() || log.file.seals.is_keyed();
-                    return self.check_histories(&log.file, tip, commit, is_known);
+                    let is_proven = verify.expected_root.is_some() || log.file.seals.is_keyed();
+                    return self.check_histories(&log.file, tip, commit, is_proven);
                 }
                 at = log::before(&log.file, commit)?;
             }
@@ -324,15 +324,15 @@ impl Container {
     /// Recomputes the history digests from the newest generation back to `known`, whose history the caller knows. This
     /// proves the root of `known`, and that the newest generation grew from it.
     ///
-    /// The history of the oldest generation of a compacted file depends on commits that were dropped, and cannot be
-    /// recomputed. If the walk reaches it, the call fails with WITNESS unless `is_known` is set, because a root or a
-    /// key proves that generation.
+    /// If `known` is the oldest generation of a compacted file, its history depends on commits that were dropped,
+    /// cannot be recomputed and proves nothing. The call then fails with WITNESS, unless `is_proven` is set: an
+    /// expected root, or the key of the container, proves that generation instead.
     fn check_histories(
         &self,
         file: &ContainerFile,
         tip: Option<&records::Commit>,
         known: &records::Commit,
-        is_known: bool,
+        is_proven: bool,
     ) -> Result<()> {
         // The walk goes from the newest commit back to the known commit, which is checked too.
         let mut at = tip.cloned();
@@ -342,7 +342,7 @@ impl Container {
             let before = log::before(file, &commit)?;
             // The history before the oldest kept generation is unknown, so that nothing can be compared.
             if before.is_none() && generation != 1 {
-                if is_known {
+                if is_proven {
                     break;
                 }
                 return Err(AtlasError::witness(format!(

@@ -347,7 +347,7 @@ impl Commit {
         let ordinal = self.ordinal;
         if first != (offset == start) {
             return wrong(format!(
-                "the ordinal is {ordinal}: byte {start} must have ordinal 0, and no other commit"
+                "the ordinal is {ordinal}: it must be 0 in the commit at byte {start}, and not 0 in any other commit"
             ));
         }
         if first != no_previous {

@@ -164,8 +164,8 @@ impl<'a> Operation<'a> {
         self.resume(Progress { bytes_total, chunks_total, ..Progress::default() }, false)
     }
 
-    /// Runs `call`. If it first hashes edited tiles, the progress of the hashing is reported with these totals
-    /// of bytes and chunks, which are those of the work after it.
+    /// Runs `call`, which prepares later work of the same operation. If `call` hashes edited tiles, their progress
+    /// is reported with the totals `bytes` and `chunks` of that later work.
     pub(crate) fn before<R>(&mut self, bytes: u64, chunks: u64, call: impl FnOnce(&mut Self) -> R) -> R {
         self.announced = Some((bytes, chunks));
         let result = call(self);

@@ -169,7 +169,8 @@ pub(crate) trait Store: Send + Sync {
     /// Returns the commit that made the generation.
     fn commit(&self) -> &Arc<CommitId>;
 
-    /// Returns the context of the projection: its digests, and the caches that its tiles share.
+    /// Returns the context that all trees of the projection share: its type, K and key, the conservation policy, and
+    /// the cache of chaining values.
     fn context(&self) -> &Arc<Context>;
 
     /// Returns the cache of nodes that were loaded from the container file.

@@ -84,13 +84,14 @@ pub(super) trait Lanes: Copy {
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// Turns rows to columns: lane j of vector i becomes lane i of vector j.
     fn transpose(self, rows: &[Self::V; 16], columns: &mut [Self::V; 16]);
-    /// Loads sixteen little-endian 16-bit words per block, for block number b from index `at + b * step` of
-    /// `words`.
+    /// Loads the sixteen lanes of each block from little-endian 16-bit words. Those of block number b are
+    /// `words[at + b * step]`.
     fn load_words(self, words: &[[u8; LANE_BYTES]], at: usize, step: usize) -> Self::V;
-    /// Writes the lanes as little-endian 16-bit words, for block number b to index `at + b * step` of `words`.
+    /// Writes the sixteen lanes of each block as little-endian 16-bit words. Those of block number b go to
+    /// `words[at + b * step]`.
     fn store_words(self, a: Self::V, words: &mut [[u8; LANE_BYTES]], at: usize, step: usize);
-    /// Unpacks sixteen 13-bit symbols per block, least significant bit first, for block number b from index `at
-    /// + b * step` of `symbols`.
+    /// Unpacks sixteen 13-bit symbols, least significant bit first, into the lanes of each block. Those of block
+    /// number b are `symbols[at + b * step]`.
     fn load_symbols(self, symbols: &[[u8; SYMBOL_BYTES]], at: usize, step: usize) -> Self::V;
     /// Packs sixteen 13-bit symbols per block, the reverse of `load_symbols`. The result is unspecified if a
     /// lane is above 8191.
