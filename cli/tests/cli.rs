@@ -433,6 +433,28 @@ fn a_pipe_that_closes_is_no_error() {
     assert_eq!(ran.stderr, "");
 }
 
+/// Bytes that change after the root was checked are not written.
+#[test]
+fn bytes_of_a_root_are_verified_as_they_are_written() {
+    let place = Place::new();
+    let data = bytes(8 * MIB);
+    place.write("big", &data);
+    let root = place.line("hash --no-names big").expect(0).text();
+    let args = ["cat", "big", "--root", root.trim()];
+    assert!(place.run(args).expect(0).stdout == data);
+    let mut child = place.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut written = vec![0; 10];
+    stdout.read_exact(&mut written).unwrap();
+    // The pipe holds less than the file, so that the program has not read the end yet.
+    let file = std::fs::File::options().write(true).open(place.path("big")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[data[7 * MIB] ^ 1], 7 * MIB as u64).unwrap();
+    stdout.read_to_end(&mut written).unwrap();
+    let ran = ran(child.wait_with_output().unwrap()).expect(1);
+    assert!(ran.stderr.contains("big"), "{}", ran.stderr);
+    assert!(written.len() < data.len() && data.starts_with(&written));
+}
+
 // hash
 
 #[test]

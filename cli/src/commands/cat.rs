@@ -10,8 +10,8 @@ use crate::packed;
 use crate::status::{Failure, Res, Status};
 use crate::units::RangeText;
 use atlas_manifold::{
-    AtlasBoundaryRegion, AtlasError, AtlasProjection, AtlasShard, ContainerMode, ContainerOptions, Source,
-    TILE_SIZE,
+    AtlasBoundaryRegion, AtlasError, AtlasProjection, AtlasShard, ContainerMode, ContainerOptions, Operation,
+    Source, TILE_SIZE,
 };
 use clap::Args;
 use std::fs::File;
@@ -53,6 +53,8 @@ pub(crate) struct Options {
 enum Bytes {
     Projection(Box<AtlasProjection>, Box<Opened>),
     Shard(Box<AtlasShard>),
+    /// A file whose root was checked: its bytes are verified again as they are written.
+    Rooted(Box<AtlasProjection>),
     Plain(File),
 }
 
@@ -61,6 +63,12 @@ impl Bytes {
         let read: Result<(), AtlasError> = match self {
             Bytes::Projection(projection, _) => projection.read(offset, buffer),
             Bytes::Shard(shard) => shard.read(offset, buffer),
+            Bytes::Rooted(projection) => {
+                let region = AtlasBoundaryRegion::new(offset, buffer.len() as u64);
+                projection
+                    .extract_shard(&region, &mut Operation::new())
+                    .map(|shard| buffer.copy_from_slice(shard.data()))
+            }
             Bytes::Plain(file) => {
                 return std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset).map_err(|error| {
                     Failure::new(Status::Io, format!("reading at offset {offset}: {error}"))
@@ -169,21 +177,24 @@ fn cat(ctx: &Ctx, options: &Options, to_file: Option<&Path>) -> Res<Report> {
 /// fails if it has another root. Returns the file, its size, and the range of all its bytes.
 fn plain(ctx: &Ctx, file: &Path, root: Option<&[u8; 32]>) -> Res<(Bytes, u64, std::ops::Range<u64>)> {
     let size = objects::size_of(file)?;
-    if let Some(root) = root {
-        let source: Source = ctx.source(file)?;
-        let options = ctx.projection_options();
-        let found = ctx.operate(file, size, |operation| {
-            let kind = atlas_manifold::ProjectionType::Linear;
-            AtlasProjection::create(kind, &source, &options, operation)?.root(operation)
-        })?;
-        if found != *root {
-            let (found, wanted) = (crate::units::hex(&found), crate::units::hex(root));
-            let text = format!(
-                "{} has the root {found} instead of the expected {wanted}, and nothing was written",
-                names::shown(file)
-            );
-            return Err(Failure::new(Status::Differs, text));
-        }
+    let Some(root) = root else {
+        return Ok((Bytes::Plain(objects::open_regular(file)?), size, 0..size));
+    };
+    let source: Source = ctx.source(file)?;
+    let options = ctx.projection_options();
+    let (projection, found) = ctx.operate(file, size, |operation| {
+        let kind = atlas_manifold::ProjectionType::Linear;
+        let projection = AtlasProjection::create(kind, &source, &options, operation)?;
+        let root = projection.root(operation)?;
+        Ok((projection, root))
+    })?;
+    if found != *root {
+        let (found, wanted) = (crate::units::hex(&found), crate::units::hex(root));
+        let text = format!(
+            "{} has the root {found} instead of the expected {wanted}, and nothing was written",
+            names::shown(file)
+        );
+        return Err(Failure::new(Status::Differs, text));
     }
-    Ok((Bytes::Plain(objects::open_regular(file)?), size, 0..size))
+    Ok((Bytes::Rooted(Box::new(projection)), size, 0..size))
 }
