@@ -121,6 +121,7 @@
 //! | `std` | the library | required |
 //! | `parallel` | worker threads (rayon) | everything runs on the calling thread |
 //! | `compression` | compressed shards (flate2) | its functions fail with UNSUPPORTED |
+//! | `zstd`, `lz4` | Zstandard, LZ4 for compressed shards, and `compression` | the algorithm is UNSUPPORTED |
 //! | `streaming` | streams, mapped files (memmap2) | streams and mapping fail with UNSUPPORTED |
 //! | `parity` | parity files (reed-solomon-simd) | its functions fail with UNSUPPORTED |
 //! | `opencl` | pools with an OpenCL device (libloading) | they fail with UNSUPPORTED |

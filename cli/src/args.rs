@@ -234,8 +234,8 @@ fn takes_range(command: &clap::Command, position: usize) -> bool {
     names.iter().any(|name| FROM_END.contains(&name.as_str()))
 }
 
-/// Returns true if the next argument is the value of the option `text`. In several short options in one
-/// argument, such as `-fo`, the last decides.
+/// Returns true if the argument after the option `text` is the value of the option. If `text` has several short
+/// options, such as `-fo`, the first that takes a value decides: letters after it are its value.
 fn takes_next(program: &clap::Command, command: &clap::Command, text: &str) -> bool {
     let takes = |is_named: &dyn Fn(&Arg) -> bool| {
         let mut known = program.get_arguments().chain(command.get_arguments());

@@ -209,7 +209,7 @@ impl Ctx {
         self.deadline.get().is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// Sets the limits of `--rate`, in bytes per second, and of `--max-time`.
+    /// Sets the limits of `--rate`, in bytes per second, and of `--max-time`, which begins now.
     pub(crate) fn set_pace(&self, rate: Option<u64>, max_time: Option<Duration>) {
         self.rate.set(rate);
         self.deadline.set(max_time.and_then(|time| Instant::now().checked_add(time)));
@@ -217,8 +217,9 @@ impl Ctx {
 
     // Operations of the library.
 
-    /// Runs `work`, a call of the library, with the threads, the memory limit and the progress display of the
-    /// global options. `name` and `size` belong to the file that is read.
+    /// Runs `work`, one or more calls of the library, with the threads, the memory limit and the progress display of
+    /// the global options. `name` is the name in the display. `size` is the number of bytes of the work, which decides
+    /// if it runs on several threads.
     pub(crate) fn operate<R>(
         &self,
         name: &Path,
@@ -339,8 +340,8 @@ impl Throttle {
         Throttle { rate, started: Instant::now(), last: 0, done: 0 }
     }
 
-    /// Sleeps until `bytes_done` bytes may have been read at the rate, in pieces of at most 50 ms. Ends early
-    /// if `is_over` returns true.
+    /// Sleeps until the rate allows all bytes that were read so far. `bytes_done` is the number of bytes that the
+    /// present call of the library has read. Ends early if `is_over`, asked at least every 50 ms, returns true.
     fn wait(&mut self, bytes_done: u64, is_over: impl Fn() -> bool) {
         let Some(rate) = self.rate else { return };
         // A further call of the same task begins at 0 again.

@@ -100,7 +100,7 @@ pub(crate) struct Outline {
     pub(crate) container: Container,
     pub(crate) generation: u64,
     pub(crate) root: [u8; 32],
-    /// Number of bytes of the newest generation: the size of the file when it was sealed.
+    /// Number of bytes of the newest generation: the size of the file, or of the range, at the last sealing or update.
     pub(crate) size: u64,
     /// Time at which the last sealing or update began, in nanoseconds since 1970. 0 means unknown.
     pub(crate) time: i64,
@@ -452,8 +452,8 @@ fn surplus(file: &Path, outline: &Outline) -> Res<u64> {
     Ok(size.saturating_sub(outline.size))
 }
 
-/// Adds the bad ranges of `region`, or of the whole outline, to `findings`. Their offsets count from the start
-/// of the file, also if the outline covers only a range of it.
+/// Adds the bad ranges of `region`, or of all sealed bytes, and the damaged records to `findings`. If the outline
+/// covers only a range of the file, `region` counts from the start of the range, and `findings` from that of the file.
 fn search(
     ctx: &Ctx,
     file: &Path,

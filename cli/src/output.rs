@@ -220,7 +220,8 @@ impl Drop for Staged {
 /// Temporary names in use, each with the final name of the file. Messages show the final name.
 static NAMES: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
-/// Replaces each temporary name in a message of the library by the final name of the output.
+/// Replaces each temporary name in a message of the library by "the temporary file of" and the final name of the
+/// output.
 pub(crate) fn with_targets(message: &str) -> String {
     let known = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
     let mut message = message.to_owned();
@@ -233,7 +234,8 @@ pub(crate) fn with_targets(message: &str) -> String {
     message
 }
 
-/// Renames `from` to `to`. Fails with `AlreadyExists` if `to` exists, and never replaces it.
+/// Renames `from` to `to`. Fails with `AlreadyExists` if `to` exists. If neither renameat2 nor links are available,
+/// a file that appears under the name `to` during the call is replaced.
 pub(crate) fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
     let name = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from);
     let (old, new) = (name(from)?, name(to)?);

@@ -19,7 +19,8 @@ pub(crate) struct Found {
     /// Damaged ranges of the content, each with the number of its generation. A range that several generations
     /// share is listed with the oldest.
     data: Vec<(u64, Bad)>,
-    /// Number of damaged records, and of ranges between records that are not zero.
+    /// Number of damaged records, plus the number of ranges between records that have other bytes than zeros. At least
+    /// 1 if the container is damaged and `data` is empty.
     records: u64,
 }
 
@@ -97,8 +98,8 @@ pub(crate) fn refuse_damaged(ctx: &Ctx, path: &Path, opened: &Opened, from: u64)
     Err(Failure::new(Status::Differs, text).with_hint(hint))
 }
 
-/// Returns true if `path` is a container or parity file without seals of its own, and is therefore verified by
-/// itself.
+/// Returns true if `path` is a container or a parity file, and no seal of it lies beside it. [`verify`] then verifies
+/// a container by itself, and refuses an outline or a parity file.
 pub(crate) fn is_named_itself(path: &Path) -> Res<bool> {
     let has_seal = [names::ATLAS, names::PARITY]
         .iter()

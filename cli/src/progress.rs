@@ -24,13 +24,13 @@ pub(crate) enum ProgressMode {
     Never,
 }
 
-/// Duration of a call after which its progress bar appears.
+/// Duration of a task after which its progress bar appears.
 const DELAY: Duration = Duration::from_millis(400);
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Width of the bar in characters, without the numbers beside it.
 const COLUMNS: usize = 24;
 
-/// Display of the progress of one call of the library.
+/// Display of the progress of one task, which is one or more calls of the library.
 pub(crate) struct Bar {
     mode: ProgressMode,
     name: PathBuf,
@@ -38,7 +38,7 @@ pub(crate) struct Bar {
     shown: Option<Instant>,
     is_drawn: bool,
     width: usize,
-    /// Number of bytes done at the last update. A smaller number means that a further call of the same task has
+    /// Number of bytes done at the last update. If the next number is smaller, a further call of the same task has
     /// begun.
     last: u64,
     phase: Instant,

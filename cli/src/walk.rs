@@ -63,9 +63,10 @@ pub(crate) fn sealed(
     Ok(files)
 }
 
-/// Returns the files that `paths` name and, with `recursive`, the regular files in the folders that they name,
-/// sorted by name. Links inside folders are not followed. A folder that cannot be listed, or that is named
-/// without `recursive`, is reported as a failure, and the walk continues.
+/// Returns the files that `paths` name and, with `recursive`, the regular files in the folders that they name. Named
+/// files keep their order, and the content of a folder is sorted by name. Links inside folders are not followed. A
+/// folder that cannot be listed, or that is named without `recursive`, is reported as a failure, and the walk
+/// continues.
 pub(crate) fn walk(ctx: &Ctx, paths: &[PathBuf], recursive: bool, seals: Seals) -> Res<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {

@@ -25,7 +25,8 @@ use std::sync::Mutex;
 pub(super) const CHANGE: usize = 4_096;
 /// Size in bytes of each shard of a batch, for domains of 1 MiB to 4 GiB.
 const BATCH_SHARD: usize = 64 * 1024;
-/// Memory in bytes per tile, besides the bytes of the domain: for tiles, shards and proofs.
+/// Memory in bytes that the cases need per tile of the domain, besides copies of its bytes: for tiles, shards and
+/// proofs.
 const PER_TILE: u64 = 64 * 1024;
 /// Memory in bytes for the buffers of a worker: a tile, and the buffers to transform or decode a tile.
 const PER_WORKER: u64 = 6 * TILE_BYTES;
@@ -209,9 +210,9 @@ pub(super) struct TestDomain<'a> {
 }
 
 impl<'a> TestDomain<'a> {
-    /// Fails with LIMIT if `operation` does not allow the memory of the cases: the domain, the destination of
-    /// copies, a shard of the whole domain, the result made from the shard, and the result made from that
-    /// result.
+    /// Fails with LIMIT if the memory limit of `operation` is too low for the cases on a domain of `size` bytes.
+    /// They hold up to five times the domain: the domain, the destination of copies, a shard of the whole domain,
+    /// a result made from the shard, and a result made from that result.
     pub(super) fn check_memory(size: usize, operation: &Operation<'_>) -> Result<()> {
         let (size, tiles) = (to_u64(size), to_u64(size).div_ceil(TILE_BYTES));
         let whole = size.saturating_mul(5).saturating_add(tiles.saturating_mul(PER_TILE));
@@ -276,8 +277,8 @@ impl<'a> TestDomain<'a> {
         projection.extract_shards(&self.regions(), &ExtractOptions::new(), &mut self.operation())
     }
 
-    /// Returns the offset of the next change, and advances `turn`. The offsets spread over the domain, and each
-    /// change ends inside it.
+    /// Returns the offset of the next change. The offsets spread over the domain, and each change ends inside it.
+    /// `turn` is the state from which the offset is computed; each call changes it.
     fn place(&self, turn: &mut u64) -> usize {
         // Multiples of the golden ratio spread evenly.
         *turn = turn.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -287,8 +288,8 @@ impl<'a> TestDomain<'a> {
     }
 }
 
-/// Runs `work` with the number of each tile of `len` bytes, on as many threads as a projection of them would
-/// use. A single thread uses no pool, whose bookkeeping would be timed too.
+/// Runs `work` for each tile of a domain of `len` bytes, with the number of the tile, on as many threads as a
+/// projection of the domain would use. A single thread uses no pool, whose bookkeeping would be timed too.
 pub(super) fn each_tile(
     executor: Executor<'_>,
     len: usize,
@@ -327,7 +328,8 @@ fn copy<'d>(domain: &'d TestDomain<'_>, bytes: &'d [u8], executor: Executor<'d>)
     })
 }
 
-/// Returns the number of times that a limit on `bytes` runs per measurement: 32 for at most 4 KiB, else 1.
+/// Returns the number of runs of a limit, a copy or digest of `bytes`, per measured iteration: 32 for at most 4 KiB,
+/// else 1.
 fn repeats(bytes: &[u8]) -> u32 {
     // A limit of 4 KiB is hardly longer than reading the clock.
     if bytes.len() <= CHANGE { 32 } else { 1 }

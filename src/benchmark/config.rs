@@ -14,7 +14,7 @@ pub struct BenchmarkConfig {
     /// iteration; warm-up gets half of this time. A running iteration is not interrupted, and the preparation
     /// of the case does not count. Greater than 0. Default 5.
     pub max_seconds: f64,
-    /// Sizes of the domains in bytes, each greater than 0. Default 1, 16 and 64 MiB.
+    /// Sizes of the domains in bytes: at least one size, each greater than 0. Default 1, 16 and 64 MiB.
     pub data_sizes: Vec<u64>,
 }
 

@@ -66,7 +66,8 @@ impl Measured {
 }
 
 /// Measures `case`, alternately with `limit` if the case has a limit, because a temporary slowdown of the
-/// machine then affects both. `pause` runs after each iteration, and ends the run if it fails.
+/// machine then affects both. `pause` runs after each iteration. If `pause` fails, so does the
+/// measurement.
 pub(super) fn measure(
     plan: Repetitions,
     clock: &Clock<'_>,

@@ -104,7 +104,7 @@ impl ManifoldBenchmark {
         Ok(())
     }
 
-    /// Returns the report of the last successful run.
+    /// Returns the report of the last successful run. `None` if there was none.
     pub fn report(&self) -> Option<&BenchmarkReport> {
         self.report.as_ref()
     }
@@ -119,8 +119,8 @@ impl ManifoldBenchmark {
         self.report.as_ref().map(BenchmarkReport::summary)
     }
 
-    /// Prints the table of the last run to the standard output, at most 100 columns wide. Prints nothing
-    /// before a run.
+    /// Prints the table of the last successful run to the standard output, at most 100 columns wide. Prints nothing
+    /// if there was none.
     pub fn print_results(&self) {
         if let Some(report) = &self.report {
             // A closed output is ignored.

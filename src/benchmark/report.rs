@@ -14,7 +14,7 @@ inverse and its limit run on one thread, and so do the incremental cases and the
 the 4 KiB at most that change. Reconstruction verifies its shards on one thread, and the whole on
 all. A transformation and a rollback touch no byte.";
 
-/// One case on a domain of one size. Times are in nanoseconds.
+/// Result of one case on a domain of one size.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct BenchmarkResult {
@@ -80,7 +80,8 @@ impl BenchmarkResult {
     }
 }
 
-/// The results of a run, case by case for each size in turn.
+/// Report of a run: its configuration, number of threads and duration, the cases that were left out, and the results.
+/// The results are in the order of the sizes, and for each size in the order of the cases.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BenchmarkReport {
     pub(super) config: BenchmarkConfig,
@@ -131,7 +132,7 @@ impl BenchmarkReport {
         &self.results
     }
 
-    /// Returns the cases that were left out because their Cargo feature is not built in.
+    /// Returns the names of the cases that were left out because their Cargo feature is not built in.
     pub fn left_out(&self) -> &[&'static str] {
         &self.left_out
     }

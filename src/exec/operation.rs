@@ -37,7 +37,8 @@ pub struct Operation<'a> {
     memory_limit: Option<u64>,
     /// Maximum number of tasks in flight. `None` means the number of threads.
     max_threads: Option<NonZeroUsize>,
-    /// Totals of bytes and chunks that the caller of [`before`](Self::before) announced for its work.
+    /// Totals of bytes and chunks of the later work for which [`before`](Self::before) prepares. Set only during
+    /// that call.
     announced: Option<(u64, u64)>,
 }
 
@@ -79,8 +80,8 @@ impl<'a> Operation<'a> {
         self
     }
 
-    /// Sets the maximum number of bytes that the call may allocate, including its result. The call uses
-    /// fewer workers before it fails with LIMIT.
+    /// Sets the maximum number of bytes that the call may allocate, including its result. If the limit is too low
+    /// for all workers, the call uses fewer; it fails with LIMIT if the limit is too low for one worker and the result.
     #[must_use]
     pub fn with_memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = Some(bytes);
@@ -101,7 +102,7 @@ impl<'a> Operation<'a> {
     }
 
     /// Runs `call` with this operation on the threads of `executor`, with at most `max_threads` tasks in
-    /// flight. Restores both settings afterwards.
+    /// flight. When `call` returns, the operation gets back its earlier executor and maximum.
     pub(crate) fn within<R>(
         &mut self,
         executor: Executor<'a>,
@@ -173,8 +174,8 @@ impl<'a> Operation<'a> {
         result
     }
 
-    /// Returns a tracker for the hashing of edited tiles before the work of a call. Its totals are those of
-    /// [`before`](Self::before), or else `bytes` and `chunks`.
+    /// Returns a tracker for the hashing of edited tiles. Its totals are those that [`before`](Self::before) was
+    /// given, or `bytes` and `chunks` outside of `before` or if it was given 0 bytes.
     pub(crate) fn tracker_before(&mut self, bytes: u64, chunks: u64) -> Tracker<'_, 'a> {
         // Announced totals of 0 bytes mean nothing, and the work is counted with its own totals.
         let (bytes, chunks) = self.announced.filter(|announced| announced.0 > 0).unwrap_or((bytes, chunks));

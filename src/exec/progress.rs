@@ -66,7 +66,8 @@ impl<'t, 'a> Tracker<'t, 'a> {
         self.advance(most(bytes_done, bytes_total, bytes), most(chunks_done, chunks_total, chunks))
     }
 
-    /// Calls the callback with the totals as work done, unless the last report was that already.
+    /// Reports all work as done, unless the latest report had these values already. Fails with CANCELLED if the
+    /// callback returns `false`.
     pub(crate) fn finish(mut self) -> Result<()> {
         // Totals that were an estimate may not have been reached.
         self.progress.bytes_done = self.progress.bytes_total;

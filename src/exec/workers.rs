@@ -1,5 +1,5 @@
-//! Workers of one step of a call: the threads on which they run, their number, and their distance from the
-//! delivered results.
+//! Workers of one step of a call: the threads on which they run, their number, and how many tasks they may be
+//! ahead of the delivered results.
 
 #![forbid(unsafe_code)]
 

@@ -72,7 +72,8 @@ pub(crate) fn offset(text: &str, size: u64) -> Res<u64> {
 
 /// New bytes for a container, from a file or from standard input.
 pub(crate) struct NewBytes {
-    /// A temporary file with the bytes of standard input, which is removed when it is dropped.
+    /// A temporary file with the bytes of standard input, which is removed when it is dropped. `None` if the bytes are
+    /// those of a file.
     _spool: Option<Spool>,
     pub(crate) source: Source,
 }

@@ -73,7 +73,7 @@ fn found_root(ctx: &Ctx, path: &Path, wanted: &[u8; 32]) -> Option<String> {
     Some(format!("the shards state the root {}, which 'atlasm hash --type {kind}' prints", hex(&info.root)))
 }
 
-/// Warns of shards from `split` that belong to other files than the `used` files.
+/// Warns of shards from `split` that belong to other files. `used` has the names of the files whose shards were used.
 fn warn_of_others(ctx: &Ctx, paths: &[PathBuf], used: &BTreeSet<String>) {
     let mut others: BTreeMap<String, u64> = BTreeMap::new();
     for path in paths.iter().filter(|path| window_of(path).is_some()) {

@@ -150,8 +150,8 @@ fn check_order(ctx: &Ctx, ranges: &[(&PathBuf, Option<PartRange>)], has_outline:
     Ok(())
 }
 
-/// Fails unless the range begins and ends at multiples of 1 MiB, or ends with the file: other ranges cannot be
-/// merged.
+/// Fails unless the range begins at a multiple of 1 MiB, and ends at a multiple of 1 MiB or with the file. Other
+/// ranges cannot be merged. `size` is the size of the file.
 pub(crate) fn check_range(file: &Path, range: &std::ops::Range<u64>, size: u64) -> Res<()> {
     let tile = atlas_manifold::TILE_SIZE as u64;
     if !range.start.is_multiple_of(tile) || !(range.end == size || range.end.is_multiple_of(tile)) {

@@ -222,12 +222,13 @@ fn absent(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
 enum Proved {
     /// The outline, which has no damage of its own, or was rebuilt.
     Yes(Box<Outline>),
-    /// The repair is complete, and this is its report.
+    /// No further step is needed, and this is the report.
     Ended(Report),
 }
 
-/// Checks if the outline itself is damaged. A damaged outline is rebuilt if the file or a copy has its root.
-/// Otherwise the file is first repaired from its parity, and the root proves the result.
+/// Checks if the outline itself is damaged. A damaged outline is rebuilt from the file or from a copy, if that has
+/// the root of the outline. Otherwise, unless `--from` is given, the file is first repaired from its parity, and the
+/// outline is made again if the result has the root.
 fn proved_outline(
     ctx: &Ctx,
     options: &Options,

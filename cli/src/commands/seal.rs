@@ -208,7 +208,7 @@ fn write_outline(
 }
 
 /// Replaces a damaged outline of `file` by a new outline of the bytes of `from`: `file` itself or a copy.
-/// Returns false if these bytes do not have the root `known`.
+/// Returns false, and keeps the damaged outline, if these bytes do not have the root `known`. `None` allows any root.
 pub(crate) fn outline_anew(
     ctx: &Ctx,
     file: &Path,
@@ -274,7 +274,8 @@ fn stale_parity<'p>(ctx: &Ctx, options: &Options, file: &Path, path: &'p Path) -
     }
 }
 
-/// Fails if a file that is sealed again is damaged by its present outline.
+/// Fails if a file that is to be sealed again differs from its present outline, because the new outline could then
+/// seal damaged bytes.
 fn refuse_damaged(ctx: &Ctx, file: &Path, outline: &Path) -> Res<()> {
     let Ok(Some(known)) = damage::find_outline(ctx, file, Some(outline), Guess::Never) else {
         // An outline that does not open cannot show damage.
@@ -322,7 +323,7 @@ fn warn_of_log(ctx: &Ctx, file: &Path, outline: &Path) {
     }
 }
 
-/// Renames all temporary files to their targets. After a failure none of the targets is left.
+/// Renames all temporary files to their targets. If a rename fails, removes the targets that were renamed before it.
 fn finish_all(staged: Vec<Staged>) -> Res<()> {
     let mut named: Vec<PathBuf> = Vec::new();
     for one in staged {

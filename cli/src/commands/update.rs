@@ -142,7 +142,8 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     Ok(report)
 }
 
-/// Returns the description of a change for people: the number of changed bytes, and the change of the size.
+/// Returns the description of a change for people: the number of changed bytes, and the change of the size of the
+/// file from `old` to `new` bytes.
 fn change(findings: &Findings, old: u64, new: u64) -> String {
     let mut parts = Vec::new();
     let kept = findings.bad.iter().filter(|bad| bad.offset < new);
@@ -172,7 +173,7 @@ fn result(is_same: bool, dry_run: bool) -> &'static str {
 }
 
 /// Returns the path and the properties of the parity file if it was made of other bytes than the file has. The
-/// file must be intact by its outline.
+/// caller has found no difference between the file and its outline: `findings` has no bad range.
 fn stale_parity<'p>(
     ctx: &Ctx,
     file: &Path,
@@ -280,7 +281,8 @@ fn new_parity(
     }
 }
 
-/// Commits the present bytes of the file as the newest generation of its outline.
+/// Commits the present bytes of the file as the newest generation of its outline. Returns the number and the root of
+/// the generation.
 fn commit(
     ctx: &Ctx,
     options: &Options,

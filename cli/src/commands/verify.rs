@@ -239,8 +239,8 @@ fn without_intact(report: Report) -> Report {
     if report.status == Status::Done { Report { text: Vec::new(), ..report } } else { report }
 }
 
-/// Returns the report on a file whose search was cut off by `--max-time`: the damage that earlier runs found,
-/// if any.
+/// Returns the report on a file whose search was cut off by `--max-time`: the damage that earlier runs found, or
+/// else only that the file is unfinished.
 fn unfinished(ctx: &Ctx, file: &Path, state: Option<&State>) -> Report {
     if let Some(report) = state.and_then(|state| bad_before(ctx, file, &state.known(file))) {
         return report;
@@ -252,8 +252,8 @@ fn unfinished(ctx: &Ctx, file: &Path, state: Option<&State>) -> Report {
     report
 }
 
-/// Returns the report on a file that this run did not search, from the damage that earlier runs found. `None`
-/// if earlier runs found no damage.
+/// Returns the report on a file whose search this run did not begin or not finish, from the damage that earlier runs
+/// found. `None` if they found no damage.
 fn bad_before(ctx: &Ctx, file: &Path, known: &Known) -> Option<Report> {
     if known.bad.is_empty() {
         return None;
@@ -297,8 +297,8 @@ struct Place {
     root: [u8; 32],
 }
 
-/// Returns the number of bytes that are searched between two checks of the clock: half a second of `--rate`, in
-/// whole tiles of 1 MiB, 256 MiB at most.
+/// Returns the number of bytes that are searched between two checks of the clock: the bytes that `--rate` allows in
+/// half a second, in whole tiles, from 1 to 256 MiB. Without `--rate` it is 256 MiB.
 fn step(options: &Options) -> u64 {
     let tile = atlas_manifold::TILE_SIZE as u64;
     let bytes = options.rate.map_or(256 * tile, |rate| rate / 2);
@@ -504,11 +504,12 @@ impl Checked {
         self.report.parity == ParityVerdict::Intact
     }
 
-    /// Sets `is_stale` if the parity file and the outline were made of different bytes, by their findings in
-    /// one file.
+    /// Sets `is_stale` to true if the parity file and the outline were made of different bytes, else to false.
+    /// `findings` is the damage of the file by the outline, and `self` that by the parity file.
     ///
-    /// That is so if their sizes differ, or if one of them proves bytes that the other refutes. A difference
-    /// inside of damage stays unknown; the root of a repaired file shows it.
+    /// The bytes are different if their numbers differ, or if a range that differs by one of the two seals is intact
+    /// by the other seal. A difference in a range that is bad by both seals is not found here; the root of the
+    /// repaired file shows it.
     pub(crate) fn compare(&mut self, outline: &Outline, findings: &Findings) {
         let differs = |bad: &&damage::Bad| bad.kind == DamageKind::Differs;
         // Both lists are ascending, so that a binary search finds overlaps.

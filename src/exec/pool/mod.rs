@@ -139,9 +139,9 @@ fn cores() -> usize {
 
 /// Runs `work` for each of `tasks` tasks and passes the results to `sink` in order.
 ///
-/// At most `workers` tasks are in flight, each worker with a state of its own from `start`. The calling
-/// thread is one of them unless the executor forbids it, and the only one in a call from inside a task of
-/// the same pool. `sink` runs on the calling thread; its error cancels the remaining tasks.
+/// At most `workers` workers run tasks, each with a state of its own from `start`. The calling thread is one of
+/// the workers unless the executor forbids it. If it is itself inside a task of the same pool, it runs all tasks
+/// alone. `sink` runs on the calling thread; its error cancels the remaining tasks.
 pub(crate) fn run<S, T: Send>(
     executor: Executor<'_>,
     workers: usize,
@@ -166,7 +166,7 @@ pub(crate) struct Order<'a> {
     /// progress callback is set, because results must not pile up before a slow sink, and unlimited otherwise.
     pub(crate) window: Option<u64>,
     /// Ends of runs of tasks, ascending; the last end is the number of tasks. A worker takes a whole run at a
-    /// time. Empty means that every task is a run.
+    /// time. If the list is empty, each task is a run of its own.
     pub(crate) runs: &'a [u64],
 }
 

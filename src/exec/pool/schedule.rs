@@ -48,8 +48,8 @@ impl Queue<'_> {
         Some(start..self.next)
     }
 
-    /// Takes the next run of tasks for a worker on the pool. After `None`, which `over` forces, the worker must
-    /// exit.
+    /// Takes the next run of tasks for a worker on the pool. `None` if no task may be started now, or if `over` is
+    /// set, because the worker's time is over. The worker must then exit.
     fn take_or_end(&mut self, over: bool) -> Option<Range<u64>> {
         let run = if over { None } else { self.take() };
         if run.is_none() {
@@ -60,8 +60,9 @@ impl Queue<'_> {
         run
     }
 
-    /// Allows tasks up to `limit`, and returns the number of workers to start for them on the pool. Of all
-    /// `workers`, `own` is the calling thread, which takes a task itself: 0 or 1.
+    /// Allows the tasks below number `limit`, and returns the number of workers to start for them on the pool.
+    /// `workers` is the maximum number of workers of the call. `own` is 1 if the calling thread is one of these,
+    /// and else 0.
     fn open(&mut self, limit: u64, workers: usize, own: usize) -> usize {
         self.limit = limit;
         // Open tasks that the calling thread does not take itself.
@@ -121,7 +122,7 @@ impl<T> Finished<T> {
         if inbox.lost { Err(no_memory()) } else { Ok(()) }
     }
 
-    /// Waits for a result or for the exit of a worker, and then moves the results like [`Finished::look`].
+    /// Waits until a result has arrived or a worker has exited. Then moves the results like [`Finished::look`].
     fn wait(&self, into: &mut Vec<(u64, Result<T>)>) -> Result<()> {
         let mut inbox = lock(&self.inbox);
         while inbox.results.is_empty() && !inbox.ended && !inbox.lost {
@@ -139,8 +140,8 @@ fn no_memory() -> AtlasError {
     AtlasError::out_of_memory("no memory for results of tasks that wait for the result of an earlier task")
 }
 
-/// Results that arrived before their turn. The first place is that of task `due`, whose result is delivered
-/// next.
+/// Results that arrived before their turn, with a place for each task from `due` on. `due` is the task whose result
+/// is delivered next.
 struct Early<T> {
     due: u64,
     results: VecDeque<Option<Result<T>>>,

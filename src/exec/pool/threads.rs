@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 /// Maximum time that [`on_idle_threads`] waits for the threads of the library's pool.
 const IDLE_WAIT: Duration = Duration::from_millis(200);
 
-/// Maximum number of tickets per thread of a pool that no thread has taken yet. A ticket asks a thread to work
-/// for a call.
+/// Maximum number of waiting tickets per thread of a pool. A ticket asks a thread to work for a call, and waits
+/// until a thread takes it.
 const WAITING_PER_THREAD: usize = 4;
 
 /// Stack size of a worker in bytes. The deepest recursion is over the height of a tree, so that this is ample.
@@ -246,8 +246,8 @@ pub(super) fn library_pool() -> Result<&'static Pool> {
     LIBRARY.get(|pool| pool.check_process().is_ok() && pool.threads() >= wanted, || Pool::start(0, true))
 }
 
-/// Runs `action` on each thread of the library's own pool, if it was made and no call uses it. Waits for the
-/// threads for a short time only, because a new call may keep them busy.
+/// Runs `action` on each thread of the library's own pool. Does nothing if the pool was not made, if a call uses
+/// it, or on a thread of the pool. Waits at most [`IDLE_WAIT`], because a new call may keep the threads busy.
 pub(crate) fn on_idle_threads(action: fn()) {
     let pool = LIBRARY.get(|pool| pool.check_process().is_ok(), || Err::<Pool, ()>(()));
     let Some(started) = pool.ok().and_then(|pool| pool.started.as_ref()) else { return };
@@ -277,7 +277,8 @@ pub(crate) fn on_idle_threads(action: fn()) {
 }
 
 thread_local! {
-    /// True once this thread has worked on a call. Its free memory is then returned when it ends.
+    /// True once this thread has worked on a call. The thread then returns its free memory to the system when it
+    /// ends.
     static WORKED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -302,9 +303,9 @@ impl Team<'_> {
         self.started.map(|started| &started.calls)
     }
 
-    /// Asks a thread of the pool to take a ticket and work for the call. Returns false if enough tickets wait
-    /// already and the calling thread works itself. Without this bound, tickets would pile up while all threads
-    /// of the pool are inside callbacks.
+    /// Asks a thread of the pool to take a ticket and work for the call. If enough tickets wait already and the
+    /// calling thread works itself, asks no thread and returns false. Without this bound, tickets would pile up
+    /// while all threads of the pool are inside callbacks.
     pub(super) fn start(&self, lent: &Lent<'_>) -> bool {
         let waiting = self.started.map(|started| &started.waiting);
         if let Some(waiting) = waiting {

@@ -69,10 +69,10 @@ pub(super) struct Lent<'w> {
 }
 
 impl<'w> Lent<'w> {
-    /// Makes a ticket for `work`. The value must not be forgotten.
+    /// Makes a ticket for `work`, and returns the call's handle to it.
     ///
     /// # Safety
-    /// The result is dropped before `work` ends.
+    /// The caller drops the handle before `work` ends, and never passes it to `mem::forget`.
     pub(super) unsafe fn new(work: &'w (dyn Fn() + Sync), process: Process) -> Lent<'w> {
         let job: *const (dyn Fn() + Sync + 'w) = work;
         // SAFETY: only the lifetime differs, and by the caller's promise `work` outlives the result.
