@@ -63,9 +63,10 @@ pub(super) fn check_fence(file: &ContainerFile, located: &Located) -> Result<()>
     )))
 }
 
-/// Builds the body of the next batch: `lay` appends payload and tree records to the given [`Body`]. `lay` first runs in
-/// memory for a small batch, and again for a large batch, which goes to the file at once, if the first exceeds 1 MiB.
-/// `note` is the length of the commit's note in bytes. Returns the body and the result of `lay`.
+/// Builds the body of the next batch with `lay`, which appends payload and tree records to the given [`Body`]. `lay` is
+/// called with the body of a small batch, in memory, and `false`. If the batch exceeds 1 MiB, `lay` is called again
+/// with the body of a large batch, in the file, and `true`. `note` is the length of the commit's note in bytes. Returns
+/// the body and the result of the last call.
 pub(super) fn lay_out<'f, T>(
     file: &'f ContainerFile,
     located: &Located,

@@ -20,7 +20,8 @@ use crate::tile::stored::{NodeRef, Span, SpanKind, TileEntry, TilePlace};
 
 /// Size from which a run (contiguous payload) begins at a multiple of the block size. Others begin at a multiple of 8.
 const ALIGNED_RUN: usize = 64 * 1024;
-/// Interval between the syncs while a large batch is written, in MiB (the maximum size of a small batch).
+/// Number of bytes of a large batch that are written between two syncs, in units of the maximum size of a small batch
+/// (1 MiB).
 const SYNC_STEP: u64 = 256;
 
 /// Reason why the layout of a batch ended early: too large for a small batch, or an error.
@@ -232,8 +233,8 @@ pub(super) enum Placed {
     Now(Vec<Span>, Vec<Digest>),
 }
 
-/// Leaf of the tile tree under construction. Collects tiles whose payload is laid out; then come the records of these
-/// tiles, and the record of the leaf.
+/// Leaf of the tile tree under construction: the tiles collected so far, whose payload is in the body already.
+/// [`finish`](Self::finish) appends the records of these tiles and the record of the leaf.
 #[derive(Default)]
 pub(super) struct LeafLayout {
     tiles: Vec<PlacedTile>,

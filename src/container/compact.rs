@@ -71,8 +71,10 @@ impl Container {
 
     /// Compacts the container in place: a new file takes the name of the old one, with only the generations from
     /// `keep_from` on and the bytes that they need. Handles that have the old file open for reading keep it; other
-    /// calls that change the file wait. Snapshots that were taken before
-    /// stay valid and keep the old file on the disk. Take new ones: a commit of an old one stores its bytes again.
+    /// calls on this handle that change the file wait for the compaction.
+    ///
+    /// Existing snapshots stay valid and keep the old file on the disk. To edit and commit, take a new snapshot: a
+    /// commit of an existing snapshot stores bytes again that the new file already has.
     pub fn compact(&self, keep_from: u64, operation: &mut Operation<'_>) -> Result<()> {
         let _one = lock(&self.writing);
         let mut log = self.writable()?;
@@ -319,8 +321,8 @@ struct Compaction<'c> {
     parts: BTreeMap<(u64, u64), u64>,
 }
 
-/// Nodes, runs and encoded records that the batch under construction copied. [`Compaction`] gets
-/// them once it is laid out.
+/// New places of the nodes, runs, encoded records and decoded parts of records that the batch under construction
+/// copied. They are added to the maps of [`Compaction`] once the batch is laid out.
 #[derive(Default)]
 struct Moved {
     nodes: HashMap<(u64, Digest), NodeRef>,
@@ -599,7 +601,8 @@ impl Compaction<'_> {
         })
     }
 
-    /// Adds the objects that a batch copied to the compaction's maps. `end` is the batch's end in the new file.
+    /// Adds `moved`, the new places of the objects that a batch copied, to the maps of the compaction. `end` is the
+    /// offset in the new file at which the batch ends.
     fn keep(&mut self, moved: Moved, end: u64) {
         // The nodes end at or before `end`, which is their limit from now on.
         let limited = |(key, node)| (key, NodeRef { limit: end, ..node });

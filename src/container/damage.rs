@@ -38,8 +38,8 @@ impl Container {
     ///
     /// `damage` is called for each damaged range: records by their offset, then tiles, generation by
     /// generation. Fails with the status of the first fault in the order header, chain, generations from the
-    /// oldest, zero bytes; with INCOMPLETE if the file is intact and the base, which has the other bytes, is
-    /// missing or too short; with CANCELLED if `damage` or the progress returned false.
+    /// oldest, zero bytes; with INCOMPLETE if no fault was found, but some tiles lie in a base that is not
+    /// attached or too short; with CANCELLED if `damage` or the progress returned false.
     pub fn find_damage(
         &self,
         from: u64,
@@ -457,8 +457,9 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Records the result `read` of checking a tile: the ranges that it uses, or its damage at `place` of the domain.
-    /// Returns true if the tile is not damaged; bytes that the base lacks do not count.
+    /// Records the result `read` of checking a tile, unless the tile was checked before. Marks the tile's ranges of the
+    /// file as used, and adds its damage, at `place` in the domain, to the damage to report. Returns true if the tile
+    /// is not damaged; bytes that the base lacks do not count.
     fn tile(
         &mut self,
         store: &Arc<GenerationStore>,

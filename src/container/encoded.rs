@@ -86,7 +86,7 @@ fn features_of(needs: &Needs) -> u32 {
         | bit(needs.differences, features::DIFFERENCES)
 }
 
-/// Returns the feature bits that encoded records with this algorithm number need. `None` for an unknown number.
+/// Returns the feature bits that every encoded record with this algorithm number needs. `None` for an unknown number.
 fn features_of_algorithm(algorithm: u8) -> Option<u32> {
     match algorithm {
         1 => Some(features::DEFLATE),
@@ -158,8 +158,8 @@ pub(super) fn copy(file: &ContainerFile, offset: u64, body: &mut Body<'_>) -> La
     EncodedRun { contents, sealed: sealed.len() - RECORD_HEAD, features }.lay_out(body)
 }
 
-/// Returns the decoded bytes of the encoded record at `offset`, which must end at or before `limit`. Fails with FORMAT
-/// if the record needs a feature bit that is not in `known`, the bits of its generation.
+/// Returns the decoded bytes of the encoded record at `offset`. `known` are the feature bits of the generation that is
+/// read. Fails with FORMAT if the record needs a bit that is not in `known`, or ends after offset `limit`.
 pub(super) fn read(file: &ContainerFile, known: u32, offset: u64, limit: u64) -> Result<Buffer> {
     // The sealed part comes first: it names the algorithm and bounds the memory.
     let (size, _, sealed) = head(file, offset)?;

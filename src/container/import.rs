@@ -578,7 +578,8 @@ impl Import<'_> {
     }
 
     /// Returns the place of tile `index` in the newest generation if length, residue and witness are equal. `None`
-    /// otherwise, or if the stored bytes lie in the base at another place than `offset` of this source.
+    /// otherwise. Also `None` if stored bytes lie in the base, unless the source is the base and has these bytes at the
+    /// same offset.
     fn place_before(
         &self,
         index: u64,

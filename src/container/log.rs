@@ -14,7 +14,8 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::{to_u64, to_usize};
 use crate::hash::digest::same;
 
-/// Bytes after the newest batch, and again before the end of the file, that are searched for later commits.
+/// Number of bytes that are searched for later commits: so many after the newest batch, and as many before the end of
+/// the file.
 const SEARCHED: u64 = 64 << 20;
 /// Bytes per read in the search for later commits.
 const SEARCH_STEP: u64 = 1 << 20;
@@ -32,7 +33,8 @@ pub(super) struct Located {
 }
 
 impl Located {
-    /// Returns the offset at which the next batch begins: the end of the newest batch, or of the slots.
+    /// Returns the offset at which the next batch begins: the end of the newest batch, or of the slots if the container
+    /// has no batch.
     pub(super) fn end(&self, file: &ContainerFile) -> u64 {
         self.tip.as_ref().map_or(file.start(), |tip| tip.end)
     }
@@ -258,7 +260,8 @@ pub(super) fn before(file: &ContainerFile, commit: &Commit) -> Result<Option<Com
     Ok(Some(found))
 }
 
-/// Returns the commit to which the jump of `commit` (a link over several commits) leads, or the oldest commit itself.
+/// Returns the earlier commit to which the jump of `commit` (a link over several commits) leads. Returns `commit`
+/// itself if it is the first in the file.
 pub(super) fn jump(file: &ContainerFile, commit: &Commit) -> Result<Commit> {
     if commit.ordinal == 0 {
         return Ok(commit.clone());

@@ -39,9 +39,9 @@ impl Container {
     /// base of the merged container is [`Source::concat`] of the parts' bases, and `create.handle.base` must be this
     /// base or `None`. Other payload is decoded and copied. With the same id, block size, time and note the merged
     /// outline equals the outline of a single import byte for byte. Chaining values are kept if the parts have them.
-    /// Fails with INVALID_ARGUMENT if type, K, key, policy or chaining values of the parts differ, for a part in the
-    /// middle that is not full, or a base of another size; with WITNESS or FORMAT for a part that is damaged. The index
-    /// of an error is the number of the part.
+    /// Fails with INVALID_ARGUMENT if type, K, key, policy or chaining values of the parts differ, for a part before
+    /// the last whose tiles are not full, or a base of another size; with WITNESS or FORMAT for a part that is damaged.
+    /// The index of an error is the number of the part.
     pub fn merge(
         parts: &[&Container],
         path: impl AsRef<Path>,

@@ -199,7 +199,7 @@ pub struct GenerationInfo {
 ///
 /// All methods take `&self` and may run at the same time; methods that change the file wait for one another.
 /// After a fork the child may only drop its handle: other calls but [`info`](Self::info),
-/// [`generation`](Self::generation) and [`note`](Self::note) fail with STATE. Snapshots can still read there.
+/// [`generation`](Self::generation) and [`note`](Self::note) fail with STATE. Snapshots can still be read in the child.
 ///
 /// ```
 /// use atlas_manifold::{
@@ -280,8 +280,9 @@ impl Container {
         Ok(log)
     }
 
-    /// Returns a copy of the log for a call that changes the file. Also fails with STATE if the handle only reads, and
-    /// with UNSUPPORTED if the newest generation has features that this version cannot write.
+    /// Returns a copy of the log for a call that changes the file. Fails as [`usable`](Self::usable) does, with STATE
+    /// if the handle only reads, and with UNSUPPORTED if the newest generation has features that this version cannot
+    /// write.
     fn writable(&self) -> Result<Log> {
         let log = self.usable()?;
         let path = log.file.path.display();
@@ -396,7 +397,8 @@ impl Container {
         Ok(State::stored(Arc::clone(&self.context), tree, commit.root))
     }
 
-    /// Returns true if a generation's root follows from its top node's digest, so that it proves each loaded node.
+    /// Returns true if a generation's root follows from the digest of its top node alone. The root then proves each
+    /// node that is loaded.
     fn leads_to_root(&self, commit: &Commit) -> bool {
         let Some(top) = &commit.top else { return true };
         let scheme = &self.context.scheme;
@@ -462,8 +464,10 @@ impl Container {
     /// Returns the generation's number. The projection may be edited during the call. Fails with
     /// INVALID_ARGUMENT if type, K, key or policy differ, CONFLICT if `options.expected` is not the newest
     /// generation, CONSERVATION if the policy is STRICT and the sum is not 0 mod 96, WITNESS if a source
-    /// changed, IO; nothing is committed then. After a failed flush, calls on the handle fail with STATE
-    /// until the container is opened again, and the outcome is unknown until then.
+    /// changed, IO. After these errors nothing is committed, except if a flush failed, or if a failed batch
+    /// could not be cut off: the outcome is then unknown until the container is opened again, and calls on
+    /// this handle other than [`info`](Self::info), [`generation`](Self::generation) and [`note`](Self::note)
+    /// fail with STATE.
     pub fn commit(
         &self,
         projection: &AtlasProjection,

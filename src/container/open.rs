@@ -150,8 +150,9 @@ impl Container {
     /// Opens a container. `verify` has the key, and the root of the newest generation if it is known.
     ///
     /// Reads the header, the slots and the newest commit records, whatever the size of the file. Fails with FORMAT if
-    /// the file is no container, WITNESS if the key differs or durable data is missing, STATE if another handle writes
-    /// (`os_error` EAGAIN), UNSUPPORTED for a newer version or a file system that keeps no lock, LIMIT, IO.
+    /// the file is no container, WITNESS if key, root or history differ or durable data is missing, UNSUPPORTED for a
+    /// newer version, LIMIT if the newest generation is too large, IO. In mode `Write` also fails with STATE if another
+    /// handle writes (`os_error` EAGAIN), and UNSUPPORTED if the file system keeps no lock.
     pub fn open(
         path: impl AsRef<Path>,
         mode: ContainerMode,
@@ -368,7 +369,7 @@ impl Container {
     /// Looks for newer generations, in the file that the path names now. Returns the number of the newest generation.
     ///
     /// Fails with STATE if that file lacks the generation that was the newest for this handle: open the container
-    /// again. A handle that writes knows all generations.
+    /// again. A handle that writes knows all generations, so that the call does not read the file.
     pub fn refresh(&self, operation: &mut Operation<'_>) -> Result<u64> {
         operation.executor.check()?;
         // A refresh changes the log of the handle, like a commit.
@@ -437,7 +438,8 @@ impl Container {
     }
 }
 
-/// Returns the projection context and the node cache for an opened container. All caches use `cache_size` bytes.
+/// Returns the projection context and the node cache for an opened container. The node cache and the context's cache
+/// of chaining values use half of `cache_size` bytes each.
 fn context_of(
     file: &ContainerFile,
     key: Option<&[u8; 32]>,
@@ -553,7 +555,7 @@ fn open_file(path: &Path, mode: ContainerMode) -> Result<(Arc<FileStorage>, Opti
 }
 
 /// Finds the newest commit of a file for a handle that reads. Ignores commits that a crashed writer may have left in
-/// the page cache and not on the disk.
+/// the page cache and not on the disk. With `recover`, they count if the disk cannot be read directly.
 fn locate_to_read(file: &ContainerFile, recover: bool) -> Result<Located> {
     let until = if recover { Until::Recovered } else { Until::Tip };
     // A generation that a slot names was durable before the slot was written.

@@ -102,7 +102,7 @@ pub(super) fn malformed(offset: u64, size: usize, what: impl std::fmt::Display) 
 }
 
 /// Appends a record to `out`: the head with kind, size, `offset` in the file and seal, and then `contents`, a multiple
-/// of 8 bytes. Returns the full seal, which covers the head and the first `sealed` bytes of the contents.
+/// of 8 bytes. Returns the full seal, which covers kind, size, offset and the first `sealed` bytes of the contents.
 pub(super) fn frame(
     seals: &Seals,
     ident: &Ident,
@@ -128,7 +128,7 @@ pub(super) fn frame(
     full
 }
 
-/// Returns the little-endian number at byte `at` of a record, or 0 if it does not fit there.
+/// Returns the little-endian number at byte `at` of a record, or 0 if the record ends before the end of the number.
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
@@ -542,8 +542,8 @@ pub(super) enum ParsedChildren {
     Tiles(Vec<RawTile>),
 }
 
-/// Reads the record of a tree node, whose seal was checked, and compares its number of children and its sums with the
-/// entry `node` that names it. The digest in the entry is not compared.
+/// Reads the record of a tree node, whose seal was checked. Compares the number of its children and the sums of their
+/// bytes, tiles and residues with the entry `node` that names the record. The digest in the entry is not compared.
 pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren> {
     let wrong = |what: String| Err(malformed(node.offset, record.len(), what));
     // The number of children is known twice: from the CHILD's size and from the record.

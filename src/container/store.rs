@@ -65,8 +65,8 @@ impl GenerationStore {
         self.file.ident.has(CHAINS) && to_usize(u64::from(len)) > GROUP_SIZE
     }
 
-    /// Fails with FORMAT if the record at offset `record` may not name the place of `span`, or if the generation lacks
-    /// the feature bit that the span needs.
+    /// Fails with FORMAT if the place of `span` is not allowed in the record at offset `record`, which names it, or if
+    /// the generation lacks the feature bit that the span needs.
     pub(super) fn check_span(&self, span: &Span, record: u64) -> Result<()> {
         let wrong = |what: String| Err(malformed(record, 0, what));
         let (start, place) = (self.file.start(), span.place);
@@ -131,7 +131,8 @@ impl GenerationStore {
         (end <= base.size()).then(|| (base.clone(), place))
     }
 
-    /// Returns the tile of the entry `raw` in the leaf at offset `leaf`. If its place is faulty, only reads fail.
+    /// Returns the tile of the entry `raw` in the leaf at offset `leaf`. If the place in the entry is invalid, this
+    /// call succeeds, and reads of the tile's bytes fail.
     fn tile(self: &Arc<Self>, leaf: u64, raw: &RawTile) -> Result<Arc<Tile>> {
         let entry = &raw.entry;
         // A tile that lies in one place is read from there directly, without the store.
@@ -149,7 +150,8 @@ impl GenerationStore {
         Ok(Arc::new(Tile::whole_of(Extent::stored(stored, place)?)))
     }
 
-    /// Returns the span in the leaf's entry of a tile without a tile record. Fails with FORMAT if it is not valid.
+    /// Returns the only span of a tile without a tile record, from the tile's entry `raw` in the leaf at offset `leaf`.
+    /// Fails with FORMAT if the span is not valid.
     fn one_span(&self, leaf: u64, raw: &RawTile) -> Result<Span> {
         let entry = &raw.entry;
         let TilePlace::Span(kind, place, start) = entry.place else {

@@ -26,7 +26,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Lookup of commits in the log of a container file, with a cache. Decides if bytes that a commit stored are in it.
+/// Lookup of commits in the log of a container file, with a cache. Stored nodes and bytes can keep their places only if
+/// the commit that stored them is in this log.
 pub(super) struct Chain<'f> {
     file: &'f ContainerFile,
     tip: Option<&'f Commit>,
@@ -132,7 +133,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         true
     }
 
-    /// Lays out the nodes and tiles of a tree that the file does not have yet. All tiles must have their witness.
+    /// Lays out those nodes and tiles of `tree` that the file does not have yet. All tiles must have their witness.
     /// Returns the entry of the top node, or `None` for a tree without tiles.
     pub(super) fn tree(&mut self, tree: &Tree) -> Laid<Option<NodeRef>> {
         let mut reader = CheckedReader::new(self.context);

@@ -50,7 +50,7 @@ impl ClassSet {
         self.0 == 0
     }
 
-    /// Returns the number of classes of the set below `class`.
+    /// Returns the number of classes in the set that have a smaller number than `class`.
     pub(crate) fn rank(self, class: u8) -> usize {
         // The classes below `class` that the set has.
         Self::range(&(0..u64::from(class))).without(ClassSet(!self.0)).len()
@@ -77,13 +77,13 @@ impl ClassSet {
         ClassSet(u128::from_le_bytes(bytes))
     }
 
-    /// Returns the classes of both sets.
+    /// Returns the union: the classes that are in this set, in `other`, or in both.
     #[must_use]
     pub fn union(self, other: ClassSet) -> ClassSet {
         ClassSet(self.0 | other.0)
     }
 
-    /// Returns the classes that `other` does not have.
+    /// Returns the classes of this set that are not in `other`.
     #[must_use]
     pub fn without(self, other: ClassSet) -> ClassSet {
         ClassSet(self.0 & !other.0)

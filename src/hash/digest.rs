@@ -33,8 +33,8 @@ pub fn digest256(bytes: &[u8]) -> Digest {
     *blake3::hash(bytes).as_bytes()
 }
 
-/// Returns BLAKE3-256 of `bytes`. Calls `done` with the number of bytes after every `step` bytes; an error of
-/// `done` ends the hashing.
+/// Returns BLAKE3-256 of `bytes`, hashed in steps of at most `step` bytes. Calls `done` after each step with the number
+/// of bytes of this step; an error of `done` ends the hashing.
 pub(crate) fn digest256_in_steps(
     bytes: &[u8],
     step: usize,
@@ -91,7 +91,7 @@ impl Digests {
         self.keys.is_some()
     }
 
-    /// Returns BLAKE3's mode for T, plain or keyed, in which the nodes inside a digest T are merged.
+    /// Returns BLAKE3's mode for T, plain or keyed. The chaining values inside a tile are merged in this mode.
     pub(crate) fn tile_mode(&self) -> Mode<'_> {
         match &self.keys {
             None => Mode::Hash,

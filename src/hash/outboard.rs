@@ -1,8 +1,8 @@
 //! BLAKE3's own tree inside a tile: chaining values of pages and groups, and proofs for pages.
 //!
 //! A page is four chunks of BLAKE3, so that pages, pairs of pages, groups of 16 KiB and so on are nodes of
-//! the tree that T hashes a tile with. The chaining values of the siblings of a range of pages prove it
-//! against the tile's witness. A tile of one page has no tree: its witness is its plain digest.
+//! the tree that T hashes a tile with. The chaining values of the siblings of a range of pages prove
+//! this range against the tile's witness. A tile of one page has no tree: its witness is its plain digest.
 //!
 //! `blake3::hazmat` panics on sizes and offsets that do not fit. Every call here is for a non-empty subtree
 //! whose offset is a multiple of its own span, by the arithmetic of [`crate::hash::rfc6962`].
@@ -85,8 +85,8 @@ impl GroupPages {
         pages
     }
 
-    /// Computes a node of the tree over the `pages` pages of a tile that lies in this group. `top` is true for the
-    /// top of the tree.
+    /// Computes the value of `node`, which lies in this group, from the chaining values of the group's pages. `pages`
+    /// is the number of pages of the whole tile, and `top` is true if the node is the top of the tile's tree.
     fn node(&self, digests: &Digests, node: NodeId, pages: u64, top: bool) -> Digest {
         // The last group of a tile may have fewer than four pages.
         let under = node.leaves(pages);
@@ -222,7 +222,7 @@ impl Outboard {
         if same(&value, &self.levels[0][group]) { Ok(pages) } else { Err(source_changed(what)) }
     }
 
-    /// Returns the proof of the pages `pages` of a tile of `len` bytes: the sibling chaining values, by offset.
+    /// Returns the proof of the pages `pages` of a tile of `len` bytes: the sibling chaining values, ascending.
     /// `edges` has the pages of the groups that lie only partly in `pages`, ascending.
     pub(crate) fn prove(
         &self,

@@ -86,8 +86,8 @@ impl Writer<Vec<u8>> {
 }
 
 impl<W: io::Write> Writer<W> {
-    /// Begins an encoding in `out` that will have exactly one record for each of these lengths of values, and
-    /// writes the header.
+    /// Begins an encoding in `out`, and writes the header. The encoding must get one record for each element of
+    /// `lengths`, which is the length of the record's value.
     pub(crate) fn new(kind: Kind, lengths: &[usize], out: W) -> Result<Self> {
         let size = announced_size(lengths)?;
         // The gathered part has room for the digest too.
@@ -121,7 +121,8 @@ impl<W: io::Write> Writer<W> {
         self.put_over(bytes)
     }
 
-    /// Adds `bytes`, which do not fit in the gathered bytes, and writes all full parts of [`GATHERED`] bytes.
+    /// Adds `bytes`, with which the gathered bytes reach or exceed [`GATHERED`] bytes. Writes all full parts of this
+    /// size, and gathers the rest.
     #[cold]
     #[inline(never)]
     fn put_over(&mut self, bytes: &[u8]) -> Result<()> {
@@ -265,8 +266,8 @@ impl<'a> Reader<'a> {
         (body, body.div_ceil(TILE_BYTES))
     }
 
-    /// Checks the digest at the end of the encoding. Hashes at most 1 MiB per step, and calls `step` with the
-    /// number of bytes after each.
+    /// Checks the digest at the end of the encoding. Hashes in steps of at most 1 MiB, and calls `step` after each with
+    /// the number of bytes that were hashed in it.
     pub(crate) fn check_digest(&self, step: impl FnMut(u64) -> Result<()>) -> Result<()> {
         let (body, digest) = self.bytes.split_at(self.bytes.len() - DIGEST_SIZE);
         // The encoding is hashed in steps, because hashing a large encoding takes long, and the call can be

@@ -6,9 +6,9 @@
 //! leaves), and it is BLAKE3's tree if each leaf is a power of two of BLAKE3's chunks.
 //!
 //! A proof for some leaves, a range of them or a set, consists of the nodes that hold no selected leaf and
-//! whose parent holds one, in ascending order of position; for no leaves it is the top. The selection and n
-//! alone determine these nodes, which makes the encoding of a proof unique. [`walk`] visits exactly these
-//! nodes. The prover looks them up, and the verifier takes them from the proof.
+//! whose parent holds one, in ascending order of position. A proof for no leaves is the top alone. The
+//! selection and n alone determine these nodes, which makes the encoding of a proof unique. [`walk`] visits exactly
+//! these nodes. The prover looks them up, and the verifier takes them from the proof.
 
 #![forbid(unsafe_code)]
 

@@ -29,7 +29,8 @@ pub(crate) struct Part {
     value: Digest,
 }
 
-/// Returns the page after the last page of the tile that begins with page `start`, in a domain of `size` bytes.
+/// Returns the index of the page after the last page of the tile that begins with page `start`, in a domain of `size`
+/// bytes.
 fn tile_end(size: u64, start: u64) -> u64 {
     (start + PAGES).min(size.div_ceil(PAGE_BYTES))
 }
@@ -87,8 +88,8 @@ impl ScatteredRoot {
         Ok(ScatteredRoot { size, parts: BTreeMap::new(), tiles })
     }
 
-    /// Returns the maximum memory in bytes for a domain of `size` bytes, while at most `pieces` pieces have a
-    /// missing neighbour.
+    /// Returns the maximum number of bytes of memory that a [`ScatteredRoot`] of a domain of `size` bytes uses, while
+    /// at most `pieces` pieces have a missing neighbour.
     pub(crate) fn footprint(size: u64, pieces: u64) -> u64 {
         let tile = FOOTPRINT + to_u64(size_of::<Option<Leaf>>());
         // Either edge of a piece has at most one node per level; the map needs as much memory again.
@@ -96,8 +97,8 @@ impl ScatteredRoot {
         size.div_ceil(TILE_BYTES).saturating_mul(tile).saturating_add(edges)
     }
 
-    /// Adds a node of a piece, and merges it with its sibling, and their parents likewise, as long as the sibling
-    /// was added before.
+    /// Adds `part`, a node of a piece. If its sibling was added before, merges both into their parent, and does the
+    /// same with the parent.
     pub(crate) fn add(&mut self, digests: &Digests, part: Part) {
         // Nodes merge inside their tile only, whose top is a leaf of the tree over tiles.
         let tile = part.first / PAGES * PAGES;

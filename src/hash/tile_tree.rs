@@ -247,8 +247,8 @@ impl Merkle {
         self.rehash(digests, dirty)
     }
 
-    /// Replaces the `removed` tiles after the first `before` by the tiles of `leaves`, and computes the root anew.
-    /// The numbers in `leaves` have no effect.
+    /// Keeps the first `before` tiles, replaces the next `removed` tiles by the tiles of `leaves`, and computes the
+    /// root anew. The tile indices in `leaves` are ignored.
     pub(crate) fn splice(
         &mut self,
         digests: &Digests,
