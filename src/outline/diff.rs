@@ -20,12 +20,12 @@ impl AtlasProjection {
     /// Returns the ranges whose bytes may differ from the bytes at the same offsets of `other`, ascending and
     /// merged.
     ///
-    /// The ranges end at tiles, or at groups of 16 KiB for tiles of which both projections store chaining
-    /// values. All bytes after the end of `other` are listed, and none after the end of this projection.
-    /// Tiles are compared by their boundaries: after an edit that moves boundaries, all bytes after the edit
-    /// may be listed. No payload is read, except of edited tiles, which are hashed first. The cost depends on
-    /// the difference, because equal subtrees are skipped. Fails with INVALID_ARGUMENT if type, K or keys
-    /// differ, and with the errors of loading nodes.
+    /// The ranges consist of whole tiles, or of groups of 16 KiB in tiles of which both projections store chaining
+    /// values. All bytes after the end of `other` are listed, and none after the end of this projection. Tiles are
+    /// compared by their boundaries: after an edit that moves boundaries, all bytes after the edit may be listed.
+    /// No payload is read, except of edited tiles, which are hashed first. The cost depends on the difference,
+    /// because equal subtrees are skipped. Fails with INVALID_ARGUMENT if type, K or keys differ, and with the
+    /// errors of loading nodes.
     pub fn diff(
         &self,
         other: &AtlasProjection,

@@ -207,8 +207,8 @@ impl Search<'_, '_> {
         Err(AtlasError::cancelled("the damage callback returned false, which ended the search"))
     }
 
-    /// Ends the search, whose outcome is `done`, and reports the damaged range that still waits in `last`. This
-    /// happens also after an early end, because progress has counted its tiles already.
+    /// Ends the search, whose outcome is `done`, and reports the damaged range that still waits in `last`. The
+    /// range is reported also if the search failed, because progress has counted the range's tiles already.
     fn end(&mut self, done: Result<()>) -> Result<()> {
         let last = self.last.take().map_or(Ok(()), |last| self.report(&last));
         done.and(last)

@@ -171,8 +171,8 @@ impl<'r> Repair<'r> {
         })
     }
 
-    /// Returns offers without bytes for bytes whose expected contents are unknown: the damaged record first, if
-    /// there is one, then the bytes in ranges of at most a tile.
+    /// Returns the offers for `lost`, whose expected contents are unknown, so that no offer has bytes to write:
+    /// first the damaged record, if there is one, then ranges of at most a tile.
     fn lost(&self, lost: &Lost) -> Result<Found> {
         let mut found = Found { bytes: lost.range.end - lost.range.start, ..Found::default() };
         let mut push = |damage| {

@@ -79,8 +79,8 @@ impl<'s> Survey<'s> {
         Worker { inspector: Inspector::new(&context.scheme), reader: CheckedReader::new(context) }
     }
 
-    /// Compares the tile of a task. The closure `compare` gets the tile and an inspector, and passes bytes to
-    /// it.
+    /// Compares the tile of a task with bytes. The closure `compare` gets the tile and an inspector, and passes the
+    /// bytes to the inspector.
     pub(super) fn look(
         &self,
         worker: &mut Worker<'s>,
@@ -157,8 +157,8 @@ pub(super) fn stored_tiles(tile: &Tile) -> impl Iterator<Item = &Arc<StoredTile>
     tile.pieces().iter().filter_map(|piece| piece.extent().stored_tile())
 }
 
-/// Returns the byte range in the container of the first record of a tile that cannot be loaded, with the error.
-/// `None` if all records can be loaded.
+/// Finds the first of a tile's records that cannot be loaded. Returns the record's byte range in the container, and
+/// the error. `None` if all records can be loaded.
 pub(super) fn unloaded_spans(tile: &Tile) -> Option<(Range<u64>, AtlasError)> {
     stored_tiles(tile).find_map(|stored| {
         let error = stored.spans().err()?;

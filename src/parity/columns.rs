@@ -29,8 +29,8 @@ use std::sync::Mutex;
 
 /// Maximum number of bytes of memory of all encoders of a call. A memory limit of the operation can lower it.
 const WORK_MEMORY: u64 = 256 * 1024 * 1024;
-/// Target for the number of bytes, of p columns together, that are encoded at a time if the source is in
-/// memory.
+/// Target for the number of bytes of a part if the source is in memory: of its rows, in p columns together. p is
+/// the number of parity units of a row, rounded up to a power of two.
 const CACHED: u64 = 1024 * 1024;
 /// Maximum number of bytes that a task of an encoding reads.
 const TASK: u64 = TILE_BYTES;
@@ -67,7 +67,7 @@ pub(super) trait Columns: Sync {
 pub(super) struct Encoding<'a, C> {
     pub(super) code: &'a Code,
     pub(super) geometry: &'a Geometry,
-    /// Rows to encode, ascending.
+    /// Ranges of the rows to encode, ascending.
     pub(super) rows: &'a [Range<u64>],
     /// Data columns that are read. All other columns count as zeros.
     pub(super) columns: Range<u64>,
@@ -78,7 +78,7 @@ pub(super) struct Encoding<'a, C> {
 
 /// Division of an encoding into parts (ranges of rows), runs (parts that are encoded at a time), and tasks.
 pub(super) struct Plan<'a> {
-    /// Ranges of rows that are encoded together, each by an encoder of its own.
+    /// Parts, each of which is a range of rows that one encoder encodes together.
     parts: Vec<Range<u64>>,
     runs: u64,
     /// Number of slots for encoders, which is the largest number of parts that are encoded at a time.

@@ -181,7 +181,7 @@ pub(super) fn store(
     Ok(())
 }
 
-/// Adds the digests of `units`, which have the contents `bytes`, to `made`. Returns false if all of them are
+/// Adds the digests of `units`, which have the contents `bytes`, to `made`. Returns false if all of `bytes` are
 /// zeros.
 fn digest_units(
     digests: &Digests,

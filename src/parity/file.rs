@@ -209,8 +209,8 @@ fn candidate(block: &Block, at: u64, size: u64, seals: &Seals) -> Option<(Head, 
     (at == size - BLOCK && number == geometry.blocks() - 1).then_some((head, lost))
 }
 
-/// Reads the bytes of the parity file from the offset `at` on into `buffer`. Returns the first valid head in
-/// their blocks, like [`candidate`].
+/// Fills `buffer` with blocks of the parity file, which has `size` bytes, from the offset `at` on. Returns the
+/// result of [`candidate`] for the first of these blocks with a valid head.
 fn search(
     file: &Padded,
     at: u64,
@@ -364,7 +364,8 @@ impl<'f> UnitReader<'f> {
         &mut self.entries
     }
 
-    /// Reads each of `units`, which are all of data or all of parity, and passes it to `each` with its state.
+    /// Reads each unit of `units`, which are all data units or all parity units, and passes it to `each` with its
+    /// state.
     pub(super) fn visit(
         &mut self,
         units: Range<u64>,

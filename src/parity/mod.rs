@@ -120,9 +120,9 @@ impl AtlasParity {
 
     /// Opens a parity file, even if the head of only one block is left.
     ///
-    /// With a key, the file must be keyed with it. A keyed file fails with WITNESS if no key is given. An
-    /// expected root must equal the stored root, if the file stores a root, and repairs compare the whole
-    /// result with it. Fails with FORMAT, WITNESS, or UNSUPPORTED for a newer version.
+    /// With a key, the file must be keyed with it. A keyed file fails with WITNESS if no key is given. If a root is
+    /// expected and the file stores a root, both must be equal. Repairs compare the whole result with the expected
+    /// root. Fails with FORMAT, WITNESS, or UNSUPPORTED for a newer version.
     pub fn open(
         path: impl AsRef<Path>,
         options: &VerifyOptions,
@@ -201,12 +201,13 @@ impl AtlasParity {
 
     /// Checks the protected file at `path` and the parity file, and then repairs the protected file.
     ///
-    /// `damage` lets the owner decide: it is called for each damaged data unit before the first unit is
-    /// written, and `false` leaves a unit as it is. A repair in place requires it. `Ok` means that the data
-    /// is intact, whatever the state of the parity file. WITNESS means that a unit was refused and the others
-    /// are repaired, or that a rebuilt unit does not match its digest or the expected root; in the latter
-    /// case no new file appears. INCOMPLETE means that a row is lost. Nothing was written then, unless
-    /// `options` are partial: then the other rows were repaired.
+    /// `damage` lets the owner decide: it is called for each damaged data unit before the first unit is written,
+    /// and `false` leaves a unit as it is. A repair in place requires it. `Ok` means that the data is intact,
+    /// whatever the state of the parity file. WITNESS means that `damage` refused a unit and all other units are
+    /// repaired; or that a rebuilt unit does not match its digest, or the result does not have the expected root,
+    /// and then no new file appears. INCOMPLETE means that a row is lost, and nothing was written; if `options` are
+    /// partial, all other rows were repaired. If a root is expected, a refused unit and a partial repair with a
+    /// lost row fail with WITNESS, and nothing is written.
     pub fn repair(
         &self,
         path: impl AsRef<Path>,
@@ -262,10 +263,11 @@ impl AtlasParity {
     /// Writes the parity file of a source that was changed on purpose in `regions`, and at its end if the
     /// size differs. Replaces a file of this name; this handle stays open on the old file.
     ///
-    /// Unit size, rows and parity columns stay; of the options only the id and the stored root count. The
-    /// result equals that of [`create`](Self::create) on the old bytes with these regions replaced, so that
-    /// damage elsewhere stays damage. Fails with WITNESS if other bytes of the affected rows differ, or any
-    /// byte if the root is stored. Fails with INVALID_ARGUMENT if the rows do not fit the new size.
+    /// Unit size, rows and parity columns stay; of the options only the id and the stored root count. The result
+    /// equals that of [`create`](Self::create) on the old bytes with all units replaced that `regions` touch, so
+    /// that damage in other units stays damage. Fails with WITNESS if a unit that no region touches and the new
+    /// size does not cut has lost its digest, or differs from its digest: in a row that is encoded again, or in any
+    /// row if the root is stored. Fails with INVALID_ARGUMENT if the rows do not fit the new size.
     pub fn update(
         &self,
         source: &Source,

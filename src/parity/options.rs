@@ -63,8 +63,8 @@ impl ParityOptions {
         self
     }
 
-    /// Sets the share of parity in 1/10,000 of the data columns, up to 10,000: at least 2 columns, or as many
-    /// as there are data columns if these are fewer.
+    /// Sets the share of parity in 1/10,000 of the data columns, up to 10,000. Whatever the share, there are at
+    /// least 2 parity columns, or 1 if there is only one data column.
     #[must_use]
     pub fn with_redundancy(mut self, redundancy: u32) -> Self {
         self.wanted.redundancy = redundancy;
@@ -150,19 +150,19 @@ pub struct ParityReport {
     pub parity: ParityVerdict,
     /// Size of the protected file as it was found.
     pub size: u64,
-    /// Data units that differ from their digests or cannot be read.
+    /// Number of data units that differ from their digests or cannot be read.
     pub bad_units: u64,
-    /// Data units whose digests are lost.
+    /// Number of data units whose digests are lost.
     pub unknown_units: u64,
-    /// Parity units that are bad, or whose digests are lost.
+    /// Number of parity units that are bad, or whose digests are lost.
     pub bad_parity_units: u64,
-    /// Invalid blocks of digests in both copies.
+    /// Number of invalid blocks of digests, the sum over both copies.
     pub bad_blocks: u64,
-    /// Rows with a damaged unit of data or parity.
+    /// Number of rows with a damaged unit of data or parity.
     pub damaged_rows: u64,
-    /// Rows with more damaged units than parity units.
+    /// Number of rows with more damaged units than parity units.
     pub lost_rows: u64,
-    /// Data units that a repair has written.
+    /// Number of data units that a repair has written.
     pub repaired_units: u64,
 }
 
@@ -171,8 +171,8 @@ pub struct ParityReport {
 pub enum RepairMode {
     /// The repaired file gets this name; no file of this name may exist. The damaged file is only read.
     NewFile(PathBuf),
-    /// The repaired file takes the name of the damaged file, which is kept under this name; no file of this
-    /// name may exist.
+    /// The repaired file takes the name of the damaged file. The damaged file gets the name given here; no file of
+    /// this name may exist.
     Keep(PathBuf),
     /// Damaged units are overwritten in the damaged file itself.
     InPlace,

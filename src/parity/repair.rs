@@ -25,7 +25,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Repair of one protected file: the parity file, the protected file, and the options.
+/// Repair of one protected file: the parity file, the expected root, the protected file, and the options.
 pub(super) struct Repair<'r> {
     pub(super) file: &'r ParityFile,
     /// Root that the repaired bytes must have. `key` is the key with which this root is computed.
@@ -39,7 +39,7 @@ pub(super) struct Repair<'r> {
     pub(super) options: &'r RepairOptions,
 }
 
-/// Data units that are to be repaired, and the number of units that the damage callback refused.
+/// Data units that are to be repaired, and the refusals of the damage callback.
 struct Chosen {
     units: Bits,
     /// Number of repairable units that the damage callback refused.

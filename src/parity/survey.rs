@@ -99,7 +99,7 @@ struct Pieces {
     /// Number of units in a piece of units. The next field is the number of blocks in a piece of blocks.
     units: u64,
     blocks: u64,
-    /// Numbers of pieces of data units, head blocks, parity units, and tail blocks.
+    /// Number of pieces of each kind, in this order: data units, head blocks, parity units, tail blocks.
     counts: [u64; 4],
 }
 

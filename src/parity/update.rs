@@ -27,7 +27,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Update of one parity file: the old parity file, the changed source, and the options.
+/// Update of one parity file: the old parity file, its key, the changed source, and the options.
 pub(super) struct Update<'u> {
     pub(super) file: &'u ParityFile,
     pub(super) key: Option<&'u [u8; 32]>,
@@ -35,7 +35,7 @@ pub(super) struct Update<'u> {
     pub(super) options: &'u ParityOptions,
 }
 
-/// Data units and rows that an update affects.
+/// Geometries of the old and the new parity file, and the data units and rows that an update affects.
 struct Changes {
     old: Geometry,
     new: Geometry,
@@ -93,8 +93,8 @@ impl Changes {
         Bits::footprint(self.old.units().max(self.new.units())) + 4 * Bits::footprint(self.old.rows)
     }
 
-    /// Returns true if the data unit `unit` was protected before and is not named as changed. It must have its
-    /// old bytes, or begin with them.
+    /// Returns true if the old parity file protects the data unit `unit`, and the unit is not in `named`. The
+    /// source must then still have the unit's old bytes, which appended bytes may follow.
     fn is_old(&self, unit: u64) -> bool {
         unit < self.old.units() && !self.named.has(unit)
     }
@@ -270,8 +270,8 @@ impl Context<'_> {
         )
     }
 
-    /// Fails with WITNESS if a data unit that was protected before and is not named as changed does not match
-    /// its old digest.
+    /// Fails with WITNESS if a data unit does not match its old digest, although the old parity file protects it
+    /// and it is not in [`Changes::named`].
     fn verify(&self, call: &mut Call<'_, '_>) -> Result<()> {
         let old = &self.changes.old;
         let file = self.update.file;
@@ -299,9 +299,9 @@ impl Context<'_> {
         )
     }
 
-    /// Reads the data unit `unit` of the changed source into `out`. Returns the number of its first bytes that
-    /// were protected before and are not named as changed. Fails with WITNESS if these do not match the old
-    /// digest.
+    /// Reads the data unit `unit` of the changed source into `out`. Returns the number of old bytes at its start:
+    /// those that the old parity file protects, or 0 if the unit is new or in [`Changes::named`]. Fails with
+    /// WITNESS if the old bytes do not match the old digest.
     fn read(&self, unit: u64, out: &mut [u8]) -> Result<usize> {
         let Changes { old, new, .. } = self.changes;
         let (offset, len) = (new.unit_offset(unit), to_usize(new.data_len(unit)));

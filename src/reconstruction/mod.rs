@@ -65,7 +65,7 @@ impl ReconstructionOptions {
         self
     }
 
-    /// Sends the bytes to a temporary file beside `path`, which `finish` renames to it.
+    /// Sends the bytes to a temporary file beside `path`, which `finish` renames to `path`.
     #[must_use]
     pub fn with_spool(mut self, path: impl AsRef<Path>) -> Self {
         self.spool_path = Some(path.as_ref().to_owned());
@@ -135,7 +135,8 @@ pub struct AtlasReconstruction {
     collected: Mutex<Collected>,
 }
 
-/// Domain of which every byte was added, before its root is computed.
+/// Domain of which every byte was added, and the root that the shards claim for it. The bytes are not yet compared
+/// with this root.
 struct Whole {
     root: Digest,
     header: RootHeader,

@@ -46,8 +46,8 @@ const KEYED: u8 = 1;
 pub struct Limits {
     /// Maximum number of bytes of payload. Default 1 GiB.
     pub max_payload_size: u64,
-    /// Maximum number of bytes of the proof of the payload, and of the memory for its tiles, 168 bytes each.
-    /// Default 64 MiB.
+    /// Maximum number of bytes of the proof. The memory to verify the shard's tiles, 168 bytes per tile, has the
+    /// same limit. Default 64 MiB.
     pub max_proof_size: u64,
 }
 

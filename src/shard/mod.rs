@@ -65,7 +65,7 @@ pub(crate) struct TileShape {
     pub(crate) residue: Residue,
 }
 
-/// All fields of a shard except its payload, as they are serialised.
+/// All parts of a serialised shard except its payload.
 pub(crate) struct Proof {
     pub(crate) root: Digest,
     pub(crate) header: RootHeader,
@@ -425,8 +425,9 @@ impl Proof {
         Ok(operation.workers(tiles, 0, tiles.saturating_mul(VERIFIED_TILE))?.at_most(worth))
     }
 
-    /// Verifies the payload in the parts of [`layout`](Self::layout), after [`check_trust`](Self::check_trust).
-    /// Returns the residue of the content. Reports progress for every part, but not the end of the call.
+    /// Verifies the payload part by part, and then the root. The caller has the parts from
+    /// [`layout`](Self::layout), and has called [`check_trust`](Self::check_trust) with the same options. Returns
+    /// the residue of the content. Reports progress for every part, but not the end of the call.
     pub(crate) fn verify_parts(
         &self,
         payload: &[u8],

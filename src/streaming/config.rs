@@ -21,7 +21,8 @@ pub struct StreamingConfig {
 }
 
 impl Default for StreamingConfig {
-    /// Returns chunks of 16 MiB, 4 in flight, 2 read ahead, an overlap of 4,096 bytes, and reads of 1 MiB.
+    /// Returns settings with chunks of 16 MiB, of which 4 may be in flight and 2 are read ahead, an overlap of
+    /// 4,096 bytes, and reads of up to 1 MiB.
     fn default() -> Self {
         Self::DEFAULT
     }
@@ -36,9 +37,10 @@ impl StreamingConfig {
         io_buffer_size: TILE_BYTES,
     };
 
-    /// Returns settings with chunks of `chunk_size` bytes (64 KiB to 256 MiB), of which `parallel_chunks` (at
-    /// least 1) may be in flight; a chunk smaller than a tile counts as a tile. All other settings have their
-    /// defaults. [`StreamingContext::next`](crate::StreamingContext::next) works on one chunk.
+    /// Returns settings with chunks of `chunk_size` bytes (64 KiB to 256 MiB), of which `parallel_chunks` (at least
+    /// 1) may be in flight; for this limit a chunk smaller than a tile counts as a tile. All other settings have
+    /// their defaults. [`StreamingContext::next`](crate::StreamingContext::next) works on one chunk at a time,
+    /// whatever this limit.
     pub fn new(chunk_size: u64, parallel_chunks: u32) -> Result<Self> {
         check("chunk_size", chunk_size, &CHUNK_SIZE)?;
         check("parallel_chunks", u64::from(parallel_chunks), &(1..=u64::from(u32::MAX)))?;

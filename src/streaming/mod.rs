@@ -288,7 +288,7 @@ impl StreamingContext {
         }
     }
 
-    /// Adds `data` to the end of the domain; its length may be any. Fails with STATE on a stream that reads a
+    /// Adds `data`, which may have any length, to the end of the domain. Fails with STATE on a stream that reads a
     /// source.
     pub fn push(&mut self, data: &[u8], operation: &mut Operation<'_>) -> Result<()> {
         // The stage is Failed during the call, like in `next`.

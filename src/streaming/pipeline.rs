@@ -78,7 +78,8 @@ impl<'t, 'o, 's> ChunkTracker<'t, 'o, 's> {
         ChunkTracker { tracker: operation.resume(progress, finished), chunk_size, status }
     }
 
-    /// Notes that the first `bytes` bytes of the domain are done, and reports every chunk that ends there.
+    /// Notes that the first `bytes` bytes of the domain are done. Reports each chunk that lies within these bytes
+    /// and was not reported yet.
     pub(super) fn reach(&mut self, bytes: u64) -> Result<()> {
         loop {
             // Several chunks may end at once, each with a report of its own.
@@ -132,7 +133,7 @@ impl Pass {
         Pass { source: source.clone(), released: start / STRIDE * STRIDE, stride }
     }
 
-    /// Releases the pages of a mapped file before `offset`, in steps of about a chunk.
+    /// Releases those pages of a mapped file that lie before `offset`, in steps of about a chunk.
     pub(super) fn leave_behind(&mut self, offset: u64) {
         // Only whole steps are released, because pages at the edge may still be read.
         let offset = offset / self.stride * self.stride;

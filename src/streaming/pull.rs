@@ -272,8 +272,9 @@ impl Pull {
         Ok(residue)
     }
 
-    /// Reads the chunk `place` and its overlap into the buffer, from the end of the overlap of the chunk
-    /// `before` on. Hashes the tiles that end in the chunk, and returns the residue of the chunk.
+    /// Reads the chunk `place` and its overlap into the buffer. The bytes up to the end of the overlap of `before`,
+    /// the previous chunk, are in the buffer already and are not read again. Hashes the tiles that end in the chunk
+    /// `place`, and returns the residue of this chunk.
     fn read_and_hash(
         &mut self,
         setup: &StreamPlan,
@@ -394,7 +395,7 @@ impl Pull {
         Ok(())
     }
 
-    /// Returns the number of bytes of memory of the projection.
+    /// Returns the number of bytes of memory that the projection of the whole source will use.
     fn result(&self) -> u64 {
         self.source.size().div_ceil(TILE_BYTES).saturating_mul(tile_footprint())
     }
@@ -408,7 +409,7 @@ fn too_large(size: u64) -> AtlasError {
     AtlasError::out_of_memory(format!("a chunk of {size} bytes does not fit this machine's address space"))
 }
 
-/// Returns the parts of `range` between its tile boundaries.
+/// Divides `range`, a range of the domain, at the tile boundaries within it. Returns the parts.
 fn cuts(range: Range<u64>) -> Vec<Range<u64>> {
     let mut parts = Vec::new();
     let mut at = range.start;

@@ -271,8 +271,8 @@ impl Push {
     }
 
     /// Hashes `tiles` in parallel and writes them to the spool file, if there is one. Keeps copies of them if
-    /// `copy` is true and the stream keeps its bytes in memory. `held` is the memory in use besides that of the
-    /// workers.
+    /// `copy` is true and the stream keeps its bytes in memory. `held` is the number of bytes of memory in use
+    /// besides those of the workers.
     fn hash(
         &mut self,
         tiles: &[&[u8]],

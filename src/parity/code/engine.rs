@@ -81,8 +81,8 @@ impl Engine {
 /// the length of a code word, and not on the number of lost units.
 pub(super) struct LongDecoder {
     decoder: HighRateDecoder<DefaultEngine>,
-    /// Zeros in place of the data columns that are not lost, because the sums to be solved no longer have their
-    /// share.
+    /// Zeros in place of the data columns that are not lost, because the sums to be solved have only the share of
+    /// the lost columns.
     zeros: Buffer,
     columns: usize,
 }
@@ -97,7 +97,7 @@ impl LongDecoder {
         Ok(LongDecoder { decoder: decoder.map_err(refused)?, zeros: Buffer::zeros(slice)?, columns })
     }
 
-    /// Returns the number of columns that the decoder holds at a time: K plus p, rounded up to a power of two.
+    /// Returns the number of columns that the decoder holds at a time: the sum K + p, rounded up to a power of two.
     pub(super) fn shards(columns: usize, parity: usize) -> usize {
         // The transforms of the crate work on a power of two of points.
         (columns + parity.next_power_of_two()).next_power_of_two()

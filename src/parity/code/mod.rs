@@ -284,8 +284,8 @@ pub(super) struct Encoder {
     sums: Buffer,
     slice: usize,
     points: usize,
-    /// Two flags for each offset of a slice: one of the present p columns has a nonzero bit there, or a column
-    /// of an earlier group had one.
+    /// Two flags for each offset of a slice. `work`: one of the columns in `work` is not all zeros at this offset.
+    /// `sums`: a column of an earlier group was not.
     marks: Vec<Marks>,
 }
 

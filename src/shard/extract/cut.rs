@@ -315,7 +315,7 @@ enum Cutter<'c> {
     Whole { scratch: &'c mut Scratch },
     /// Single groups of 16 KiB, each checked against the stored chaining values of the tile.
     Groups { outboard: &'c Outboard, scratch: &'c mut Scratch },
-    /// Parts of a copy of the tile that was hashed as a whole before.
+    /// A copy of the whole tile, from which parts are taken. All of the copy was checked against the witness.
     Checked { outboard: Arc<Outboard>, edges: Vec<(usize, GroupPages)>, bytes: &'c [u8] },
 }
 

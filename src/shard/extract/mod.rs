@@ -198,8 +198,8 @@ impl AtlasProjection {
         })
     }
 
-    /// Extracts one shard for each of `classes`, in their order, of the tiles that `region` touches. `None`
-    /// means all tiles. All of them or none.
+    /// Extracts one shard for each of `classes`, in their order, of the tiles that `region` touches. `None` means
+    /// all tiles. Returns all shards, or an error and no shard.
     ///
     /// Transforms every tile of the region once, whatever the number of classes. Fails with INVALID_ARGUMENT
     /// for a class given twice or above 95, or a LINEAR projection.

@@ -52,8 +52,8 @@ pub(super) fn groups_wanted(share: &Share, len: usize) -> usize {
 }
 
 impl Batch<'_> {
-    /// Adds a request for each tile of each shard to `wants`, sorted by chunk, tile and shard. `slices` has the
-    /// payload of each shard of several tiles.
+    /// Adds a request for each tile of each shard to `wants`, sorted by chunk, tile and shard. `slices` has an
+    /// entry for each shard: the payload to fill if the shard has several tiles, else `None`.
     pub(super) fn wants<'a>(
         &'a self,
         slices: impl Iterator<Item = Option<&'a mut [u8]>>,
