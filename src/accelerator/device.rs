@@ -135,8 +135,8 @@ fn handles(
     Ok(found)
 }
 
-/// Returns all devices of the type `kind`, in the order of their platforms. A platform whose driver fails is
-/// left out, unless no other has devices.
+/// Returns all devices of the type `kind`, in the order of their platforms. A platform whose driver fails is skipped;
+/// its failure is returned only if no device is found.
 fn find(opencl: &OpenCl, kind: u64) -> std::result::Result<Vec<Found>, Failure> {
     let (mut found, mut failed) = (Vec::new(), None);
     // SAFETY: room for `count` handles.
@@ -217,7 +217,7 @@ fn context_of(opencl: &'static OpenCl, found: &Found) -> std::result::Result<Obj
     unsafe { Object::made(opencl, "creating a context", (made, status), opencl.release_context) }
 }
 
-/// Retains the caller's context. Fails with INVALID_ARGUMENT if the caller's device is not a device of it.
+/// Retains the caller's context. Fails with INVALID_ARGUMENT if the caller's device does not belong to this context.
 fn callers_context(opencl: &'static OpenCl, options: &AcceleratorOptions<'_>) -> Result<Object> {
     let wrong = |failure: Failure| failure.error(ErrorKind::InvalidArgument);
     // SAFETY: a live context, as the caller promises.
@@ -245,8 +245,8 @@ fn retained_device(opencl: &'static OpenCl, device: Handle) -> std::result::Resu
     unsafe { Object::made(opencl, what, (device, 0), opencl.release_device) }
 }
 
-/// Compiled programs of this process, by the address and the name of their device, since the address of a
-/// sub-device may come again. A forked child fails before it locks them.
+/// Compiled programs of this process, by the address and the name of their device: a later sub-device may get the
+/// address of a released one. A forked child fails before it locks the list.
 static COMPILED: Mutex<Vec<Compiled>> = Mutex::new(Vec::new());
 
 struct Compiled {
@@ -255,8 +255,8 @@ struct Compiled {
     code: Vec<u8>,
 }
 
-/// Returns the program of kernels for a device: compiled by the first call in a process, and loaded from
-/// `compiled` by later calls.
+/// Returns the program of kernels for a device: compiled by the first call for this device in a process, and loaded
+/// from `compiled` by later calls.
 fn program(
     opencl: &'static OpenCl,
     context: &Object,

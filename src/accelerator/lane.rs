@@ -1,6 +1,6 @@
 //! A lane: a command queue of the device with buffers for one batch of tiles at a time (`strings` in code).
 //!
-//! The bytes of a batch are copied to the device before the call returns, so that the driver never refers to
+//! Tiles from the host are copied to the device before [`Lane::start`] returns, so that the driver never refers to
 //! memory of a caller. The kernels of one lane run while another lane copies.
 
 use super::device::Device;
@@ -125,8 +125,8 @@ impl Lane {
         })
     }
 
-    /// Starts a batch: copies its bytes to the device, and enqueues the kernels and the copy of the results to
-    /// the host.
+    /// Starts a batch: copies its bytes to the device, unless they already lie there, and enqueues the kernels and the
+    /// copy of the results to the host.
     ///
     /// After an error the lane must be [`finish`](Self::finish)ed and dropped.
     pub(super) fn start(&mut self, device: &Device, batch: &Batch<'_>) -> Outcome<()> {

@@ -31,12 +31,13 @@ struct Reads {
 }
 
 impl DeviceBuffer {
-    /// Retains an OpenCL buffer and refers to its `size` bytes at `offset`. Fails with INVALID_ARGUMENT if
-    /// kernels of `accelerator` cannot read it, or with OUT_OF_RANGE.
+    /// Retains the OpenCL buffer `handle`, and returns its range of `size` bytes at `offset`. Fails with
+    /// INVALID_ARGUMENT if kernels of `accelerator` cannot read the buffer, with OUT_OF_RANGE if the range is outside
+    /// it.
     ///
     /// # Safety
     ///
-    /// `buffer` is NULL or a live memory object of the loader's OpenCL.
+    /// `handle` is NULL or a live memory object of the loader's OpenCL.
     pub(super) unsafe fn new(
         accelerator: &Accelerator,
         handle: Handle,
@@ -104,8 +105,8 @@ impl DeviceBuffer {
         self.start + offset
     }
 
-    /// Fills `out`, in memory of the host, with the bytes of the range from `offset` on. After a failure other
-    /// than a lack of memory, the pool that made the range gets no more work done by its device.
+    /// Fills `out`, in memory of the host, with the bytes of the range from `offset` on. After a failure other than a
+    /// lack of memory, the device gets no more work from the pool that made the range.
     pub(crate) fn read(&self, offset: u64, out: OutBytes<'_>) -> Result<()> {
         // A child may not call OpenCL, nor take the lock, which another thread could have held at the fork.
         self.device.opencl.check_process()?;

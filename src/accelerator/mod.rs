@@ -13,8 +13,8 @@
 //! processor until its results are asked for. A thread that waits for a free lane holds none, so that threads never
 //! wait for each other in a circle.
 //!
-//! A device is trusted as far as it is checked: known bytes when it is opened, and some of the strings of every call
-//! by `tile::offload`. Once a call of OpenCL or a digest is wrong, the accelerator refuses further work. A lack of
+//! A device is trusted as far as it is checked: known bytes when it is opened, and some of the strings of every call by
+//! `tile::offload`. Once a call of OpenCL fails or a digest is wrong, the accelerator refuses further work. A lack of
 //! memory is no such failure.
 
 #![cfg_attr(not(feature = "opencl"), allow(dead_code, reason = "there is no device to use it"))]
@@ -85,7 +85,8 @@ impl<'a> AcceleratorOptions<'a> {
         }
     }
 
-    /// Selects devices of any kind with this text in their name or in that of their platform, in any case.
+    /// Selects devices of any kind with this text in their name or in that of their platform. Ignores the case of
+    /// letters.
     #[must_use]
     pub fn with_name(mut self, name: &'a str) -> Self {
         self.name = Some(name);

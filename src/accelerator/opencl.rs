@@ -211,8 +211,8 @@ impl OpenCl {
         check("asking for a property", status).map(|()| value)
     }
 
-    /// Returns a property whose value is a list, by two calls of `info`: for its size, and for at most `most`
-    /// items. `empty` fills the items before.
+    /// Returns a property whose value is a list, by two calls of `info`: for its size, and for its items. Fails if
+    /// there are more than `most` items. All items are `empty` until the second call writes them.
     pub(super) fn list<T: Clone>(
         &self,
         info: impl Fn(usize, *mut c_void, *mut usize) -> Status,
@@ -262,9 +262,8 @@ impl Failure {
         Failure::new(what, OUT_OF_HOST_MEMORY)
     }
 
-    /// Returns the same failure as that of an allocation or of the first use of a buffer, for which drivers
-    /// report a lack of device memory by two more codes. Elsewhere the first of these codes can be a crashed
-    /// kernel.
+    /// Returns this failure as that of a call that allocates a buffer or uses it for the first time. From such calls
+    /// two more codes mean a lack of device memory; from others the first of these codes can mean a crashed kernel.
     pub(super) fn of_allocation(self) -> Failure {
         let is_lack = self.is_lack || matches!(self.status, OUT_OF_RESOURCES | INVALID_BUFFER_SIZE);
         Failure { is_lack, ..self }

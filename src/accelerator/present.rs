@@ -52,8 +52,8 @@ struct Lanes {
 impl Accelerator {
     /// Opens an OpenCL device, compiles the kernels, and tests them by hashing known bytes.
     ///
-    /// Fails with UNSUPPORTED if there is no OpenCL loader or no such device, or if the device fails at any of
-    /// this; with LIMIT if the memory limit has no room for a tile.
+    /// Fails with UNSUPPORTED if there is no OpenCL loader or no such device, or if the device fails in one of these
+    /// steps; with LIMIT if the memory limit has no room for a tile.
     pub(crate) fn open(options: &AcceleratorOptions<'_>) -> Result<Accelerator> {
         let device = Arc::new(Device::open(options)?);
         let limit = match options.memory_limit {
@@ -176,8 +176,8 @@ impl Accelerator {
         self.batch_in_place
     }
 
-    /// Returns true if the device's share of `count` tiles from the host is at least one tile. Otherwise
-    /// still returns true for every 16th call, so that the device is tried again.
+    /// Returns true if the device's share of `count` tiles from the host is at least one tile. Of the calls with a
+    /// smaller share, every 16th returns true too, so that the device is tried again.
     pub(crate) fn pays(&self, count: u64) -> bool {
         self.share.pays(count)
     }
@@ -264,7 +264,7 @@ impl Accelerator {
         self.freed.notify_all();
     }
 
-    /// Retains `buffer`, an OpenCL buffer in the context of this accelerator, and refers to its `size` bytes at
+    /// Retains `buffer`, an OpenCL buffer in the context of this accelerator, and returns its range of `size` bytes at
     /// `offset`.
     ///
     /// # Safety
@@ -314,7 +314,8 @@ pub(crate) struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// Returns true if the times of this batch are typical: the first one through a lane also makes buffers.
+    /// Returns true if the times of this batch are typical. Those of the first batch of a lane are not, because it also
+    /// makes buffers.
     pub(crate) fn is_typical(&self) -> bool {
         self.lane.as_ref().is_some_and(|lane| lane.is_warm)
     }

@@ -21,9 +21,10 @@ pub(super) struct Share {
     copy: Average,
     device: Average,
     processor: Average,
-    /// Sum of the fractions of a tile that earlier batches left to the device, in units of 1 / [`WHOLE`].
+    /// Part of the device's shares of earlier batches that the device has not got yet, in units of 1 / [`WHOLE`] of a
+    /// tile. It is added to the share of the next batch.
     due: AtomicU64,
-    /// Number of calls of [`Share::pays`] while the device did not pay.
+    /// Number of calls of [`Share::pays`] in which the device's share was less than one tile.
     asked: AtomicU64,
 }
 
@@ -66,8 +67,8 @@ impl Share {
         part
     }
 
-    /// Returns true if the device's share of `count` tiles is at least one tile. Otherwise still returns
-    /// true for every 16th call, so that the device is tried again.
+    /// Returns true if the device's share of `count` tiles is at least one tile. Of the calls with a smaller share,
+    /// every 16th returns true too, so that the device is tried again.
     pub(super) fn pays(&self, count: u64) -> bool {
         if self.part().saturating_mul(count) >= WHOLE {
             return true;
@@ -93,7 +94,8 @@ impl Share {
         to_usize((before + part) / WHOLE).min(count)
     }
 
-    /// Adapts the averages to the times of a set of tiles. A side that had no tiles keeps its averages.
+    /// Adapts the averages to the times of a set of tiles. If the device or the processor had no tiles, its averages
+    /// stay as they are.
     pub(super) fn learn(&self, measured: Measured) {
         let Measured { device, processor, copy_time, processor_time, time, was_done } = measured;
         if processor > 0 {

@@ -1,5 +1,5 @@
-//! Calls over many shards, which are compressed or decompressed in parallel, in their order. A call handles
-//! all shards or fails without a result.
+//! Calls over many shards, which are compressed or decompressed in parallel; the results have the order of the shards.
+//! A call handles all shards or fails without a result.
 //!
 //! The blocks of all shards are grouped into runs, one task each. Compression has two passes, because only
 //! the first pass shows which blocks are stored uncompressed and which shards are stored as a whole.
@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex};
 /// Digest and residue of each tile of a shard, `None` if they are not known yet.
 type KnownTiles = Vec<Option<(Digest, Residue)>>;
 
-/// Minimum number of payload bytes of a task.
+/// Minimum number of payload bytes of a task, except for the last task of a shard.
 const TASK_BYTES: usize = 128 * 1024;
 
 /// Bytes of memory that a call needs per shard, besides its blocks, runs and tiles: the shard, its draft, the
@@ -36,8 +36,8 @@ const TASK_BYTES: usize = 128 * 1024;
 const A_SHARD: usize = size_of::<CompressedShard>() + size_of::<AtlasShard>() + size_of::<Draft<'_>>() + 512;
 const A_BLOCK: usize = size_of::<(Attempt, BlockHead, Encoded, Settled, AtomicBool)>() + 32;
 const A_TILE: usize = size_of::<(TilePart, (usize, usize), (Digest, Residue), Leaf)>();
-/// Bytes that the count of a call's memory adds to the length of each payload buffer, because lengths are
-/// rounded up.
+/// Bytes that the estimate of a call's memory adds for each buffer of a payload or of a large block, because buffers
+/// are rounded up.
 const ROUNDING: usize = 16 * 1024;
 
 /// Consecutive blocks of one shard of a call, the work of one task.
@@ -120,7 +120,7 @@ impl Draft<'_> {
     }
 }
 
-/// Compresses all shards, in their order. Returns all results, or an error and no result. If `batch` is set,
+/// Compresses all shards. Returns the results in the order of the shards, or an error and no result. If `batch` is set,
 /// an error names the shard.
 pub(super) fn compress_all(
     shards: &[&AtlasShard],
@@ -230,8 +230,8 @@ pub(super) fn compress_all(
     Ok(compressed)
 }
 
-/// Runs the second pass of a compression: decides which shards are stored as a whole, and hashes the blocks that
-/// are stored uncompressed. The block size of stored shards is known only now.
+/// Runs the second pass of a compression: decides which shards are stored as a whole, and hashes the blocks that are
+/// stored uncompressed. Also copies these blocks, unless their whole shard is stored.
 fn settle(
     drafts: &mut [Draft<'_>],
     config: &CompressionConfig,
@@ -367,7 +367,7 @@ fn payload_residue(shard: &AtlasShard) -> Residue {
 /// shard fails with WITNESS.
 type Held = Option<(usize, AtlasError)>;
 
-/// Decompresses and verifies all shards, in their order. Returns all results, or an error and no result. If
+/// Decompresses and verifies all shards. Returns the results in the order of the shards, or an error and no result. If
 /// `batch` is set, an error names the shard.
 pub(super) fn decompress_all(
     compressed: &[&CompressedShard],
@@ -476,8 +476,8 @@ pub(super) fn decompress_all(
     verify_all(compressed, &whole, (&layouts, &known), &digests, held, batch, threads, tracker)
 }
 
-/// Returns the index of the part that is exactly the range `bytes` of the payload, if it is a whole tile whose
-/// witness is the plain digest of its bytes.
+/// Returns the index in `parts` of the whole tile that has exactly the range `bytes` of the payload. `None` if there is
+/// no such tile, or if witnesses are keyed and differ from the digests of blocks.
 fn whole_tile(parts: &[TilePart], bytes: &Range<usize>, digests: &Digests) -> Option<usize> {
     // Most blocks are smaller than a tile, and end here.
     let part = parts.binary_search_by_key(&bytes.start, |part| part.payload.start).ok()?;

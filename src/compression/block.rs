@@ -9,8 +9,8 @@ use crate::base::error::{AtlasError, ErrorKind, Result};
 use crate::hash::digest::{Digest, digest256, digest256_in_steps};
 use crate::layer2::Residue;
 
-/// Number of bytes of a block's digest that its head has. They detect accidental damage. There are few of them,
-/// so that they do not enlarge even a block that is compressed to a tenth noticeably.
+/// Number of bytes of a block's digest that the head of the block stores to detect accidental damage. There are few, so
+/// that they do not noticeably enlarge a block, even if it is compressed to a tenth.
 pub(crate) const CHECK_SIZE: usize = 8;
 
 const PLANE_ENTRY: usize = 4;
@@ -79,7 +79,8 @@ pub(crate) enum Attempt {
     Done(BlockHead, Encoded),
 }
 
-/// Encoder of blocks for one worker: the encoders of its codec, and buffers.
+/// Encoder of blocks for one worker: the encoders of one plan at a time, buffers, and a decoder if each result is to be
+/// compared with its block.
 pub(crate) struct BlockEncoder {
     config: CompressionConfig,
     /// Encoders of the plan that was used last.
@@ -90,13 +91,13 @@ pub(crate) struct BlockEncoder {
     decoded: Option<(Buffer, BlockDecoder)>,
 }
 
-/// Encoders of the codec for the blocks of one plan.
+/// Encoders of a plan's codec: at the plan's level, and at a lower level.
 struct States {
     plan: Plan,
     /// Encoder at the plan's level.
     full: Box<dyn Encode>,
-    /// Encoder at a lower level, for trials and for bytes without repeats. `None` if its level would be the
-    /// same.
+    /// Encoder at a lower level, for trials and for bytes without repeats. `None` if the plan's level is already that
+    /// low, and `full` serves.
     quick: Option<Box<dyn Encode>>,
 }
 
@@ -110,8 +111,8 @@ impl States {
 }
 
 impl BlockEncoder {
-    /// Returns the size of the memory of an encoder for blocks of up to `block_size` bytes, with any of these
-    /// plans.
+    /// Returns the maximum size of the memory of an encoder for blocks of up to `block_size` bytes. The encoder may use
+    /// each of `plans`, which follow from `config`, but only one of them at a time.
     pub(crate) fn footprint(config: &CompressionConfig, plans: &[Plan], block_size: usize) -> Result<usize> {
         let (mut states, mut room, mut decoder) = (0, 0, 0);
         // Only the states of one plan exist at a time, so that the memory is that of the largest plan.
@@ -429,7 +430,7 @@ fn becomes_differences(states: &mut States, plane: &mut [u8], out: &mut [u8]) ->
     Ok(differences < raw)
 }
 
-/// Digest and residue of a decoded block, after the check of the digest.
+/// Digest and residue of a decoded block whose digest matched its head, and the error if the residue did not.
 pub(crate) struct Decoded {
     /// Digest of the block's bytes. The head has the first bytes of the digest.
     pub(crate) digest: Digest,
@@ -465,8 +466,8 @@ impl BlockDecoder {
         BlockDecoder { streams: Streams(None), block_size, filtered: None }
     }
 
-    /// Decodes `encoded` to `block`, and checks the bytes against the digest and the residue in `head`. All
-    /// input is hostile except for the two lengths, which come from [`BlockHead`] and the position of the block.
+    /// Decodes `encoded` to `block`, and checks the bytes against the digest and the residue in `head`. The contents of
+    /// `encoded` and `head` may be hostile. The lengths of `encoded` and `block` may not: the caller checked them.
     pub(crate) fn decode(
         &mut self,
         method: Method,

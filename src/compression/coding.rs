@@ -18,12 +18,12 @@ pub(super) const HEAD_SIZE: usize = 4 + CHECK_SIZE;
 const LEN_BITS: u32 = 21;
 const FILTER_BITS: u32 = 3;
 
-/// Properties that all blocks of a compressed shard share, stored in the record COMPRESSION.
+/// Fixed part of the record COMPRESSION: properties of all blocks of a compressed shard or compressed record together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Coding {
     pub(super) algorithm: CompressionAlgorithm,
     pub(super) level: u8,
-    /// Residue of the shard's content before compression.
+    /// Residue of the shard's content, or of all bytes of a compressed record, before compression.
     pub(super) residue: Residue,
     pub(super) block_size: usize,
     /// Number of bytes to which all blocks together decode.
@@ -193,7 +193,8 @@ pub(super) fn claimed_len(head: &[u8]) -> usize {
     usize::try_from(word & ((1 << LEN_BITS) - 1)).unwrap_or(usize::MAX)
 }
 
-/// Returns `value` as a residue. Fails with FORMAT if it is outside 0..=95, as with a reserved bit.
+/// Returns `value` as a residue. Fails with FORMAT if it is outside 0..=95, also because a reserved bit above the
+/// residue is set.
 fn residue_of(value: u32) -> Result<Residue> {
     match u8::try_from(value).ok().and_then(Residue::new) {
         Some(residue) => Ok(residue),

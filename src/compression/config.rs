@@ -9,7 +9,7 @@ use crate::base::units::to_u64;
 pub(crate) const MIN_BLOCK_SIZE: usize = 4 * 1024;
 /// Size of the largest block, and of the blocks of a stored shard.
 pub(crate) const MAX_BLOCK_SIZE: usize = 1024 * 1024;
-/// Highest level of an algorithm without a codec, which ignores it.
+/// Highest valid level for `None`, which ignores it, and for `Auto`, which passes it to the chosen algorithm.
 const MAX_UNUSED_LEVEL: u8 = 9;
 
 /// Effort of an algorithm per block. The nine levels correspond to the codec's own levels;
@@ -61,7 +61,7 @@ pub struct CompressionConfig {
     pub algorithm: CompressionAlgorithm,
     /// Level of the algorithm. Default 6.
     pub level: CompressionLevel,
-    /// A shard whose region has fewer bytes is stored. Default 1,024.
+    /// A shard with fewer bytes of content (the region's bytes, or the packed coefficients) is stored. Default 1,024.
     pub min_size_threshold: u64,
     /// A payload is stored if its compressed size exceeds this fraction of its size. Default 0.9.
     pub max_compression_ratio: f64,
@@ -181,13 +181,13 @@ impl CompressionConfig {
         })
     }
 
-    /// Returns true if the algorithm is chosen for each shard.
+    /// Returns true if the algorithm is chosen for each shard. False at level 0, because all shards are then stored.
     pub(crate) fn is_auto(&self) -> bool {
         self.algorithm == CompressionAlgorithm::Auto && self.level.value() > 0
     }
 
-    /// Returns true if compression from `original` to `packed` bytes saves enough to keep it, by the maximum
-    /// ratio.
+    /// Returns true if `packed` bytes are at most `max_compression_ratio` of the `original` bytes, so that the
+    /// compressed form is kept.
     pub(crate) fn is_worth(&self, packed: usize, original: usize) -> bool {
         // Sizes in memory are far below 2^53.
         #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
@@ -196,7 +196,7 @@ impl CompressionConfig {
     }
 }
 
-/// Algorithm, method and levels by which the blocks of one shard are encoded.
+/// Algorithm, method, levels and requested filter by which the blocks of one shard are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) algorithm: CompressionAlgorithm,

@@ -29,8 +29,8 @@ impl CompressedShard {
 
     /// Returns the one encoding of this compressed shard (docs/format.md).
     ///
-    /// A reader with the default [`Limits`] refuses a shard of more than 1 GiB with LIMIT, even if it is
-    /// smaller when compressed.
+    /// A reader with the default [`Limits`] refuses a shard with a payload of more than 1 GiB with LIMIT, however small
+    /// the encoding is.
     pub fn serialize(&self) -> Result<Vec<u8>> {
         // All lengths are known before the first byte, because the frame states them.
         let lengths = self.lengths();
@@ -48,8 +48,8 @@ impl CompressedShard {
         writer.into_vec()
     }
 
-    /// Reads the compressed shard that `bytes` encode. Nothing is decompressed, and only the form is
-    /// checked: fails with FORMAT, UNSUPPORTED or LIMIT.
+    /// Reads the compressed shard that `bytes` encode. Decompresses nothing, and checks only the form and the digest at
+    /// the end of `bytes`. Fails with FORMAT, UNSUPPORTED or LIMIT.
     pub fn deserialize(bytes: &[u8], limits: &Limits) -> Result<CompressedShard> {
         available()?;
         let mut reader = Reader::new(bytes, Kind::CompressedShard)?;
@@ -110,7 +110,7 @@ impl CompressedShard {
         })
     }
 
-    /// Returns the properties that all blocks share, as the record COMPRESSION stores them.
+    /// Returns the properties of all blocks together, as the record COMPRESSION stores them.
     fn how(&self) -> Coding {
         Coding {
             algorithm: self.algorithm,

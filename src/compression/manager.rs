@@ -21,9 +21,9 @@ pub struct CompressionStats {
     pub shards_compressed: u64,
     /// Number of shards that were stored.
     pub shards_stored: u64,
-    /// Bytes of the regions passed to compression.
+    /// Bytes of the content of all shards passed to compression: the regions' bytes, or the packed coefficients.
     pub original_bytes: u64,
-    /// Bytes of the encoded blocks and their heads, for these regions.
+    /// Bytes of the blocks, encoded or stored, and of their heads, for all shards passed to compression.
     pub compressed_bytes: u64,
     /// original_bytes minus compressed_bytes, at least 0.
     pub saved_bytes: u64,
@@ -96,8 +96,8 @@ impl CompressionManager {
         *self.lock()
     }
 
-    /// Compresses all shards in parallel, in their order. Returns all results, or an error and no result. The
-    /// index of an error is the number of the shard.
+    /// Compresses all shards in parallel. Returns the results in the order of the shards, or an error and no result.
+    /// The index of an error is the number of the shard.
     pub fn compress_batch(
         &self,
         shards: &[&AtlasShard],
@@ -112,8 +112,8 @@ impl CompressionManager {
         Ok(compressed)
     }
 
-    /// Decompresses and verifies all shards in parallel, in their order. Returns all results, or an error and
-    /// no result. The index of an error is the number of the shard.
+    /// Decompresses and verifies all shards in parallel. Returns the results in the order of the shards, or an error
+    /// and no result. The index of an error is the number of the shard.
     pub fn decompress_batch(
         &self,
         compressed: &[&CompressedShard],

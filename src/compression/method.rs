@@ -47,7 +47,8 @@ pub enum CompressionFilter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CompressionTarget {
-    /// The same as [`Smallest`](Self::Smallest), unless the result of LZ4 is at most a tenth larger.
+    /// LZ4 if its result is at most a tenth larger than the smallest, otherwise the same as
+    /// [`Smallest`](Self::Smallest).
     #[default]
     Balanced,
     /// The shortest decompression time among the algorithms that save enough.
@@ -88,7 +89,7 @@ impl Filters {
         self == Filters::Planes
     }
 
-    /// Returns true if a plane may hold differences. The residue of a filtered block is then meaningless.
+    /// Returns true if a plane may hold differences. The residue of the planes is then not that of the block.
     pub(crate) fn has_differences(self) -> bool {
         self == Filters::All
     }
@@ -112,8 +113,8 @@ const ALGORITHMS: &[CompressionAlgorithm] = &[
 ];
 
 impl CompressionAlgorithm {
-    /// Returns the number of the algorithm in the C API and in the format, and its method. `None` means
-    /// stored. Algorithms are defined only here.
+    /// Returns the number of the algorithm in the C API and in the format, and its method. `None` means that blocks are
+    /// stored, or, for `Auto`, that an algorithm is chosen for each shard. Algorithms are defined only here.
     const fn definition(self) -> (u8, Option<Method>) {
         const fn method(filters: Filters, codec: Codec) -> Option<Method> {
             Some(Method { filters, codec })

@@ -108,8 +108,8 @@ pub struct CompressedInfo {
     pub residue: Residue,
     /// Number of bytes of the shard's content, which can be read.
     pub original_size: u64,
-    /// Number of bytes of the encoded blocks and their heads. The payload consists of whole pages, so that it
-    /// may have up to 8,190 bytes more than the region.
+    /// Number of bytes of the blocks, encoded or stored, and of their heads. It may exceed `original_size`: the blocks
+    /// cover the payload's whole pages, up to 8,190 bytes more than the region.
     pub compressed_size: u64,
     /// Filters of the shard's blocks by their numbers in docs/format.md: bit f is set if a block has filter f,
     /// and bit 0 if a block has none. 0 if there is no block.
@@ -180,8 +180,9 @@ impl AtlasShard {
 
 /// Restores the original shard exactly, or fails.
 ///
-/// For shards without a key, checked for self-consistency only; [`CompressedShard::decompress`] accepts trust
-/// settings. `config` must be valid, but does not influence the checks.
+/// Works for shards without a key. Checks the shard against the root that it names, and does not compare this root with
+/// a trusted one; [`CompressedShard::decompress`] accepts a key and a trusted root. `config` must be valid, but does
+/// not influence the checks.
 pub fn decompress_shard(compressed: &CompressedShard, config: &CompressionConfig) -> Result<AtlasShard> {
     config.check()?;
     compressed.decompress(&VerifyOptions::new(), &mut Operation::new())
@@ -190,7 +191,8 @@ pub fn decompress_shard(compressed: &CompressedShard, config: &CompressionConfig
 impl CompressedShard {
     /// Restores the original shard exactly: blocks, residue and the proof against the root are checked.
     ///
-    /// Fails with FORMAT for a damaged stream, then WITNESS, then CONSERVATION.
+    /// Fails with FORMAT for a damaged stream, with WITNESS for a wrong digest or root, and with CONSERVATION for a
+    /// wrong residue only if neither occurs.
     pub fn decompress(&self, verify: &VerifyOptions, operation: &mut Operation<'_>) -> Result<AtlasShard> {
         let shards = decompress_all(&[self], verify, false, operation)?;
         shards.into_iter().next().ok_or_else(|| {
@@ -213,10 +215,10 @@ impl CompressedShard {
         }
     }
 
-    /// Reads bytes of [`AtlasShard::data`] from `offset` on: of the region, or of the packed coefficients.
-    /// Decompresses only the blocks that contain them, and checks each against its own digest. A stored
-    /// block, which cannot change, is checked once after [`deserialize`](Self::deserialize), and not at all
-    /// if it was just hashed to compress the shard. Fails with OUT_OF_RANGE outside the shard.
+    /// Reads bytes of [`AtlasShard::data`] from `offset` on: of the region, or of the packed coefficients. Decompresses
+    /// only the blocks that contain them, and checks each against its own digest. A stored block, which cannot change,
+    /// is checked only by its first read after [`deserialize`](Self::deserialize), and by no read if
+    /// [`compress`](AtlasShard::compress) made the shard. Fails with OUT_OF_RANGE outside the shard.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let mut done = 0;
         self.read_parts(offset, buffer.len(), |part| {

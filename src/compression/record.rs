@@ -209,9 +209,9 @@ impl<'a> Record<'a> {
         needs
     }
 
-    /// Decodes the record to `to`, which has [`len`](Self::len) bytes, and checks digests and residues. Fails
-    /// with FORMAT, then WITNESS, then CONSERVATION. `decoder` has room for blocks of
-    /// [`block_size`](Self::block_size).
+    /// Decodes the record to `to`, which has [`len`](Self::len) bytes, and checks digests and residues. Fails with
+    /// FORMAT for a damaged block, with WITNESS for a wrong digest, and with CONSERVATION for a wrong residue only if
+    /// neither occurs. `decoder` has room for blocks of [`block_size`](Self::block_size).
     pub(crate) fn decode(&self, decoder: &mut BlockDecoder, to: &mut [u8]) -> Result<()> {
         let Some(method) = self.coding.algorithm.method() else { return Err(super::no_method()) };
         if to.len() != self.len() {

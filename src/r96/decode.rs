@@ -97,8 +97,8 @@ impl Decoder {
 /// Factors for rebuilding missing resonance classes. They depend only on which classes are missing.
 #[derive(Clone, Debug)]
 pub(super) struct Erasure {
-    /// For each class r the value Λ(ζ^r), which is 0 for a missing class. Λ is the polynomial that is 0 exactly
-    /// there.
+    /// For each class r the value Λ(ζ^r), which is 0 for a missing class. Λ is the polynomial with the zeros ζ^r of all
+    /// missing classes r.
     locator: [Factor; CLASSES],
     /// Number of each missing class r, with the factor 1 / (96 ζ^r Λ'(ζ^r)).
     missing: Vec<(usize, Factor)>,
@@ -330,9 +330,9 @@ impl<V: Copy> Columns<V> {
     }
 }
 
-/// Packs the symbols of a block from `x` to `symbols`, from index `at` on, and those of a second block beside it
-/// `step` items later. Fails if the `have` classes contradict each other (a row from K on is not zero), or if a
-/// symbol is above 8191.
+/// Packs the symbols of block number `block` from `x` to `symbols`, from index `at` on, and those of a second block
+/// beside it `step` items later. Fails if the given classes, `have` in number, contradict each other (a row from K on
+/// is not zero), or if a symbol is above 8191.
 #[inline(always)]
 fn store_symbols<L: Lanes>(
     l: L,

@@ -173,7 +173,8 @@ fn dft8<L: Lanes>(l: L, a: [L::V; 8]) -> [L::V; 8] {
     [e0, l.add(even, odd), e1, l.add(difference, turned), e2, l.sub(even, odd), e3, l.sub(difference, turned)]
 }
 
-/// Buffers of [`columns`] between its two passes: three transforms of 32 points.
+/// Buffers of [`columns`]: the results of its transforms of 3 points, on which its three transforms of 32 points then
+/// work.
 pub(super) type Thirds<V> = [[V; 32]; 3];
 
 /// Transforms sixteen columns of 96 points at once, with the root ζ, in natural order on both sides.

@@ -12,7 +12,8 @@ pub(super) struct Lz4;
 
 /// Maximum number of bytes of an encoder's table.
 const ENCODER_FOOTPRINT: usize = 20 * 1024;
-/// Bytes of the lengths of 16 byte planes, which need room before the last plane.
+/// Bytes of the list of lengths that precedes up to 16 byte planes. The output has room for the list and the longest
+/// stream.
 const LENGTHS: usize = 64;
 
 impl BlockCodec for Lz4 {

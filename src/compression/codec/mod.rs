@@ -138,7 +138,8 @@ pub(crate) trait BlockCodec: Sync {
     /// Returns a new decoder.
     fn decoder(&self) -> Result<Box<dyn Decode>>;
 
-    /// Frees the decoder states that the codec keeps for later calls. Does not wait for a thread that uses them.
+    /// Frees the decoder states that the codec keeps for later calls. Frees none, and does not wait, if another thread
+    /// uses the list of these states.
     fn free_used(&self) {}
 }
 

@@ -30,8 +30,7 @@ impl BlockCodec for Zstd {
         32_768
     }
 
-    /// Returns more than the library requires for all pieces, which is 1/256 of the length and 64 bytes for
-    /// each.
+    /// Returns `len` and more than the library needs besides it for all pieces: 1/256 of `len`, and 64 bytes per piece.
     fn room(&self, len: usize) -> usize {
         len + len / 128 + 1_024
     }

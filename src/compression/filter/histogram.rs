@@ -63,9 +63,9 @@ fn weight(n: u32) -> u64 {
     }
 }
 
-/// Returns the size of a Huffman code for all sampled bytes with these counts, in 1/256 bits, at most that of
-/// the bytes themselves. A sample looks more regular than its population, by some 0.72 bits per occurring value
-/// (Miller and Madow).
+/// Returns the size of a Huffman code for all sampled bytes with these counts, in 1/256 bits, at most that of the bytes
+/// themselves. Adds 0.72 bits per occurring value, because a sample looks more regular than its population (Miller and
+/// Madow).
 pub(super) fn coded_size(counts: &[u32; 256]) -> u64 {
     let (mut total, mut sum, mut used) = (0u32, 0u64, 0u64);
     // Values that occur are often neighbours, so that groups of eight counts of 0 are skipped.

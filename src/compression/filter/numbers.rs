@@ -21,8 +21,8 @@ const LEAST: usize = 1_024;
 /// Maximum size of a small block.
 const SMALL: usize = 128 * 1024;
 
-/// Estimated sizes of a block of numbers, with byte planes and without, from a sample. They are in 1/256 bits,
-/// for all bytes of the sample.
+/// Estimated sizes of the sampled bytes of a block of numbers, without byte planes and in planes of the chosen stride,
+/// in 1/256 bits, and the filter with this stride.
 pub(crate) struct Numbers {
     /// Estimated size of the sampled bytes without planes, if nothing repeats.
     together: u64,

@@ -254,8 +254,8 @@ impl Lanes for Portable {
 pub(super) trait Job {
     /// Result of the work.
     type Output;
-    /// Performs the work with the vector operations of `l`. An implementation is `#[inline(always)]`, so that it
-    /// is compiled for their instructions.
+    /// Performs the work with the vector operations of `l`. Each job implements this function as `#[inline(always)]`,
+    /// so that it is compiled for the instructions of `l`.
     fn run<L: Lanes>(self, l: L) -> Self::Output;
 }
 
