@@ -1,9 +1,9 @@
 //! Files that appear under their name complete or not at all.
 //!
-//! The bytes go to a file without a name in the folder of the target, or, if the file system has no such
-//! files, to a temporary file that only its owner can read. [`AtomicFile::persist`] gives it the attributes
-//! of the file that it replaces, or those of a new file, flushes it to the disk, renames it, and flushes the
-//! folder. Dropping an [`AtomicFile`] before that removes its file.
+//! The bytes go to a file without a name in the folder of the target, or, if the file system has no such files, to a
+//! temporary file that only its owner can read. [`AtomicFile::persist`] gives it the attributes of the file that it
+//! replaces, or those of a new file, flushes it to the disk, renames it, and flushes the folder. Dropping an
+//! [`AtomicFile`] that was not persisted removes its file.
 //!
 //! Temporary names are `.atlas-` with 16 hexadecimal digits and `.tmp`. A killed process leaves a temporary
 //! file if the file system has no files without names, or if the process dies between naming the file and
@@ -68,8 +68,8 @@ fn temporary_name() -> io::Result<OsString> {
     Ok(format!(".atlas-{:016x}.tmp", u64::from_le_bytes(random)).into())
 }
 
-/// Calls `make` with random temporary names until it does not fail with `AlreadyExists`. Returns the name and
-/// the result of `make`.
+/// Calls `make` with a random temporary name, and with another name each time that it fails with `AlreadyExists`.
+/// Returns the name that `make` accepted, and its result; any other error ends the attempts.
 fn with_temporary_name<T>(make: impl Fn(&OsStr) -> io::Result<T>) -> io::Result<(OsString, T)> {
     loop {
         let name = temporary_name()?;
@@ -142,8 +142,9 @@ fn file_name(target: &Path) -> Option<&OsStr> {
     target.as_os_str().as_encoded_bytes().ends_with(name.as_encoded_bytes()).then_some(name)
 }
 
-/// Returns `there`, the entry that was found at `target` and that a new file will replace. Fails if it is no
-/// regular file, because a FIFO, a socket or a device would be destroyed.
+/// Returns the entry `there`, which was looked up at `target`, if a new file may replace it; `None` if there is no
+/// entry. Fails if the lookup failed, or if the entry is no regular file: a FIFO, a socket or a device would be
+/// destroyed.
 fn replaceable(target: &Path, there: io::Result<Option<Entry>>) -> Result<Option<Entry>> {
     let target = target.display();
     let there = there.map_err(|error| AtlasError::io(format_args!("finding the type of {target}"), error))?;
@@ -227,9 +228,9 @@ impl AtomicFile {
         })
     }
 
-    /// Writes like [`write_at`](Self::write_at), but in pieces of 1 MiB, and skips pieces of zeros, so that they
-    /// stay holes of the file. Nothing may have been written to the range before. A skipped piece at the end
-    /// does not extend the file: [`set_len`](Self::set_len) does.
+    /// Writes like [`write_at`](Self::write_at), but in pieces of 1 MiB, and skips pieces of zeros, so that they stay
+    /// holes of the file. The caller must not have written to the range yet. A skipped piece at the end does not
+    /// extend the file: [`set_len`](Self::set_len) does.
     pub(crate) fn write_sparse_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         let starts = (offset..).step_by(TILE_SIZE);
         let mut parts = starts.zip(bytes.chunks(TILE_SIZE)).filter(|(_, part)| !is_zero(part));
@@ -237,7 +238,8 @@ impl AtomicFile {
     }
 
     /// If a flush failed, continues with a new temporary file and copies all bytes to it, because the system may
-    /// regard bytes that it lost as written. The caller must check the bytes afterwards.
+    /// regard bytes that it lost as written. The caller must check the copied bytes, because lost bytes are not
+    /// recovered.
     pub(crate) fn renew(&mut self) -> Result<()> {
         if self.unflushed.is_none() {
             return Ok(());

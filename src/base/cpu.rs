@@ -1,5 +1,5 @@
-//! Features of the processor, besides the features that BLAKE3, the transform and Layer 2 detect themselves,
-//! and the number of cores that this process may use.
+//! Features of the processor, other than those that BLAKE3, the transform and Layer 2 detect themselves, and the
+//! number of cores that this process may use.
 
 /// Returns true if BLAKE3 hashes 16 chunks at a time on this processor, with AVX-512.
 pub(crate) fn hashes_16_chunks() -> bool {

@@ -48,8 +48,8 @@ pub(crate) fn off_standard(file: File) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes the system call `call`, which returns -1 on failure, again while a signal interrupts it. Returns its
-/// result.
+/// Makes the system call `call`, which returns -1 on failure, and repeats it as long as a signal interrupts it.
+/// Returns the result of the last call.
 #[cfg(unix)]
 pub(crate) fn again(call: impl Fn() -> libc::c_int) -> io::Result<libc::c_int> {
     loop {

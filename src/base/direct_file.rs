@@ -41,8 +41,8 @@ impl DirectFile {
         }
     }
 
-    /// Fills at least `len` bytes of `window` with the bytes of the file from `offset` on, which is aligned.
-    /// Fails with `UnexpectedEof` if the file ends before.
+    /// Fills at least `len` bytes of `window` with the bytes of the file from `offset` on, a multiple of 4,096. Fails
+    /// with `UnexpectedEof` if the file has fewer than `len` bytes there.
     fn read_window(&self, offset: u64, window: &mut [u8], len: usize) -> io::Result<()> {
         let mut done = 0;
         while done < len {

@@ -160,7 +160,7 @@ unsafe fn write_once(file: &File, offset: u64, memory: *const u8, len: usize) ->
     }
 }
 
-/// Returns the last system error, or `Ok` if a signal interrupted the call, which is then repeated.
+/// Returns the last system error, or `Ok` if a signal interrupted the system call. The caller then repeats it.
 #[cfg(unix)]
 fn interrupted() -> io::Result<()> {
     match io::Error::last_os_error() {

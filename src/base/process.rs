@@ -5,8 +5,8 @@
 //! the process id, which may recur: a child that outlives its parent can have a child with the parent's id. So
 //! forks are counted too, by a handler that runs in each child.
 //!
-//! The handler is never removed. The shared library is never unmapped; if the static one is part of an
-//! unmapped library, glibc removes the handler with it, and musl unmaps nothing.
+//! This module never removes the handler, whose code must stay mapped. The shared library is never unmapped. If
+//! another library contains the static one and is unmapped, glibc removes the handler; musl unmaps nothing.
 
 use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,5 @@
-//! Sets of disjoint ranges: the present bytes, and the gaps between them.
+//! Sets of numbers as disjoint ranges, for example the bytes that are present; their gaps; and ranges divided into
+//! steps.
 
 #![forbid(unsafe_code)]
 

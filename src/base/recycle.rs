@@ -155,9 +155,9 @@ impl UsedBuffers {
         Some(used.bytes)
     }
 
-    /// Adds a buffer to the list. If the list is full, returns the buffer and a stale or smaller one from the
-    /// list, which the caller frees before it retries. Refuses the buffer if no such one is in the list, or if
-    /// the list cannot grow, because freeing memory must not allocate any.
+    /// Adds a buffer to the list. If the list is full, returns the buffer and a stale or smaller one from the list,
+    /// which the caller frees before it retries. Refuses the buffer if the list has neither a stale nor a smaller
+    /// buffer, or if the list cannot grow, because freeing memory must not allocate any.
     fn put(&mut self, bytes: Block) -> Put {
         let len = bytes.len();
         if len > RECYCLED_TOTAL || self.buffers.try_reserve(1).is_err() {

@@ -1,11 +1,10 @@
 //! Memory for small allocations that the system refuses.
 //!
-//! Rust's collections, reference counts and threads end the process if the allocator has no memory for them.
-//! The allocator of the C library (feature `reserve`) therefore serves blocks of up to 16 KiB from
-//! [`Reserve`] if the system has none: blocks of up to 4 KiB for this crate, and larger blocks for tables of
-//! the crates that it uses. Larger blocks are allocated by fallible calls alone, which report OUT_OF_MEMORY.
-//! Fallible calls get small blocks only until half of the reserve is in use, so that the rest is left for the
-//! infallible ones.
+//! Rust's collections, reference counts and threads end the process if the allocator has no memory for them. The
+//! allocator of the C library (feature `reserve`) therefore serves blocks of up to 16 KiB from [`Reserve`] if the
+//! system has none: blocks of up to 4 KiB for this crate, and larger blocks for tables of the crates that it uses.
+//! Blocks above 16 KiB are allocated by fallible calls alone, which report OUT_OF_MEMORY. Fallible calls get small
+//! blocks only until half of the reserve is in use, so that the rest is left for the infallible ones.
 //!
 //! The memory is part of the library's data, and its pages are not touched before the first shortage.
 

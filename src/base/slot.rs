@@ -1,9 +1,9 @@
 //! A value of the process that is made at its first use, and made again once it is no longer valid.
 //!
-//! There is no lock, because one held by another thread during a fork stays locked in the child. Threads that
-//! arrive at the same time may each make a value; all threads get the same value, and the other values are
-//! dropped. If `make` fails, a value stored in between is used. A replaced value is never freed, because
-//! another thread may still use it.
+//! There is no lock, because one held by another thread during a fork stays locked in the child. Threads that arrive
+//! at the same time may each make a value; all threads get the same value, and the other values are dropped. If
+//! `make` fails, a valid value that another thread stored during the call is used. A replaced value is never freed,
+//! because another thread may still use it.
 //!
 //! `make loom` runs all interleavings of its users (tests/loom).
 
@@ -29,8 +29,8 @@ impl<T: Send + Sync + 'static> Slot<T> {
         Slot { current: AtomicPtr::new(std::ptr::null_mut()) }
     }
 
-    /// Returns the current value if it is `good`. Otherwise stores a value from `make` and returns it, or the
-    /// good value that another thread stored first.
+    /// Returns the current value if `good` returns true for it. Otherwise stores a value from `make` and returns it,
+    /// or returns such a value that another thread stored first.
     pub(crate) fn get<E>(
         &self,
         good: impl Fn(&T) -> bool,

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 /// Bytes that can be read and changed by position, from any thread.
 ///
-/// A change is on the disk only after [`sync`](Self::sync). A crash before that may keep the whole change, a
-/// part of it or nothing.
+/// A change is on the disk only after [`sync`](Self::sync). A crash before the sync may keep the whole change, a part
+/// of it or nothing.
 pub(crate) trait Storage: Send + Sync {
     /// Returns the number of bytes in the storage.
     fn len(&self) -> io::Result<u64>;
@@ -23,8 +23,8 @@ pub(crate) trait Storage: Send + Sync {
     /// are fewer.
     fn read_at(&self, offset: u64, out: OutBytes<'_>) -> io::Result<()>;
 
-    /// Writes all of `bytes` to the storage at `offset`. If the storage ends before, the gap becomes zeros.
-    /// After a failure any part of them may have been written. A storage that is only read fails with
+    /// Writes all of `bytes` to the storage at `offset`. If the storage ends before `offset`, the gap becomes zeros.
+    /// After a failure, any part of `bytes` may have been written. A storage that is only read fails with
     /// `Unsupported`.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let _ = (offset, bytes);
@@ -252,7 +252,7 @@ impl Storage for FileStorage {
         }
     }
 
-    /// Flushes the bytes and all metadata, also the file's mode, which an atomic file sets just before.
+    /// Flushes the bytes and all metadata, also the file's mode, which an atomic file sets just before this call.
     fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }

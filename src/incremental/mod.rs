@@ -1,11 +1,10 @@
 //! Incremental updates: insert, update, delete and move at any byte, in batches, with undo.
 //!
-//! An update makes a new state that shares all but one path of the tile tree with the old state. The last
-//! step of the update makes the new state the present state. Its cost therefore depends on the change and not
-//! on the size of the domain, a reader sees the state before or after the update, and a rollback restores an
-//! old state. Edited tiles are hashed when a root, a witness or a shard is requested; the part of a source
-//! that an edit keeps is checked against the witness with which it was projected before it becomes part of a
-//! new tile.
+//! An update makes a new state that shares all but one path of the tile tree with the old state. The last step of the
+//! update makes the new state the present state. Its cost therefore depends on the change and not on the size of the
+//! domain, a reader sees the state before or after the update, and a rollback restores an old state. Edited tiles are
+//! hashed when a root, a witness or a shard is requested. Before bytes of the source become part of a new witness,
+//! they are checked against the witness with which they were projected.
 //!
 //! ```
 //! use atlas_manifold::{AtlasProjection, Operation, ProjectionDelta, Source};
@@ -192,9 +191,9 @@ impl AtlasProjection {
     /// Undoes the last `count` deltas. A batch counts as its deltas. Bytes, size, residue, geometry and root
     /// are restored exactly.
     ///
-    /// Fails with OUT_OF_RANGE if the history has fewer than `count` deltas, and with CONSERVATION if a
-    /// STRICT projection would end in the middle of a batch whose parts do not sum to 0 mod 96; then nothing
-    /// changes. The cost does not depend on the amount of data that the deltas touched.
+    /// Fails with OUT_OF_RANGE if the history has fewer than `count` deltas, and with CONSERVATION if a STRICT
+    /// projection would end in the middle of a batch whose parts do not sum to 0 mod 96. A failed call changes
+    /// nothing. The cost does not depend on the amount of data that the deltas touched.
     pub fn rollback(&self, count: u64) -> Result<()> {
         self.changing(Reclaimer::budget(1, 0), |history| {
             let held = history.len();
@@ -238,9 +237,9 @@ impl AtlasProjection {
     /// Restores full tiles from offset 0 on, so that the root equals that of a fresh projection of the same
     /// bytes. Drops the history.
     ///
-    /// Hashes the tiles that change, and checks the bytes of the source in these tiles. Other changes may
-    /// continue during the call; the tiles they change are hashed again at the end, which is not reported.
-    /// The call frees the memory that only the history needed.
+    /// Hashes the tiles that change, and checks the bytes of the source in these tiles. Other changes may continue
+    /// during the call; the tiles that they change are hashed at the end, without progress reports. The call frees
+    /// the memory that only the history needed.
     pub fn optimize(&self, operation: &mut Operation<'_>) -> Result<()> {
         operation.executor.check()?;
         // The first pass runs with no lock held, because the callback may use other handles and must not wait

@@ -58,8 +58,7 @@ impl NewBytes {
         self.chunks().map(|chunk| Ok(Residue::of(chunk?.1))).sum()
     }
 
-    /// Iterates over the parts of `range`, counted from the first byte: the chunk of each part, and its range in
-    /// the chunk.
+    /// Iterates over the parts of the new bytes `range`, one per chunk: the chunk, and the range of the part in it.
     pub(crate) fn parts(&self, range: Range<u64>) -> impl Iterator<Item = (&Source, Range<u64>)> {
         let first = to_usize(range.start / TILE_BYTES);
         let mut start = to_u64(first) * TILE_BYTES;

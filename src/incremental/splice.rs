@@ -210,8 +210,8 @@ impl Tree {
         Tree::from_tiles(tiles)
     }
 
-    /// Returns the change of the domain's residue if `data` replaces as many bytes from `offset` on. Compares with
-    /// the old bytes, which are checked.
+    /// Returns the change of the domain's residue if `data` replaces as many bytes from `offset` on. Reads the old
+    /// bytes, and verifies them unless they lie in memory that no other process can change.
     pub(crate) fn delta(
         &self,
         offset: ByteOffset,

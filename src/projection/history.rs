@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IncrementalConfig {
-    /// If set, the residue after an update is checked against the residue of the change.
+    /// If set, an update fails unless the new residue of the domain is the old residue plus that of the change.
     pub validate_conservation: bool,
     /// If set, a history is kept, so that deltas can be rolled back.
     pub enable_rollback: bool,
@@ -132,8 +132,8 @@ impl History {
         })
     }
 
-    /// Adds states from before single deltas, given oldest first. Returns the trees of the oldest states if there
-    /// are more than the maximum.
+    /// Adds `states`, oldest first, each from before one delta. Removes the oldest states beyond the configured
+    /// maximum and returns their trees.
     pub(crate) fn extend(&mut self, states: impl IntoIterator<Item = PastState>) -> Vec<Tree> {
         self.past.extend(states);
         self.evict()

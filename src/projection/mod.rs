@@ -112,8 +112,8 @@ impl AtlasProjection {
         Self::from_fresh(context, tree)
     }
 
-    /// Returns a projection of fresh tiles. Fails with CONSERVATION if the policy of `context` is STRICT and their
-    /// sum is not 0 mod 96.
+    /// Returns a projection of fresh tiles. Fails with CONSERVATION if the policy of `context` is STRICT and the sum
+    /// of their bytes is not 0 mod 96.
     pub(crate) fn from_fresh(context: Arc<Context>, tree: Tree) -> Result<AtlasProjection> {
         // The policy is checked once for all bytes. Later changes are checked by their own sums.
         let residue = tree.residue();
@@ -222,8 +222,8 @@ impl AtlasProjection {
         AtlasProjection { verifies_reads: self.verifies_reads, ..snapshot }
     }
 
-    /// Fills `buffer` with the source's present bytes from `offset` on. They are not verified, unless the
-    /// projection is a snapshot of a container that requested it.
+    /// Fills `buffer` with the source's present bytes from `offset` on. They are verified only if the projection is a
+    /// snapshot of a container, made with `verify_reads`.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.read_raw(offset, OutBytes::new(buffer))
     }
@@ -290,8 +290,8 @@ impl AtlasProjection {
         file.persist().map_err(|failed| failed.1)
     }
 
-    /// Applies the map `params` to the plane on which the tiles are laid out, after the earlier maps. The bytes
-    /// stay as they are.
+    /// Applies the map `params` to the tile plane, in which each tile is a unit square, in addition to all maps
+    /// applied by earlier calls. The bytes stay as they are.
     pub fn transform(&self, params: &TransformParams) -> Result<()> {
         let mut transform = lock(&self.transform);
         *transform = transform.then(params)?;

@@ -1,8 +1,8 @@
-//! Affine maps of the plane on which the tiles of a projection are laid out. They never touch the bytes.
+//! Affine maps of the tile plane, in which each tile of a projection is a square. They never touch the bytes.
 //!
 //! Tile i is the unit square at column i mod width, row i / width, with width = height = ceil(sqrt(tile count)). A
-//! map scales a point, turns it counter-clockwise about the origin, and moves it; maps compose, each after the
-//! earlier maps.
+//! map scales a point, turns it counter-clockwise about the origin, and moves it. Several maps are applied in the
+//! order of the calls.
 
 #![forbid(unsafe_code)]
 
@@ -126,8 +126,8 @@ pub(crate) fn width(tiles: u64) -> u64 {
     if root * root == tiles { root } else { root + 1 }
 }
 
-/// Returns the axis-aligned bounds of tile `tile` of `tiles` after the map. Fails with OUT_OF_RANGE if there is no
-/// such tile.
+/// Returns the axis-aligned bounds of the square of tile `tile`, transformed by `map`, on a plane of `tiles` tiles.
+/// Fails with OUT_OF_RANGE if there is no such tile.
 #[expect(clippy::cast_precision_loss, reason = "2^53 columns are more than any domain has")]
 pub(crate) fn tile_bounds(map: &Affine, tile: u64, tiles: u64) -> Result<Bounds> {
     if tile >= tiles {

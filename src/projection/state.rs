@@ -51,7 +51,7 @@ const IDLE_CALLS: u32 = 256;
 
 impl HandleCache {
     /// Does the housekeeping of every call: expires the cached digests, and frees dropped states for about `budget`
-    /// nanoseconds. `present` is the projection's tree. The caller holds no lock.
+    /// nanoseconds. `present` is the projection's tree. The caller must hold no lock.
     pub(crate) fn tidy(&self, present: &Tree, budget: u64) {
         // A call on the state that has these digests starts the count again.
         self.forget_latest(|latest| {
@@ -317,7 +317,8 @@ impl State {
     }
 
     /// Returns the digests of this state, made from the cached digests by hashing the leaves of the tiles in
-    /// `difference` and the nodes above them. `copy` is the cache entry from which the difference was taken.
+    /// `difference` and the nodes above them. `copy` is a clone of the cache entry whose tree the difference was
+    /// computed from.
     fn next_merkle(&self, copy: Latest, difference: &TreeDiff) -> Result<Merkle> {
         // The entry is taken out during the work, so that no thread waits for it.
         let taken = lock(&self.cache.latest).take_if(|now| now.tree.is(&copy.tree));

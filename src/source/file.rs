@@ -62,7 +62,8 @@ fn check_regular(storage: &FileStorage, path: &Path) -> Result<()> {
 }
 
 /// Returns a duplicate of a descriptor that is open for reading, and a name for error texts. Fails with
-/// INVALID_ARGUMENT if the descriptor does not refer to a regular file.
+/// INVALID_ARGUMENT if the descriptor is not open for reading, is open with O_DIRECT, or does not refer to a regular
+/// file.
 #[cfg(unix)]
 pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage, PathBuf)> {
     use std::os::fd::AsRawFd;

@@ -29,7 +29,8 @@ pub(crate) struct DataMap {
 }
 
 impl DataMap {
-    /// Searches a file for holes. `None` if it is known to have none, or has too many to record.
+    /// Searches a file for holes. `None` if the system does not report that there may be holes, or if there are too
+    /// many to record.
     pub(crate) fn of_storage(storage: &dyn Storage) -> Option<DataMap> {
         // Without a size nothing is known about holes.
         let size = storage.len().ok()?;
@@ -84,7 +85,8 @@ impl DataMap {
 }
 
 impl Source {
-    /// Returns the file of a source without parts, read or mapped, if the system can find holes in it.
+    /// Returns the file that the source reads or maps, in which holes can be searched. `None` for a source of parts,
+    /// for other sources than files, and for a mapping of a file without holes.
     fn sparse_storage(&self) -> Option<&dyn Storage> {
         match &self.inner.kind {
             SourceKind::File(file) => Some(file.storage()),

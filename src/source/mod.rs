@@ -200,8 +200,8 @@ impl Source {
         Self::from_storage(storage, path)
     }
 
-    /// Makes a source of a file that is read by position, such as a finished spool. `path` is its name in error
-    /// texts.
+    /// Makes a source of a file that is read by position, such as the temporary file of a finished stream. `path` is
+    /// its name in error texts.
     pub(crate) fn from_storage(storage: Arc<dyn Storage>, path: &Path) -> Result<Source> {
         let file = file::PositionedFile::new(storage, path)?;
         Ok(Self::new(file.size(), SourceKind::File(file)))

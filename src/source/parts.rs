@@ -81,7 +81,7 @@ impl PartsBuilder {
         Ok(())
     }
 
-    /// Returns the parts as a whole. `None` if they have no bytes.
+    /// Returns the finished list of parts. `None` if they have no bytes.
     pub(super) fn finish(self) -> Option<Parts> {
         let PartsBuilder { list, size } = self;
         (size > 0).then(|| Parts { list, size, by_origin: OnceLock::new() })

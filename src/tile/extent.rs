@@ -68,8 +68,8 @@ impl WrittenRun {
 pub(crate) enum Trust {
     /// Memory of the library, which cannot change. It was never hashed.
     Memory,
-    /// Bytes of a source, which may change: they are verified against this witness of the tile that was
-    /// projected from them before they become part of another witness.
+    /// Bytes of a source, which may change, with the witness of the tile that was projected from them. The bytes are
+    /// verified against it before they become part of another witness.
     Witnessed(Digest),
 }
 

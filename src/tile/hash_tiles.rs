@@ -38,7 +38,8 @@ pub(crate) fn fresh_tile(
     projected_tile(source, offset, bytes.len(), residues, witness)
 }
 
-/// Returns the tile of the `len` bytes at `offset` of `source`, whose residues and witness were computed before.
+/// Returns the tile of the `len` bytes at `offset` of `source`. `residues` and `witness` were computed from these
+/// bytes.
 fn projected_tile(
     source: &Source,
     offset: u64,
@@ -54,7 +55,8 @@ fn projected_tile(
 pub(crate) struct Pace {
     /// Maximum number of bytes that are being hashed, or hashed and not yet delivered.
     pub(crate) window: u64,
-    /// Number of bytes ahead of a read that the system is asked to prefetch. 0 means no request.
+    /// Distance in bytes from a read to the later bytes that the system is asked to prefetch at the same time. 0
+    /// means no request.
     pub(crate) ahead: u64,
     /// Maximum number of bytes per read, at least 1. A read of more than one tile is a whole number of tiles.
     pub(crate) read: usize,
@@ -84,8 +86,8 @@ pub(crate) struct HashPlan<'a> {
 }
 
 impl HashJob<'_> {
-    /// Returns the tiles of each task and the number of workers that the memory limit allows. Fails with LIMIT if
-    /// it does not allow one worker besides the projection's memory for all its tiles.
+    /// Returns the accelerator to use, the tiles of each task, and as many workers as the memory limit allows. Fails
+    /// with LIMIT if the limit has no room for one worker besides the memory of the projection's tiles.
     pub(crate) fn plan<'a>(&self, operation: &Operation<'a>) -> Result<HashPlan<'a>> {
         let count = self.geometry.tiles();
         // Every tile takes memory in the projection, also a tile in a hole.
@@ -139,8 +141,8 @@ impl HashJob<'_> {
         Ok(HashPlan { offload, workers, reads })
     }
 
-    /// Returns the tiles to read, `step` tiles per task: all from the first tile to hash on that are not known to
-    /// be zeros.
+    /// Returns the tiles to read, divided into tasks of `step` tiles. These are the tiles from `first` on, except
+    /// those that are known to be zeros.
     fn reads(&self, step: u64) -> Result<Steps> {
         let count = self.geometry.tiles();
         let tiles = self.first.min(count)..count;

@@ -110,7 +110,8 @@ impl OutboardCache {
         }
     }
 
-    /// Counts a tile that may have inherited the outboard of another tile, so that the cache bounds it too.
+    /// Counts the outboard that a tile may have inherited from another tile, so that the limit of the cache applies
+    /// to it too.
     pub(crate) fn count(&self, tile: &Arc<Tile>) {
         if tile.count() {
             self.add(Holder::Tile(Arc::downgrade(tile)));

@@ -34,7 +34,7 @@ use std::time::Instant;
 mod runs;
 pub(crate) use runs::{Ahead, Confirmed, Runs};
 
-/// Number of tiles of the device for each tile that the processor hashes again, to check the device.
+/// Number of tiles that the device hashes for each tile that the processor hashes again, to check the device.
 const CHECKED: u64 = if cfg!(test) { 3 } else { 1024 };
 
 /// Maximum number of tiles per task, if their bytes are in memory of the host: a thread then needs buffers of at
@@ -173,8 +173,7 @@ impl<'a> Offload<'a> {
         self.is_shared
     }
 
-    /// Returns the number of tiles per task if `threads` threads hash `count` tiles: at least 1, and else at most
-    /// `most`.
+    /// Returns the number of tiles per task if `threads` threads hash `count` tiles: at most `most`, but at least 1.
     pub(crate) fn stretch(&self, count: u64, threads: usize, most: u64) -> u64 {
         // Two tasks per thread at least, so that all threads end at about the same time.
         let wanted = count / (2 * to_u64(threads.max(1)));
@@ -188,8 +187,8 @@ impl<'a> Offload<'a> {
         wanted.min(STRETCH).min(batches + 1).min(most).max(1)
     }
 
-    /// Returns `len` bytes of `source` without a copy, if they are in memory. If the device takes a share of such
-    /// tiles, only memory that no other process can change counts.
+    /// Returns the `len` bytes at `offset` of `source` without a copy, if they are in memory. If the device takes a
+    /// share of the tiles in memory, returns them only if no other process can change them.
     pub(crate) fn slice<'s>(
         offload: Option<&Offload<'_>>,
         source: &'s Source,
@@ -407,8 +406,8 @@ impl<'a> Offload<'a> {
         .at_index(index)
     }
 
-    /// Hashes those of `tiles` that the device takes, alone or with the processor. Returns for each tile true if
-    /// its bytes match its witness and residue, or the error of its read.
+    /// Hashes the tiles that lie on the device, and also the other tiles if the device takes a share of them. Returns
+    /// for each tile true if its bytes match its witness and residue, or the error of its read.
     ///
     /// False means not confirmed: the caller must check the tile. `buffers` are reused by all calls of a worker.
     fn confirm(

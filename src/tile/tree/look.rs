@@ -24,19 +24,19 @@ pub(crate) struct Unloaded {
 }
 
 impl Tree {
-    /// Finds tile `index`, or the node above it that cannot be loaded. `None` if there is no such tile.
+    /// Finds tile `index`, or the node above it whose children cannot be loaded. `None` if there is no such tile.
     pub(crate) fn look_at_tile(&self, index: TileIndex) -> Result<Option<Seen>> {
         self.look(|tiles, _| tiles <= index.0)
     }
 
-    /// Finds the tile that holds the byte at `offset`, or the node above it that cannot be loaded. `None` if there
-    /// is none.
+    /// Finds the tile that holds the byte at `offset`, or the node above it whose children cannot be loaded. `None`
+    /// if no tile holds the byte.
     pub(crate) fn look_at_byte(&self, offset: ByteOffset) -> Result<Option<Seen>> {
         self.look(|_, bytes| bytes <= offset.0)
     }
 
-    /// Finds the first tile for whose end `skip` returns false, or the node above it that cannot be loaded. `skip`
-    /// gets the number of tiles and of bytes from the start of the tree to that end.
+    /// Finds the first tile for whose end `skip` returns false, or the node above it whose children cannot be loaded.
+    /// `skip` gets the number of tiles and of bytes from the start of the tree to that end.
     fn look(&self, skip: impl Fn(u64, u64) -> bool) -> Result<Option<Seen>> {
         // A place after the end of the tree skips its root.
         let Some(mut node) = self.root.clone().filter(|root| !skip(root.tiles(), root.bytes())) else {

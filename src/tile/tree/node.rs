@@ -150,9 +150,9 @@ impl Children {
         }
     }
 
-    /// Returns the index of the first child for whose end `skip(tiles, bytes)` is false. Its arguments count from
-    /// the start of the tree; `index` and `offset` are those of the first child, and end as those of the child
-    /// found.
+    /// Returns the index of the first child for whose end `skip(tiles, bytes)` is false. Its arguments count from the
+    /// start of the tree to that end. `index` and `offset` must be the tile index and byte offset of the first
+    /// child's start; the call advances them to the start of the child that it returns.
     pub(super) fn first_behind(
         &self,
         index: &mut u64,

@@ -38,8 +38,8 @@ enum Garbage {
 }
 
 impl Garbage {
-    /// Drops the object. If this was the last reference, moves its parts to `open`. Returns the estimated cost in
-    /// nanoseconds.
+    /// Drops the object. If this was the last reference, moves its parts to `open`, the objects to free next. Returns
+    /// the estimated cost in nanoseconds.
     fn free(self, open: &mut Vec<Garbage>) -> u64 {
         // `into_inner` hands the object to its last owner alone, so that its parts are freed once.
         match self {
