@@ -128,7 +128,7 @@ impl CompressionConfig {
             (Some(_), _) => {}
             (None, _) => {
                 let level = self.level.value();
-                // Algorithms without a codec ignore the level, but an invalid level is still refused.
+                // NONE ignores the level, and AUTO passes it on; an invalid level is refused with both.
                 let most = method.map_or(MAX_UNUSED_LEVEL, |method| *method.codec.levels().end());
                 if level > most {
                     return invalid(format!("level {level} is outside 0..={most}"));

@@ -673,12 +673,12 @@ pub unsafe extern "C" fn atlas_container_refresh(
 /// `path`, while commits continue. With `path` NULL the new file replaces the container itself.
 ///
 /// A `keep_from` before the oldest generation, also 0, keeps all generations; the number of the newest
-/// generation keeps only this generation. When the container itself is replaced, readers keep the old file,
-/// other changing calls wait. Snapshots that were taken before stay valid and keep the old file on the disk;
-/// take new ones, because a commit of an old one stores its bytes again. `operation` may be NULL. Fails
-/// with OUT_OF_RANGE (`keep_from` is after the newest generation), IO (with EEXIST if a file of that name
-/// exists), UNSUPPORTED (several hard links, or an owner that cannot be set), WITNESS, FORMAT, STATE, LIMIT,
-/// INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+/// generation keeps only this generation. When the container itself is replaced, readers keep the old file
+/// and other changing calls wait. Snapshots that were taken before stay valid and keep the old file on the disk;
+/// take new ones, because a commit of an old one stores its bytes again, except those of the base. `operation`
+/// may be NULL. Fails with OUT_OF_RANGE (`keep_from` is after the newest generation), IO (with EEXIST if a
+/// file of that name exists), UNSUPPORTED (several hard links, or an owner that cannot be set), WITNESS,
+/// FORMAT, STATE, LIMIT, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_compact(
     container: *mut atlas_container,
