@@ -37,8 +37,8 @@ impl StreamingConfig {
         io_buffer_size: TILE_BYTES,
     };
 
-    /// Returns settings with chunks of `chunk_size` bytes (64 KiB to 256 MiB), of which `parallel_chunks` (at least
-    /// 1) may be in flight; for this limit a chunk smaller than a tile counts as a tile. All other settings have
+    /// Returns settings with chunks of `chunk_size` bytes (64 KiB to 256 MiB), of which `parallel_chunks`, one or
+    /// more, may be in flight; for this limit a chunk smaller than a tile counts as a tile. All other settings have
     /// their defaults. [`StreamingContext::next`](crate::StreamingContext::next) works on one chunk at a time,
     /// whatever this limit.
     pub fn new(chunk_size: u64, parallel_chunks: u32) -> Result<Self> {
