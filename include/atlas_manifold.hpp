@@ -1910,7 +1910,8 @@ public:
     container_open_options &base(const source &from) noexcept { return set(c_.base, from.get()); }
     /// Does not compile for a temporary source, which would not outlive these options.
     container_open_options &base(const source &&) = delete;
-    /// Expected history of the newest generation or of one of its ancestors.
+    /// Opening fails with status::witness unless the newest generation or one before it has this history, the digest
+    /// generation_info::history.
     container_open_options &expected_history(const digest &history) noexcept { return set(expected_history_, history); }
     /// Compression of runs of 4 KiB and more.
     container_open_options &compression(const compression_config &config) noexcept { return set(compression_, config); }

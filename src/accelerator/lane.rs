@@ -97,8 +97,8 @@ struct Kernel {
 }
 
 impl Lane {
-    /// Makes a lane for batches of up to `capacity` tiles on the device, or `host_capacity` tiles from the
-    /// host.
+    /// Makes a lane. Its batches have at most `capacity` tiles if their bytes already lie on the device, or
+    /// `host_capacity` tiles if they are copied from the host.
     pub(super) fn new(device: &Device, capacity: usize, host_capacity: usize) -> Outcome<Lane> {
         let queue = queue(device)?;
         let buffer = |size| buffer(device, opencl::MEM_READ_WRITE, size);

@@ -72,8 +72,8 @@ pub struct CompressionConfig {
     pub verify_integrity: bool,
     /// Bytes per independent block, 4 KiB to 1 MiB. Default 128 KiB.
     pub block_size: u64,
-    /// Filter of Zstandard, LZ4 and `Auto`. DEFLATE and conservation-aware accept only
-    /// `CompressionFilter::Auto`. Default `Auto`.
+    /// Filter before the codec, for the algorithms Zstandard, LZ4 and [`CompressionAlgorithm::Auto`]. The algorithms
+    /// `Deflate` and `ConservationAware` accept only [`CompressionFilter::Auto`], which is the default.
     pub filter: CompressionFilter,
     /// Criterion of [`CompressionAlgorithm::Auto`]. Default balanced.
     pub target: CompressionTarget,

@@ -70,7 +70,7 @@ pub(crate) enum Filters {
     None,
     /// Byte planes of a stride (number of planes) that is a power of two, or none: a permutation of the block.
     Planes,
-    /// Byte planes of every stride, with differences or without.
+    /// Byte planes of any stride, or none. Each plane may hold differences instead of its bytes.
     All,
 }
 

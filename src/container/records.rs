@@ -685,11 +685,16 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
                 spans.len()
             ));
         };
-        // A start within a record has a meaning only for encoded spans.
-        if !(1..=TILE_BYTES).contains(&u64::from(span_len)) || (start != 0 && kind != SpanKind::Encoded) {
+        if !(1..=TILE_BYTES).contains(&u64::from(span_len)) {
             return wrong(format!(
-                "span {} has {span_len} bytes from byte {start}: 1 to {TILE_BYTES} bytes are allowed, and a \
-                 start other than 0 only in an encoded record",
+                "span {} of the tile has {span_len} bytes: 1 to {TILE_BYTES} are allowed",
+                spans.len()
+            ));
+        }
+        // A start within a record has a meaning only for encoded spans.
+        if start != 0 && kind != SpanKind::Encoded {
+            return wrong(format!(
+                "span {} of the tile states the start {start}, which must be 0 because its bytes are not compressed",
                 spans.len()
             ));
         }

@@ -57,8 +57,8 @@ impl<'f> Chain<'f> {
     }
 }
 
-/// Nodes, tiles and runs that the batch under construction stores, with their places in the file. The tree remembers
-/// them once the batch is durable.
+/// Nodes, tiles and runs (byte ranges of extents) that the batch under construction stores, each with its place in the
+/// file. The nodes, tiles and extents of the tree get these places once the batch is durable.
 #[derive(Default)]
 pub(super) struct Places {
     nodes: Vec<(Arc<Node>, NodeRef)>,

@@ -220,7 +220,7 @@ pub struct atlas_compressed_shard(CompressedShard);
 /// error.
 ///
 /// The shard stays the caller's. A stored result shares its payload; either may be destroyed first.
-/// `config` and `operation` may be NULL; progress is reported once per block or 128 KiB, and with
+/// `config` and `operation` may be NULL; progress is reported once per block (smaller blocks: per 128 KiB of them), and with
 /// ATLAS_COMPRESSION_AUTO once when the algorithm is chosen. `*out` is owned by the caller:
 /// atlas_compressed_shard_destroy(). Callable from any thread; the bytes are the same for every
 /// number of threads. Fails with INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork),
@@ -248,9 +248,9 @@ pub unsafe extern "C" fn atlas_shard_compress(
 
 /// Restores the original shard exactly, verified as by atlas_shard_deserialize().
 ///
-/// `verify` and `operation` may be NULL; progress is reported once per block or 128 KiB and once
-/// per tile. FORMAT for a damaged stream and WITNESS take precedence over CONSERVATION. `*out` is
-/// owned by the caller: atlas_shard_destroy(). Callable from any thread. Fails with FORMAT,
+/// `verify` and `operation` may be NULL; progress is reported once per block (smaller blocks: per 128 KiB
+/// of them) and once per tile. If several checks fail, FORMAT for a damaged stream or WITNESS is
+/// reported, and not CONSERVATION. `*out` is owned by the caller: atlas_shard_destroy(). Callable from any thread. Fails with FORMAT,
 /// WITNESS, CONSERVATION, INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY,
 /// CANCELLED or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
@@ -548,8 +548,8 @@ pub unsafe extern "C" fn atlas_compression_manager_compress_batch(
 ///
 /// `out` has room for `count` handles, in the order of the compressed shards, each owned by the
 /// caller; on failure every entry is NULL. `verify` applies to all shards; `verify` and `operation` may be
-/// NULL; progress is reported once per block or 128 KiB and once per tile. Several threads may call this
-/// function at once. Fails as atlas_shard_decompress() does, with the shard's index in atlas_error_info.
+/// NULL; progress is reported once per block (smaller blocks: per 128 KiB of them) and once per tile. Several
+/// threads may call this function at once. Fails as atlas_shard_decompress() does, with the shard's index in atlas_error_info.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compression_manager_decompress_batch(
     manager: *mut atlas_compression_manager,

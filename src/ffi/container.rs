@@ -155,7 +155,7 @@ pub unsafe extern "C" fn atlas_container_open_options_init(options: *mut atlas_c
     unsafe { init_struct(options) };
 }
 
-/// Options of a commit besides the tree. Fill it with atlas_commit_options_init().
+/// Options of a commit: the expected generation, the time and the note. Fill it with atlas_commit_options_init().
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_commit_options {
@@ -627,9 +627,9 @@ pub unsafe extern "C" fn atlas_container_import(
     })
 }
 
-/// Attaches another base for later snapshots. NULL detaches the base.
+/// Attaches another base for later calls: the source in which bytes of an outline stay. NULL detaches it.
 ///
-/// Nothing is read. Reading bytes that a shorter base lacks fails with INCOMPLETE; the additional
+/// Nothing is read. Snapshots that were taken before keep their base. Reading bytes that a shorter base lacks fails with INCOMPLETE; the additional
 /// bytes of a longer base are ignored. The container keeps the source alive. Fails with STATE or
 /// INVALID_ARGUMENT.
 #[unsafe(no_mangle)]

@@ -47,7 +47,8 @@ fn compare(at: &TileAt, residue: Residue, found: &Digest) -> Result<()> {
     // The bytes are right here, so that a wrong sum is a fault of the tree.
     if residue != at.tile.residue() {
         return Err(place(AtlasError::conservation(format!(
-            "the bytes of tile {} changed: they sum to {residue} mod 96 instead of the projected {}",
+            "tile {} sums to {residue} mod 96 instead of the recorded {}: its bytes match its witness, so that the \
+             recorded sum is wrong",
             at.index,
             at.tile.residue()
         ))));

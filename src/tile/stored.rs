@@ -195,7 +195,8 @@ pub(crate) trait Store: Send + Sync {
     fn name(&self) -> String;
 }
 
-/// A tile of a tree in a container file, and the places of its bytes once they are loaded.
+/// A tile of a tree in a container file. The first call of [`spans`](Self::spans) loads the list of the places where its
+/// bytes lie.
 pub(crate) struct StoredTile {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) entry: TileEntry,

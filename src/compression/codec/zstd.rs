@@ -186,7 +186,9 @@ fn content_of(stream: &[u8], most: usize) -> Result<usize> {
         |why: String| AtlasError::format(format!("damaged compressed data: a Zstandard frame {why}"));
     // The magic and the flags.
     let Some((&[0x28, 0xB5, 0x2F, 0xFD, flags], fields)) = stream.split_first_chunk::<5>() else {
-        return Err(malformed("does not begin with 28 b5 2f fd and its flags".to_owned()));
+        return Err(malformed(
+            "is shorter than 5 bytes, or does not begin with the magic number 28 b5 2f fd".to_owned(),
+        ));
     };
     if flags & 0b1111 != 0 {
         return Err(malformed(format!(

@@ -226,9 +226,9 @@ impl Code {
 }
 
 /// Inverse of the part of the code's matrix in the lost columns and the chosen parity units, by Cauchy's
-/// formula.
+/// formula. The symbols are those of docs/parity.md, "Code".
 ///
-/// With x_i = [i] and y_j = [p + j] the matrix is Z_j / Z_0 · 1 / (x_i + y_j). One logarithm is kept for each
+/// With x_i = [i] for parity unit i and y_j = [p + j] for data column j, the matrix is Z_j / Z_0 · 1 / (x_i + y_j). One logarithm is kept for each
 /// lost column and for each parity unit, and the logarithm of an entry follows from two of them, so that memory
 /// grows with q, the number of lost units, and not with q².
 struct Inverse<'a> {
