@@ -1529,9 +1529,8 @@ typedef struct atlas_stream_config {
    */
   uint64_t chunk_size;
   /**
-   * Maximum number of chunks in flight, or of MiB if a chunk is smaller than 1 MiB. Greater than 0;
-   * default
-   * 4. Ignored by atlas_stream_next(), which works on one chunk.
+   * Maximum number of chunks in flight, or of MiB if a chunk is smaller than 1 MiB. Greater than 0.
+   * The default is 4. Ignored by atlas_stream_next(), which works on one chunk.
    */
   uint32_t parallel_chunks;
   /**
@@ -2142,7 +2141,7 @@ typedef struct atlas_compressed_shard atlas_compressed_shard;
  * error.
  *
  * The shard stays the caller's. A stored result shares its payload; either may be destroyed first.
- * `config` and `operation` may be NULL; progress is reported once per block or 128 KiB, and with
+ * `config` and `operation` may be NULL; progress is reported once per block (smaller blocks: per 128 KiB of them), and with
  * ATLAS_COMPRESSION_AUTO once when the algorithm is chosen. `*out` is owned by the caller:
  * atlas_compressed_shard_destroy(). Callable from any thread; the bytes are the same for every
  * number of threads. Fails with INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork),
@@ -2159,9 +2158,9 @@ enum atlas_status atlas_shard_compress(const struct atlas_shard *shard,
 /**
  * Restores the original shard exactly, verified as by atlas_shard_deserialize().
  *
- * `verify` and `operation` may be NULL; progress is reported once per block or 128 KiB and once
- * per tile. FORMAT for a damaged stream and WITNESS take precedence over CONSERVATION. `*out` is
- * owned by the caller: atlas_shard_destroy(). Callable from any thread. Fails with FORMAT,
+ * `verify` and `operation` may be NULL; progress is reported once per block (smaller blocks: per 128 KiB
+ * of them) and once per tile. If several checks fail, FORMAT for a damaged stream or WITNESS is
+ * reported, and not CONSERVATION. `*out` is owned by the caller: atlas_shard_destroy(). Callable from any thread. Fails with FORMAT,
  * WITNESS, CONSERVATION, INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY,
  * CANCELLED or UNSUPPORTED (not built in).
  */
@@ -2349,8 +2348,8 @@ enum atlas_status atlas_compression_manager_compress_batch(struct atlas_compress
  *
  * `out` has room for `count` handles, in the order of the compressed shards, each owned by the
  * caller; on failure every entry is NULL. `verify` applies to all shards; `verify` and `operation` may be
- * NULL; progress is reported once per block or 128 KiB and once per tile. Several threads may call this
- * function at once. Fails as atlas_shard_decompress() does, with the shard's index in atlas_error_info.
+ * NULL; progress is reported once per block (smaller blocks: per 128 KiB of them) and once per tile. Several
+ * threads may call this function at once. Fails as atlas_shard_decompress() does, with the shard's index in atlas_error_info.
  */
 ATLAS_API
 enum atlas_status atlas_compression_manager_decompress_batch(struct atlas_compression_manager *manager,
@@ -2632,7 +2631,7 @@ ATLAS_API
 void atlas_container_open_options_init(struct atlas_container_open_options *options);
 
 /**
- * Options of a commit besides the tree. Fill it with atlas_commit_options_init().
+ * Options of a commit: the expected generation, the time and the note. Fill it with atlas_commit_options_init().
  */
 typedef struct atlas_commit_options {
   /**
@@ -2933,9 +2932,9 @@ enum atlas_status atlas_container_import(struct atlas_container *container,
                                          uint64_t *generation);
 
 /**
- * Attaches another base for later snapshots. NULL detaches the base.
+ * Attaches another base for later calls: the source in which bytes of an outline stay. NULL detaches it.
  *
- * Nothing is read. Reading bytes that a shorter base lacks fails with INCOMPLETE; the additional
+ * Nothing is read. Snapshots that were taken before keep their base. Reading bytes that a shorter base lacks fails with INCOMPLETE; the additional
  * bytes of a longer base are ignored. The container keeps the source alive. Fails with STATE or
  * INVALID_ARGUMENT.
  */

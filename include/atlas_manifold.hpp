@@ -677,7 +677,7 @@ class buffer {
 public:
     /// No bytes.
     buffer() = default;
-    /// Takes over the objects that the library filled in.
+    /// Takes over the bytes of a C buffer that a function of the library filled in.
     explicit buffer(atlas_buffer taken) noexcept : held_(taken) {}
     /// Takes over the bytes of another buffer.
     buffer(buffer &&other) noexcept : held_(other.release()) {}

@@ -149,7 +149,8 @@ fn wrong_configurations_are_refused() {
     }
     assert_eq!(refused(BenchmarkConfig { iterations: 0, ..config() }).kind(), ErrorKind::InvalidArgument);
     let error = refused(small(&[]));
-    assert_eq!((error.kind(), error.message()), (ErrorKind::InvalidArgument, "data_sizes is empty"));
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.message().starts_with("data_sizes is empty"), "{error}");
     let error = refused(small(&[5, 0]));
     assert_eq!((error.kind(), error.index()), (ErrorKind::InvalidArgument, Some(1)));
     for size in [u64::MAX, 1 << 63, (1 << 63) - 1, 1 << 62] {

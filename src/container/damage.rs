@@ -102,7 +102,8 @@ enum Order {
 struct Search<'s> {
     container: &'s Container,
     file: &'s Arc<ContainerFile>,
-    /// Threads that read and check the tiles of one leaf in parallel.
+    /// Threads that read and check in parallel the tiles of one leaf, a lowest node of the stored tree, which has up to
+    /// 32 tiles.
     workers: Workers<'s>,
     /// Error with which the call fails: the fault that comes first in [`Order`] of all found so far.
     first: Option<(Order, AtlasError)>,

@@ -189,7 +189,7 @@ pub(super) fn read(file: &ContainerFile, known: u32, offset: u64, limit: u64) ->
     // Only padding to a multiple of 8 may follow the blocks.
     let (record, behind) = Record::read(&bytes[RECORD_HEAD..]).map_err(place)?;
     if behind.len() > 7 || behind.iter().any(|byte| *byte != 0) {
-        return wrong("an encoded record may have only up to 7 zeros after its blocks".to_owned());
+        return wrong("the bytes after the blocks of an encoded record are not up to 7 zeros".to_owned());
     }
     // Filters of single blocks are known only now.
     let needed = features_of(&record.needs());

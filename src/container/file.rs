@@ -184,7 +184,8 @@ impl ContainerFile {
         }
     }
 
-    /// Returns the block size of the container file in bytes.
+    /// Returns B, the block size that the header of the container file states, in bytes: 4 to 64 KiB. Batches begin
+    /// at multiples of it.
     pub(super) fn block(&self) -> u64 {
         self.ident.block()
     }

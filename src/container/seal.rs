@@ -134,7 +134,7 @@ impl Ident {
         salt
     }
 
-    /// Returns the block size of the file in bytes.
+    /// Returns B, the block size that the header of the container file states, in bytes.
     pub(super) fn block(&self) -> u64 {
         // The bound keeps an unchecked header from overflowing the shift.
         4_096 << self.head[4].min(4)

@@ -51,8 +51,8 @@ pub(super) unsafe fn read(
     return unsafe { call(user_data, offset, buffer, size) };
 }
 
-/// Calls a function that receives a report, and returns true if the call is to continue. False if the function
-/// ended its thread.
+/// Calls `call`, a function of the host, with a report. Returns true if the operation is to continue, and false if
+/// the function returned false or tried to end its thread (pthread_exit, cancellation), which is stopped here.
 ///
 /// # Safety
 /// The function and its data meet the header's requirements.

@@ -41,9 +41,8 @@ pub struct atlas_stream_config {
     /// Bytes per chunk, 64 KiB to 256 MiB. Default 16 MiB. A chunk is the unit of progress, of
     /// read-ahead and of atlas_stream_next().
     pub chunk_size: u64,
-    /// Maximum number of chunks in flight, or of MiB if a chunk is smaller than 1 MiB. Greater than 0;
-    /// default
-    /// 4. Ignored by atlas_stream_next(), which works on one chunk.
+    /// Maximum number of chunks in flight, or of MiB if a chunk is smaller than 1 MiB. Greater than 0.
+    /// The default is 4. Ignored by atlas_stream_next(), which works on one chunk.
     pub parallel_chunks: u32,
     /// Number of chunks that the system is asked to read ahead, together at most 1 GiB. Default 2.
     pub prefetch_chunks: u32,

@@ -29,8 +29,9 @@ use std::sync::Mutex;
 
 /// Maximum number of bytes of memory of all encoders of a call. A memory limit of the operation can lower it.
 const WORK_MEMORY: u64 = 256 * 1024 * 1024;
-/// Target for the number of bytes of a part if the source is in memory: of its rows, in p columns together. p is
-/// the number of parity units of a row, rounded up to a power of two.
+/// Target for the number of bytes of a range of rows that one encoder encodes, in p columns together, if the source is
+/// in memory: they then stay in the processor's cache. p is the number of parity units of a row, rounded up to a
+/// power of two.
 const CACHED: u64 = 1024 * 1024;
 /// Maximum number of bytes that a task of an encoding reads.
 const TASK: u64 = TILE_BYTES;

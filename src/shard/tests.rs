@@ -229,7 +229,7 @@ fn tiles_that_begin_behind_the_region_are_refused() {
         });
         let error = read(&wrong).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Format, "{error}");
-        assert!(error.message().contains("begin at 1048576"), "{error}");
+        assert!(error.message().contains("begin at offset 1048576"), "{error}");
     }
 }
 

@@ -96,8 +96,8 @@ pub(crate) struct PartRange {
 }
 
 impl PartRange {
-    /// Returns the note of the outline of a range: the range, and then `text`, which is the user's own text or
-    /// the name of the file. A name is at most 255 bytes.
+    /// Returns the note for the outline of a range: the size of the whole file and the range, and then `text`, which
+    /// is the user's own text or the name of the file. A name of at most 255 bytes always fits the note.
     pub(crate) fn note(&self, text: &[u8]) -> Vec<u8> {
         let PartRange { range, whole } = self;
         let own = format!("{whole} bytes, {}..{}: ", range.start, range.end);

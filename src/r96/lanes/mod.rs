@@ -93,8 +93,8 @@ pub(super) trait Lanes: Copy {
     /// Unpacks sixteen 13-bit symbols, least significant bit first, into the lanes of each block. Those of block
     /// number b are `symbols[at + b * step]`.
     fn load_symbols(self, symbols: &[[u8; SYMBOL_BYTES]], at: usize, step: usize) -> Self::V;
-    /// Packs sixteen 13-bit symbols per block, the reverse of `load_symbols`. The result is unspecified if a
-    /// lane is above 8191.
+    /// Packs the sixteen lanes of each block of `a` as 13-bit symbols, least significant bit first. Those of block
+    /// number b go to `symbols[at + b * step]`. The result is unspecified if a lane is above 8191.
     fn store_symbols(self, a: Self::V, symbols: &mut [[u8; SYMBOL_BYTES]], at: usize, step: usize);
     /// Packs eight 14-bit numbers of each lane, one per vector, into seven 16-bit words of the same lane, lowest
     /// bits first.

@@ -215,8 +215,8 @@ impl AtlasReconstruction {
             proof.hash_part(scheme.digests(), step.part, &payload[step.part.payload.clone()])?;
         if !same(&scheme.witness(&bytes, &mut Workspace::default(), Executor::Inline)?, &expected) {
             return Err(AtlasError::witness(format!(
-                "the classes of tile {} decode to bytes that do not match its witness: verify the shards \
-                 against the root",
+                "the classes of tile {} verify one by one, and decode to bytes that do not match its witness: give \
+                 the root that you trust, or get the shards from another source",
                 step.tile
             )));
         }

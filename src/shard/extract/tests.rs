@@ -350,7 +350,7 @@ fn with_the_pool_strategy_the_calling_thread_reads_nothing() {
     }
     let options = ExtractOptions::new().with_strategy(ParallelStrategy::Pool);
     let error = projection.extract_shards(&small, &options, &mut Operation::new()).unwrap_err();
-    assert_eq!(error.message(), "strategy POOL needs a pool in the operation");
+    assert!(error.message().starts_with("strategy POOL needs a pool in the operation"), "{error}");
 }
 
 /// Two tiles whose bytes changed fail in another order than that of their regions in the request.

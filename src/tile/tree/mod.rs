@@ -1,4 +1,4 @@
-//! The tile tree: a persistent balanced tree whose leaves are tiles.
+//! The tile tree: a persistent balanced tree whose leaves hold tiles.
 //!
 //! ```text
 //! Tree ── Arc<Node> ── up to 32 nodes ── … ── up to 32 tiles ── pieces of extents of sources
