@@ -378,11 +378,15 @@ fn parts_are_merged_in_their_order_alone() {
     let object = place.line("--json info 1").expect(0).json().remove(0);
     assert_eq!(object["region"], serde_json::json!({ "offset": MIB, "length": MIB }));
     let ran = place.line("merge 1 0 2 -o x").expect(2);
-    assert!(ran.stderr.contains("1 is the range 1048576..2097152 of 3145733 bytes"), "{}", ran.stderr);
-    place.line("merge 0 2 -o x").expect(2);
-    assert!(
-        place.line("merge 0 1 -o x").expect(4).stderr.contains("the parts end at 2097152 of 3145733 bytes")
-    );
+    let first =
+        "1 is the range 1048576..2097152 of a file of 3145733 bytes, and the first part must begin at byte 0";
+    assert!(ran.stderr.contains(first), "{}", ran.stderr);
+    let ran = place.line("merge 0 2 -o x").expect(2);
+    let before = "the part before it ends at byte 1048576 of a file of 3145733 bytes";
+    assert!(ran.stderr.contains(before), "{}", ran.stderr);
+    let ran = place.line("merge 0 1 -o x").expect(4);
+    let last = "the last part ends at byte 2097152 of a file of 3145733 bytes";
+    assert!(ran.stderr.contains(last), "{}", ran.stderr);
     place.line("merge 0 1 2 -o a.atlas").expect(0);
     place.line("verify a").expect(0);
 }

@@ -522,7 +522,10 @@ fn a_copy_that_gives_nothing_says_why() {
             "sh returned more than the requested 16384 bytes (2 ranges)",
         ),
         ("head -c 16384 /dev/zero # {first} {last}", "the bytes differ from the sealed bytes (2 ranges)"),
-        ("sleep 9 # {first} {last}", "no byte for 0.2 s after 0 of 16384 bytes (2 ranges)"),
+        (
+            "sleep 9 # {first} {last}",
+            "no further byte arrived for 0.2 s (--patience), after 0 of the 16384 requested bytes (2 ranges)",
+        ),
     ] {
         let words = ["repair", "--patience", "0.2s", "--from-command", command, "a"];
         let text = place.run(words).expect(4).text();

@@ -130,9 +130,12 @@ fn check_order(ctx: &Ctx, ranges: &[(&PathBuf, Option<PartRange>)], has_outline:
     let whole = known.first().map_or(0, |(_, part)| part.whole);
     for (path, part) in &known {
         if part.range.start != end || part.whole != whole {
+            let before = match end {
+                0 => "the first part must begin at byte 0".to_owned(),
+                _ => format!("the part before it ends at byte {end} of a file of {whole} bytes"),
+            };
             let text = format!(
-                "{} is the range {}..{} of a file of {} bytes, and the part before it ends at byte {end} \
-                 of a file of {whole} bytes",
+                "{} is the range {}..{} of a file of {} bytes, and {before}",
                 names::shown(path),
                 part.range.start,
                 part.range.end,
