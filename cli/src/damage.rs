@@ -253,7 +253,7 @@ pub(crate) fn find_outline(
         }
         if let Some(other) = &found {
             return Err(Failure::usage(format!(
-                "{} does not exist, and {} and {} are both outlines of {size} bytes",
+                "{} does not exist, and both {} and {} are outlines of a file of {size} bytes",
                 names::shown(&beside),
                 names::shown(&other.path),
                 names::shown(&candidate)

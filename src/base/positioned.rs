@@ -114,8 +114,8 @@ impl Detour {
     }
 }
 
-/// Runs `action` with a detour buffer on the stack. Not inlined, because otherwise every read would reserve the
-/// buffer.
+/// Runs `action` with a buffer of 20 KiB on the stack, through which bytes pass ([`Detour`]). Not inlined, because
+/// otherwise every read and write would reserve these 20 KiB.
 #[cfg(unix)]
 #[inline(never)]
 fn with_detour<R>(action: impl FnOnce(&mut Detour) -> R) -> R {

@@ -90,8 +90,8 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    /// Divides the ascending disjoint `ranges` into steps of `step` numbers, which is not 0. Fails with
-    /// OUT_OF_MEMORY.
+    /// Divides each of the ascending disjoint `ranges` by itself into steps of length `step`, of which the last may be
+    /// shorter. `step` must not be 0. Fails with OUT_OF_MEMORY.
     pub(crate) fn new(ranges: impl IntoIterator<Item = Range<u64>>, step: u64) -> Result<Steps> {
         let (mut runs, mut len) = (Vec::new(), 0);
         for range in ranges.into_iter().filter(|range| !range.is_empty()) {

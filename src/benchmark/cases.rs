@@ -38,7 +38,7 @@ const DATA_CLASSES: u8 = 64;
 pub(super) enum Limit {
     /// The case is a limit itself.
     Itself,
-    /// No limit, because no byte needs to be touched.
+    /// There is no lower bound to measure, because the case need not touch any byte.
     None,
     /// BLAKE3 of the domain, on the threads of the run.
     Digest,

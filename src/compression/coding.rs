@@ -10,7 +10,7 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::to_u64;
 use crate::layer2::Residue;
 
-/// Number of bytes of the value of COMPRESSION before the heads of the blocks.
+/// Size in bytes of the fixed fields at the start of the record COMPRESSION. The heads of the blocks follow them.
 pub(super) const FIXED_SIZE: usize = 16;
 /// Number of bytes of the head of a block.
 pub(super) const HEAD_SIZE: usize = 4 + CHECK_SIZE;

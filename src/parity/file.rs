@@ -186,8 +186,8 @@ impl ParityFile {
         offset < self.bytes.shift || offset >= self.bytes.shift + self.bytes.size
     }
 
-    /// Reads block `number` of one of the two copies into `block`. Returns the outcome, and true if the block
-    /// is valid.
+    /// Reads block `number` of the digests into `block`, from the copy at the head or at the tail of the parity file.
+    /// Returns the outcome of the read, and true if the bytes are that block of this file, with a valid seal.
     pub(super) fn read_block(&self, copy: Copies, number: u64, block: &mut Block) -> Result<(Found, bool)> {
         let found = self.bytes.read(self.geometry().block_offset(copy, number), block)?;
         Ok((found, found == Found::Bytes && self.head.accepts(block, number, &self.seals)))

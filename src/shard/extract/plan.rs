@@ -108,7 +108,8 @@ impl Batch<'_> {
         wants.iter().take(MOST_WANTS).take_while(fits).count().max(1)
     }
 
-    /// Returns the maximum number of bytes that the requests `group`, all for the same tile, hash and copy.
+    /// Returns the maximum number of bytes that are hashed and copied for the requests `group`, all of which are for
+    /// the same tile.
     fn cost(&self, group: &[Request<'_>]) -> u64 {
         let Some(first) = group.first() else { return 0 };
         let len = first.at.tile.len();
@@ -174,7 +175,8 @@ impl Batch<'_> {
         Ok((tasks, total, runs))
     }
 
-    /// Returns true if a region of the chunk number `chunk` has several tiles and more than `share` bytes.
+    /// Returns true if any region in chunk number `chunk` of the batch (`self.chunk` successive regions) touches several
+    /// tiles and has a payload of more than `share` bytes.
     fn is_large(&self, chunk: usize, share: u64) -> bool {
         let start = chunk * self.chunk;
         // The last chunk may have fewer regions.
