@@ -132,7 +132,8 @@ pub(super) fn commit(
     let number = located.next_slot();
     // The worse slot is overwritten, so that a torn write loses no hint.
     located.is_confirmed = write_slot(file, number, &slot).is_ok();
-    located.slots[usize::from(number)] = Some(slot);
+    // A slot that was not written, or in part, is the next one to be written.
+    located.slots[usize::from(number)] = located.is_confirmed.then_some(slot);
     located.tip = Some(commit.clone());
     // The new number is above that of a lost generation, which therefore no longer matters.
     located.lost = 0;

@@ -281,6 +281,33 @@ fn commits_on_a_device_that_fails() {
     });
 }
 
+/// The only good slot stays until another one is written.
+#[test]
+fn a_slot_that_was_torn_is_the_next_to_be_written() {
+    planted::with(None, SMALL, || {
+        let (device, _) = three_generations();
+        // The first commit with a failed write that succeeds is the one whose slot was not written.
+        let mut nth = 0;
+        let container = loop {
+            let device = copy_of(&device);
+            let container = open(&device, ContainerMode::Write, false).unwrap();
+            let edited = change(&container, b"four");
+            device.plan(Fault { step: Step::Write, nth, stays: false, code: None });
+            let result = commit(&container, &edited);
+            assert!(device.mend(), "no slot is written");
+            if result.is_ok() {
+                break container;
+            }
+            nth += 1;
+        };
+        commit(&container, &change(&container, b"five")).unwrap();
+        let file = Arc::clone(&container.log().file);
+        let mut slots = [0, 1].map(|number| file.slot(number).unwrap().map(|slot| slot.generation));
+        slots.sort_unstable();
+        assert_eq!(slots, [Some(3), Some(5)]);
+    });
+}
+
 #[test]
 fn imports_on_a_device_that_fails() {
     planted::with(None, SMALL, || {
