@@ -62,6 +62,16 @@ static void use(const atlas_pool *pool, const atlas_source *source)
     }
 }
 
+/* Options for the device and the context of the test. */
+static atlas_accelerator_options in_own_context(void)
+{
+    atlas_accelerator_options options;
+    atlas_accelerator_options_init(&options);
+    options.cl_context = cl.context;
+    options.cl_device = cl.device;
+    return options;
+}
+
 /* A pool from its creation to its end. With one thread its calls of OpenCL have one order. */
 static void live_once(bool in_context, uint32_t threads)
 {
@@ -189,16 +199,13 @@ static void a_lie_ends_the_call_and_the_pool(void)
         }
         /* Bytes of the host, and in a buffer of the device, of which an import makes copies. */
         for (int on_device = 0; on_device < (kind == PUSH ? 1 : 2); on_device++) {
-            atlas_accelerator_options options;
+            const atlas_accelerator_options options = in_own_context();
             atlas_error_info error = {.struct_size = sizeof error};
             atlas_pool *pool = NULL;
             atlas_operation operation;
             atlas_source *source = NULL;
             atlas_projection *projection = NULL;
-            atlas_accelerator_options_init(&options);
             atlas_operation_init(&operation);
-            options.cl_context = cl.context;
-            options.cl_device = cl.device;
             lie(false);
             CHECK_OK(atlas_pool_create_accelerated(1, &options, &pool));
             operation.pool = pool;
@@ -241,15 +248,12 @@ static void a_cancelled_call_waits_for_its_batches_alone(void)
     uint8_t *bytes = random_bytes(TILES * TILE, 41);
     void *large = new_buffer(&cl, CL_READ_ONLY, bytes, TILES * TILE);
     for (uint32_t threads = 1; threads <= 3; threads += 2) {
-        atlas_accelerator_options options;
+        atlas_accelerator_options options = in_own_context();
         atlas_operation operation;
         atlas_pool *pool = NULL;
         atlas_source *source = NULL;
         atlas_projection *projection = NULL;
-        atlas_accelerator_options_init(&options);
         atlas_operation_init(&operation);
-        options.cl_context = cl.context;
-        options.cl_device = cl.device;
         /* Two lanes of a tile each. */
         options.memory_limit = 2 * TILE + TILE / 4;
         CHECK_OK(atlas_pool_create_accelerated(threads, &options, &pool));

@@ -86,7 +86,9 @@ impl Accelerator {
         // Strings on the device need little memory. What is left of a lane's part is for more of them.
         let more = (limit / left).saturating_sub(batch * FOOTPRINT) / FOOTPRINT_IN_PLACE;
         let wanted = (u64::from(device.compute_units) * STRINGS_PER_UNIT).clamp(batch, MAX_BATCH_IN_PLACE);
-        let batch_in_place = wanted.min(batch + more);
+        // Their largest buffer has 32 KiB for each.
+        let fits = (device.largest_buffer / FOOTPRINT_IN_PLACE).max(batch);
+        let batch_in_place = wanted.min(batch + more).min(fits);
         let accelerator = Accelerator {
             device,
             lanes: Mutex::new(Lanes { free: Vec::new(), left }),
