@@ -112,7 +112,9 @@ mod linux {
         let mut status = MaybeUninit::<libc::statx>::zeroed();
         // SAFETY: the descriptor is open, the path is empty, and `status` has room for the struct.
         let told = unsafe {
-            libc::statx(file.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, mask, status.as_mut_ptr())
+            // musl 1.2.3 has no `statx`.
+            let (file, path, flags) = (file.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH);
+            libc::syscall(libc::SYS_statx, file, path, flags, mask, status.as_mut_ptr())
         };
         // SAFETY: `statx` is a struct of integers, so that zeros are a valid value; the call overwrites the
         // fields that it knows.

@@ -178,11 +178,17 @@ impl FileStorage {
     #[cfg(target_os = "linux")]
     fn is_cached(&self, offset: u64) -> bool {
         use std::os::fd::AsRawFd;
-        let Ok(offset) = libc::off_t::try_from(offset) else { return false };
         let mut byte = 0_u8;
         let place = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+        // The kernel puts the offset together again. Where a `long` has 64 bits, the lower part has all of it.
+        let (low, high) = (offset as libc::c_long, (offset >> 32) as libc::c_long);
+        let one: libc::c_ulong = 1;
+        // musl 1.2.3 has no `preadv2`, and that of a 32-bit glibc ends at 2 GiB.
         // SAFETY: the descriptor is open, and the kernel writes at most one byte, for which there is room.
-        unsafe { libc::preadv2(self.file.as_raw_fd(), &raw const place, 1, offset, libc::RWF_NOWAIT) == 1 }
+        unsafe {
+            let (file, place) = (self.file.as_raw_fd(), &raw const place);
+            libc::syscall(libc::SYS_preadv2, file, place, one, low, high, libc::RWF_NOWAIT) == 1
+        }
     }
 
     #[cfg(any(target_os = "android", target_os = "freebsd"))]
