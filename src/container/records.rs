@@ -721,3 +721,64 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
         record: offset,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    /// Returns the entry of a leaf of two tiles that ends before `limit`, and the identity of its container.
+    fn entry() -> (NodeRef, Ident) {
+        let ident = Ident::new([1; 16], [2; 16], 12, crate::ProjectionType::Linear, 0, 0);
+        let node = NodeRef {
+            offset: 5 * ident.block(),
+            size: NODE_HEAD + 2 * TILE_CHILD,
+            residue: Residue::new(95).unwrap(),
+            height: 0,
+            bytes: 5_000,
+            tiles: 2,
+            top: [3; 32],
+            limit: 6 * ident.block(),
+        };
+        (node, ident)
+    }
+
+    #[test]
+    fn an_entry_of_a_node_comes_back_and_impossible_values_are_refused() {
+        let (node, ident) = entry();
+        let mut bytes = Vec::new();
+        put_child(&node, &mut bytes);
+        let read = child_at(&bytes, node.limit).unwrap();
+        assert_eq!(
+            (read.offset, read.size, read.residue, read.height),
+            (node.offset, node.size, node.residue, 0)
+        );
+        assert_eq!((read.bytes, read.tiles, read.top, read.limit), (5_000, 2, [3; 32], node.limit));
+        check_child(&ident, &read).unwrap();
+        // Residue, height and the two reserved bytes.
+        for (place, value) in [(12, 96), (13, MAX_HEIGHT + 1), (14, 1), (15, 1)] {
+            let mut bytes = bytes.clone();
+            bytes[place] = value;
+            let read = child_at(&bytes, node.limit).unwrap();
+            assert_eq!(check_child(&ident, &read).unwrap_err().kind(), ErrorKind::Format, "byte {place}");
+        }
+    }
+
+    #[test]
+    fn a_node_lies_between_the_heads_and_its_limit() {
+        let (node, ident) = entry();
+        let block = ident.block();
+        let last = node.limit - u64::from(node.size) / 8 * 8 - 8;
+        for offset in [3 * block, last] {
+            check_child(&ident, &NodeRef { offset, ..node }).unwrap();
+        }
+        for offset in [0, 8, 3 * block - 8, node.offset + 4, last + 16, node.limit, u64::MAX - 7] {
+            let error = check_child(&ident, &NodeRef { offset, ..node }).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Format, "{offset}");
+        }
+        for size in [0, NODE_HEAD, NODE_HEAD + 1, 8, NODE_HEAD + 33 * TILE_CHILD] {
+            let error = check_child(&ident, &NodeRef { size, ..node }).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Format, "{size}");
+        }
+    }
+}

@@ -255,3 +255,45 @@ fn default_parity(columns: u64, redundancy: u32) -> Result<u64> {
     // There are at least two parity units, so that a second bad unit does not lose a row.
     Ok(share.max(2).min(columns))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_geometry_from_a_file_is_bounded_in_every_field() {
+        let good = Geometry { size: 100_000, unit: 4_096, columns: 5, parity: 2, rows: 5 };
+        assert!(good.is_valid());
+        let none = Geometry { size: 0, unit: 4_096, columns: 0, parity: 0, rows: 0 };
+        assert!(none.is_valid());
+        let units = (MAX_SIZE + 1).div_ceil(4_096);
+        for bad in [
+            Geometry { unit: 0, ..good },
+            Geometry { unit: 4_097, ..good },
+            Geometry { unit: u64::from(MAX_UNIT) + 4_096, ..good },
+            Geometry { size: MAX_SIZE + 1, rows: units.div_ceil(5), ..good },
+            Geometry { size: u64::MAX, rows: (u64::MAX / 4_096 + 1).div_ceil(5), ..good },
+            Geometry { columns: 4, ..good },
+            Geometry { columns: 6, ..good },
+            Geometry { parity: 0, ..good },
+            Geometry { parity: 6, ..good },
+            Geometry { rows: 0, ..good },
+            Geometry { rows: 26, columns: 1, parity: 1, ..good },
+            Geometry { rows: 1, ..none },
+            Geometry { columns: 1, ..none },
+            Geometry { parity: 1, ..none },
+        ] {
+            assert!(!bad.is_valid(), "size {}, unit {}, columns {}", bad.size, bad.unit, bad.columns);
+        }
+    }
+
+    #[test]
+    fn the_redundancy_is_rounded_up_between_two_units_and_all() {
+        for (columns, redundancy, parity) in
+            [(1, 0, 1), (2, 10_000, 2), (100, 0, 2), (100, 201, 3), (100, 9_999, 100), (100, 10_000, 100)]
+        {
+            assert_eq!(default_parity(columns, redundancy).unwrap(), parity, "{columns} {redundancy}");
+        }
+        assert_eq!(default_parity(100, 10_001).unwrap_err().kind(), crate::ErrorKind::InvalidArgument);
+    }
+}

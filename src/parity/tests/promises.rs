@@ -239,6 +239,97 @@ fn an_update_gives_what_create_gives() {
     }
 }
 
+#[test]
+fn an_update_with_a_root_finds_a_changed_unit_that_was_not_named_in_any_task() {
+    // The units are verified in tasks of 1 MiB, so that there are several.
+    let size = (3 << 20) + 5_000;
+    let old = pair(size, &options().with_stored_root());
+    let parity = open(&Medium::new(&old.atp, &[]), None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new.atp");
+    let named = [AtlasBoundaryRegion::new(0, 100)];
+    for offset in [500_000, (1 << 20) + 9, (2 << 20) + 70_000, size - 1] {
+        let mut new = old.data.clone();
+        new[offset] ^= 1;
+        let source = Source::copy(&new).unwrap();
+        let error = parity.update(
+            &source,
+            &named,
+            &path,
+            &options().with_stored_root(),
+            &mut Operation::sequential(),
+        );
+        let error = error.expect_err("a byte that changed unnoticed");
+        let unit = offset as u64 / old.geometry.unit;
+        assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(unit)), "{offset}: {error}");
+        assert!(!path.exists());
+    }
+}
+
+/// Runs `call`, whose reports never pass their totals, and reach them by the last step and not by a jump.
+fn counted(what: &str, call: impl FnOnce(&mut Operation<'_>) -> Result<()>) {
+    let mut reports: Vec<[u64; 4]> = Vec::new();
+    let mut note = |progress: &crate::exec::progress::Progress| {
+        let &crate::exec::progress::Progress { bytes_done, bytes_total, chunks_done, chunks_total, .. } =
+            progress;
+        reports.push([bytes_done, bytes_total, chunks_done, chunks_total]);
+        true
+    };
+    call(&mut Operation::sequential().with_progress(&mut note))
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
+    for [bytes_done, bytes_total, chunks_done, chunks_total] in &reports {
+        assert!(bytes_done <= bytes_total && chunks_done <= chunks_total, "{what}: {reports:?}");
+    }
+    let [.., before, last] = reports[..] else { panic!("{what}: {reports:?}") };
+    assert_eq!((last[0], last[2]), (last[1], last[3]), "{what}: {reports:?}");
+    // A step has a task and the bytes of one; a jump has bytes without a task, or more than one.
+    assert_eq!(last[2], before[2] + 1, "{what}: {reports:?}");
+    assert!(last[0] - before[0] <= 2 << 20, "{what}: {reports:?}");
+}
+
+#[test]
+fn progress_is_counted_to_the_byte() {
+    let shapes = [
+        (1_050_000, options().with_rows(40)),
+        (2_500_000, options().with_rows(3).with_parity_columns(2).with_stored_root()),
+    ];
+    for (size, shape) in shapes {
+        let Pair { data, atp, geometry } = pair(size, &shape);
+        let source = Source::copy(&data).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("data"), folder.path().join("other"));
+        counted("create", |operation| AtlasParity::create(&source, &other, &shape, operation));
+        // A bad data unit and a bad parity unit, in one row.
+        let mut damaged = data.clone();
+        damaged[5] ^= 1;
+        std::fs::write(&path, &damaged).unwrap();
+        let mut bad = atp.clone();
+        bad[geometry.unit_offset(geometry.units()) as usize] ^= 1;
+        for bytes in [&atp, &bad] {
+            let parity = open(&Medium::new(bytes, &[]), None).unwrap();
+            let report = &mut ParityReport::default();
+            counted("check", |operation| match parity.check(&source, None, report, operation) {
+                Err(error) if error.kind() == ErrorKind::Witness => Ok(()),
+                other => other,
+            });
+            counted("restore", |operation| parity.restore(&source, &other, operation));
+            std::fs::remove_file(&other).unwrap();
+            let changed = [AtlasBoundaryRegion::new(size as u64 - 1, 1)];
+            counted("update", |operation| parity.update(&source, &changed, &other, &options(), operation));
+            std::fs::remove_file(&other).unwrap();
+        }
+        let parity = open(&Medium::new(&atp, &[]), None).unwrap();
+        for mode in [RepairMode::NewFile(other.clone()), RepairMode::InPlace] {
+            let report = &mut ParityReport::default();
+            let options = RepairOptions::new(mode);
+            counted("repair", |operation| {
+                parity.repair(&path, &options, Some(&mut |_| true), report, operation)
+            });
+            assert_eq!(report.repaired_units, 1);
+        }
+    }
+}
+
 /// Calls `call` with a storage whose operation number 0, 1, … fails, until no operation fails. Returns the
 /// number of operations.
 fn each_failure(mut call: impl FnMut(u64) -> Result<()>) -> u64 {

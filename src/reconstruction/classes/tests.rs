@@ -2,6 +2,7 @@
 //! construct them, and they must never be returned as data.
 
 use super::*;
+use crate::base::units::TILE_SIZE;
 use crate::hash::class_tree::ClassTree;
 use crate::hash::digest::{Digest, Digests};
 use crate::hash::tile_tree::{Leaf, RootHeader, root_from_tiles};
@@ -9,7 +10,7 @@ use crate::r96::{CLASS_BLOCK_BYTES, CLASSES};
 use crate::shard::{AtlasBoundaryRegion, Limits, Proof, TileShape, VerifyOptions};
 use crate::tile::options::{ProjectionOptions, ProjectionType};
 use crate::tile::scheme::{Scheme, Workspace};
-use crate::{ErrorKind, ReconstructionOptions};
+use crate::{AtlasProjection, ErrorKind, ReconstructionOptions, Source};
 
 const K: u8 = 64;
 /// Three blocks, the last one of them with padding.
@@ -247,4 +248,30 @@ fn more_tiles_than_the_payload_has_blocks_for_are_refused_at_once() {
     let error = proof.layout(payload.len()).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Format);
     assert!(error.message().contains(&format!("1 classes of {tiles} tiles")), "{}", error.message());
+}
+
+#[test]
+fn classes_of_some_tiles_wait_beside_a_tile_that_is_complete() {
+    let bytes = data(2 * TILE_SIZE + 70_000);
+    let operation = &mut Operation::sequential();
+    let (source, options) = (Source::copy(&bytes).unwrap(), ProjectionOptions::new().with_data_classes(2));
+    let projection =
+        AtlasProjection::create(ProjectionType::R96Fourier, &source, &options, operation).unwrap();
+    let cut = |start: usize, len: usize, class: u8| {
+        let region = AtlasBoundaryRegion::new(to_u64(start), to_u64(len));
+        projection.extract_classes(Some(&region), &[class], &mut Operation::sequential()).unwrap().remove(0)
+    };
+    // The second shard completes one tile. Its bytes for the two others are kept.
+    for complete in 0..3 {
+        let rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new()).unwrap();
+        for shard in [cut(complete * TILE_SIZE + 9, 100, 5), cut(0, bytes.len(), 9), cut(0, bytes.len(), 5)] {
+            assert!(!rebuilt.is_complete());
+            rebuilt.add(&shard, operation).unwrap();
+        }
+        assert!(rebuilt.is_complete());
+        let whole = rebuilt.finish(operation).unwrap();
+        let mut read = vec![0; bytes.len()];
+        whole.read(0, &mut read).unwrap();
+        assert!(read == bytes, "{complete}");
+    }
 }

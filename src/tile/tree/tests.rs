@@ -222,3 +222,19 @@ fn two_to_the_forty_bytes_are_cut_joined_and_found_to_the_byte() {
         TileIndex(tiles + 4_096)
     );
 }
+
+#[test]
+fn a_tile_that_is_replaced_is_the_only_one_that_changes() {
+    let lengths: Vec<usize> = (0..2_100).map(|i| 1 + i % 7).collect();
+    let (mut data, tiles) = tiles_over(&lengths);
+    let mut tree = Tree::from_tiles(tiles).unwrap();
+    for index in [0, 31, 32, 33, 1_023, 1_024, 1_600, 2_099] {
+        let (start, len) = (lengths[..index].iter().sum::<usize>(), lengths[index]);
+        let bytes = vec![200 + len as u8; len];
+        let extent = Extent::in_memory(Source::from_vec(bytes.clone()), 0, &bytes).unwrap();
+        tree.replace_tile(TileIndex(index as u64), Arc::new(Tile::whole_of(extent))).unwrap();
+        data[start..start + len].copy_from_slice(&bytes);
+        check(&tree);
+        assert!(bytes_of(&tree) == data, "{index}");
+    }
+}
