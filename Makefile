@@ -191,12 +191,23 @@ loom: ## interleavings of the lock-free code, of tickets of the pool, and of the
 	@$(ready) build
 	RUSTFLAGS="--cfg loom" $(unmade) cargo test --release --manifest-path tests/loom/Cargo.toml
 
-fuzz: ## hostile input under ASan, SECONDS=60 for each target; sets cargo-fuzz up
+fuzz: ## hostile input under ASan, SECONDS=30 for each target; sets cargo-fuzz up, new inputs go to build/fuzz
 	@$(ready) build
 	@command -v cargo-fuzz > /dev/null || $(unmade) cargo install --quiet --locked --version 0.13.2 cargo-fuzz
 	@for target in $$(cargo fuzz list); do \
-	    RUSTC_BOOTSTRAP=1 $(unmade) cargo fuzz run "$$target" -- -max_total_time=$(or $(SECONDS),60); \
+	    mkdir -p build/fuzz/$$target; \
+	    RUSTC_BOOTSTRAP=1 $(unmade) cargo fuzz run "$$target" build/fuzz/$$target fuzz/corpus/$$target -- \
+	        -max_total_time=$(or $(SECONDS),30) -print_final_stats=1; \
 	done
+
+mutants: ## changes the library in 300 places, one at a time, which the Rust tests must notice; two hours. DIFF=file for the lines of a diff; sets cargo-mutants up
+	@$(ready) build
+	@command -v cargo-mutants > /dev/null || $(unmade) cargo install --quiet --locked --version 27.1.0 cargo-mutants
+	@$(unmade) tests/mutants.py build/mutants $(if $(DIFF),--diff "$(DIFF)")
+
+coverage: ## lines and branches that the Rust and C tests reach, and which status of which C function they produce; needs llvm-19; a quarter of an hour
+	@$(ready) test
+	@$(unmade) scripts/coverage.sh build/coverage
 
 asan-library: ## C tests against a library that is instrumented by ASan itself; the first build takes minutes
 	@$(ready) test
@@ -219,9 +230,9 @@ neon: ## the tests of Layer 2 for AArch64, whose sums are NEON's, under an emula
 	@cd build/neon && $(unmade) ctest -j $(JOBS) --output-on-failure --no-tests=error
 	@qemu-aarch64 build/neon/tests/layer2_sum | grep -x 'path neon'
 
-cross: ## Rust and C tests for i686, s390x (big-endian) and AArch64, two of them under an emulator (./setup.sh cross installs it); an hour or two; PROCESSORS=i686 for one
+cross: ## Rust and C tests for i686, s390x (big-endian), AArch64, musl and Windows, under emulators (./setup.sh cross installs them); hours; SYSTEMS=i686 for one
 	@$(ready) cross
-	@$(unmade) tests/cross.sh $(PROCESSORS)
+	@$(unmade) tests/cross.sh $(SYSTEMS)
 
 ##@ To change it
 

@@ -12,8 +12,8 @@
 #
 # build needs a C compiler, make, CMake and Rust; test adds rustfmt, clippy and, for some of the tests, a
 # C++ compiler, pkg-config, valgrind, an OpenCL for the processor (pocl), libclang and Python with pytest, hypothesis and
-# numpy, which pip puts into build/venv; neon needs a compiler and an emulator for AArch64, cross those for i686, s390x
-# and AArch64.
+# numpy, which pip puts into build/venv; neon needs a compiler and an emulator for AArch64, cross those for i686, s390x,
+# AArch64, musl and Windows.
 #
 # Packages are installed by apt-get, which needs root. Without root the script prints the line that
 # installs them, and goes on if only some tests need them. If there is no Rust at all, rustup puts the
@@ -82,6 +82,9 @@ look_for_tools() {
             first_file "/usr/${pair%=*}-linux-gnu/lib/libc.so" || need "libc6-dev-${pair#*=}-cross"
         done
         { found qemu-s390x && found qemu-aarch64; } || need qemu-user
+        found musl-gcc || need musl-tools
+        found x86_64-w64-mingw32-gcc || need gcc-mingw-w64-x86-64-posix
+        found wine || need 'wine wine64'
     fi
     # They fetch Rust, and the crates.
     if ! found cargo; then

@@ -1,10 +1,13 @@
 #!/bin/bash
-# cross.sh [i686|s390x|aarch64]...   the library for other processors, all three by default: the Rust tests, without the
-#                                    longest, the golden files, and the C tests, each built by a cross compiler
+# cross.sh [i686|s390x|aarch64|musl|windows]...   the library for other systems, all five by default: the Rust tests,
+#                                                 without the longest, the golden files, and the C tests, each built by
+#                                                 a cross compiler
 #
-# i686 runs on this machine, the others under qemu-user. The standard libraries come with Debian's second Rust, which
-# tests/second_rust.sh fetches; ./setup.sh cross installs compilers and the emulator. TESTS='lib roots' chooses among
-# lib, the files of tests/ and `c`. On one core a processor takes 7 minutes to build, and up to half an hour to run.
+# i686 and musl, a static library, run on this machine, s390x and AArch64 under qemu-user, Windows under wine: there without
+# the C tests, which are written for POSIX. The standard libraries come with Debian's second Rust, which
+# tests/second_rust.sh fetches, or are built of its sources (musl, windows); ./setup.sh cross installs the rest.
+# TESTS='lib roots' chooses among lib, the files of tests/ and `c`. On one core a system takes 7 minutes to build, and up to
+# half an hour to run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 folder=$PWD/build/cross
@@ -19,39 +22,68 @@ emulator=(--skip a_child_)
 emulated_not='api_(callbacks|fork|operation|threads|memory|parity_fork|benchmarks|streaming_memory|container_processes)'
 
 setup_target() {
+    local debian='' runner_program
+    runner='' left_out='' cargo_options=()
     case $1 in
-        i686) debian=i386 runner="/usr/i686-linux-gnu/lib/ld-linux.so.2 --library-path /usr/i686-linux-gnu/lib" left_out='' ;;
-        s390x) debian=s390x runner='qemu-s390x -L /usr/s390x-linux-gnu' left_out=$emulated_not ;;
-        aarch64) debian=arm64 runner='qemu-aarch64 -L /usr/aarch64-linux-gnu' left_out=$emulated_not ;;
-        *) echo "cross.sh: '$1' is not i686, s390x or aarch64" >&2; exit 2 ;;
+        i686) debian=i386 runner="/usr/i686-linux-gnu/lib/ld-linux.so.2 --library-path /usr/i686-linux-gnu/lib" ;;
+        s390x) debian=s390x runner='qemu-s390x -L /usr/s390x-linux-gnu' ;;
+        aarch64) debian=arm64 runner='qemu-aarch64 -L /usr/aarch64-linux-gnu' ;;
+        musl) triple=x86_64-unknown-linux-musl compiler=musl-gcc archiver=ar ;;
+        windows) triple=x86_64-pc-windows-gnu compiler=x86_64-w64-mingw32-gcc archiver=x86_64-w64-mingw32-ar runner=wine ;;
+        *) echo "cross.sh: '$1' is not i686, s390x, aarch64, musl or windows" >&2; exit 2 ;;
     esac
-    [ "$1" = i686 ] || long+=("${emulator[@]}")
-    triple=$1-unknown-linux-gnu compiler=$1-linux-gnu-gcc
-    for tool in "$compiler" "${runner%% *}"; do
+    if [ -n "$debian" ]; then
+        triple=$1-unknown-linux-gnu compiler=$1-linux-gnu-gcc archiver=$1-linux-gnu-ar
+    fi
+    case $runner in qemu*) left_out=$emulated_not long+=("${emulator[@]}") ;; esac
+    runner_program=${runner%% *}
+    for tool in "$compiler" "${runner_program:-true}"; do
         command -v "$tool" > /dev/null || { echo "no $tool: ./setup.sh cross installs it" >&2; exit 1; }
     done
-    tests/second_rust.sh "$rust" "$debian"
+    tests/second_rust.sh "$rust" $debian
     export RUSTC=$rust/usr/bin/rustc LD_LIBRARY_PATH=$rust/usr/lib/x86_64-linux-gnu
     export CARGO_TARGET_DIR=$folder CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0
     local name=${triple//-/_}
-    export "CC_$name=$compiler" "AR_$name=${compiler%gcc}ar"
+    export "CC_$name=$compiler" "AR_$name=$archiver"
     name=${name^^}
-    export "CARGO_TARGET_${name}_LINKER=$compiler" "CARGO_TARGET_${name}_RUNNER=$runner"
+    export "CARGO_TARGET_${name}_LINKER=$compiler"
+    [ -z "$runner" ] || export "CARGO_TARGET_${name}_RUNNER=$runner"
+    if [ -z "$debian" ]; then
+        # There is no package of this standard library.
+        export RUSTC_BOOTSTRAP=1 WINEDEBUG=-all
+        cargo_options=(-Zbuild-std=std,panic_unwind,test)
+    fi
+    [ "$1" != musl ] || setup_musl
+}
+
+# Debian has no unwinder for musl, so that GCC's for glibc is taken, with the one call that musl has not.
+setup_musl() {
+    local unwinder=$folder/musl-unwinder
+    mkdir -p "$unwinder"
+    cp "$(gcc -print-file-name=libgcc_eh.a)" "$unwinder/libunwind.a"
+    musl-gcc -O2 -Wall -Wextra -c -o "$unwinder/musl_unwinder.o" tests/musl_unwinder.c
+    ar r "$unwinder/libunwind.a" "$unwinder/musl_unwinder.o"
+    export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="-Clink-self-contained=no -L native=$unwinder"
 }
 
 # The C programs that need nothing but the library, which must export its own names and no other.
 run_c_tests() {
-    local library=$folder/$triple/debug programs=$folder/$triple/c source name status=0
+    local library=$folder/$triple/debug programs=$folder/$triple/c source name status=0 linked
     mkdir -p "$programs"
-    cargo build --locked --lib --target "$triple"
-    ln -sf libatlas_manifold.so "$library/$(readelf -d "$library/libatlas_manifold.so" |
-        sed -n 's/.*soname: \[\(.*\)\].*/\1/p')"
-    c_tests/scripts/check_symbols.sh shared "$library/libatlas_manifold.so" c_tests/symbols.txt
+    cargo build --locked --lib --target "$triple" "${cargo_options[@]}"
+    if [[ $triple == *musl ]]; then
+        linked=(-static "$library/libatlas_manifold.a" -L "$folder/musl-unwinder" -lunwind)
+    else
+        linked=(-L"$library" -latlas_manifold -ldl)
+        ln -sf libatlas_manifold.so "$library/$(readelf -d "$library/libatlas_manifold.so" |
+            sed -n 's/.*soname: \[\(.*\)\].*/\1/p')"
+        c_tests/scripts/check_symbols.sh shared "$library/libatlas_manifold.so" c_tests/symbols.txt
+    fi
     for source in c_tests/api_*.c c_tests/null_*.c c_tests/leak_*.c; do
         name=$(basename "$source" .c)
         if [ "$name" = api_faults ] || { [ -n "$left_out" ] && [[ $name =~ ^$left_out$ ]]; }; then continue; fi
         "$compiler" -std=c17 -O1 -D_FILE_OFFSET_BITS=64 -Wall -Wextra -Werror -Iinclude -o "$programs/$name" "$source" \
-            -L"$library" -latlas_manifold -lpthread -lm -ldl
+            "${linked[@]}" -lpthread -lm
         if run_program "$library" "$programs/$name" > "$programs/$name.log" 2>&1; then
             echo "$name: in order"
         else
@@ -67,6 +99,7 @@ run_c_tests() {
 run_program() {
     local library=$1 program=$2
     case $triple in
+        *musl) ATLAS_TEST_SMALL=1 timeout 600 "$program" ;;
         i686*) ATLAS_TEST_SMALL=1 timeout 600 $runner:"$library" "$program" ;;
         *) ATLAS_TEST_SMALL=1 timeout 600 $runner -E LD_LIBRARY_PATH="$library" "$program" ;;
     esac
@@ -77,11 +110,11 @@ run_one() {
     local part chosen start=$SECONDS failed=()
     for part in ${TESTS:-"${programs[@]}" c}; do
         case $part in
-            c) run_c_tests || failed+=(c) ;;
+            c) [ "$1" = windows ] || run_c_tests || failed+=(c) ;;
             *)
                 chosen=(--test "$part")
                 [ "$part" != lib ] || chosen=(--lib)
-                cargo test --locked --no-fail-fast --target "$triple" "${chosen[@]}" -- "${long[@]}" || failed+=("$part")
+                cargo test --locked --no-fail-fast --target "$triple" "${cargo_options[@]}" "${chosen[@]}" -- "${long[@]}" || failed+=("$part")
                 ;;
         esac
     done
@@ -93,7 +126,7 @@ run_one() {
 }
 
 processors=("$@")
-[ $# -gt 0 ] || processors=(i686 s390x aarch64)
+[ $# -gt 0 ] || processors=(i686 s390x aarch64 musl windows)
 status=0
 for processor in "${processors[@]}"; do
     # In a process of its own, since the environment of each is another.

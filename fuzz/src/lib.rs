@@ -2,6 +2,7 @@
 
 pub mod forge;
 pub mod hostile;
+pub mod targets;
 
 use atlas_manifold::digest256;
 use std::ops::Range;
