@@ -205,7 +205,7 @@ mutants: ## changes the library in 300 places, one at a time, which the Rust tes
 	@command -v cargo-mutants > /dev/null || $(unmade) cargo install --quiet --locked --version 27.1.0 cargo-mutants
 	@$(unmade) tests/mutants.py build/mutants $(if $(DIFF),--diff "$(DIFF)")
 
-coverage: ## lines and branches that the Rust and C tests reach, and which status of which C function they produce; needs llvm-19; a quarter of an hour
+coverage: build ## lines and branches that the Rust and C tests reach, and which status of which C function they produce; needs llvm-19; a quarter of an hour
 	@$(ready) test
 	@$(unmade) scripts/coverage.sh build/coverage
 

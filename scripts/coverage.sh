@@ -3,7 +3,7 @@
 #                      functions that these programs produce, against those that the header names
 #
 # Builds and runs in FOLDER: lines.txt there is the table by file, statuses.txt that of the statuses, html/ has the
-# source. Needs a C compiler, python3, and llvm-cov of LLVM 19 or newer. On two cores ten minutes.
+# source. Needs the library in build/lib, python3, and llvm-cov of LLVM 19 or newer. On two cores a quarter of an hour.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
@@ -37,9 +37,11 @@ ln -sf libatlas_manifold.so "$library/$(readelf -d "$library/libatlas_manifold.s
 python3 scripts/statuses.py shim include/atlas_manifold.h > "$folder/statuses.c"
 cc -std=c17 -O1 -Wall -Wextra -Werror -fPIC -shared -Iinclude -o "$folder/libstatuses.so" "$folder/statuses.c" -ldl
 for source in "$PWD"/c_tests/api_*.c "$PWD"/c_tests/null_*.c "$PWD"/c_tests/leak_*.c; do
-    name=$(basename "$source" .c)
-    cc -std=c17 -O1 -D_FILE_OFFSET_BITS=64 -Iinclude -o "$folder/programs/$name" "$source" -L"$library" -latlas_manifold \
-        -Wl,-rpath,"$library" -lpthread -lm -ldl
+    name=$(basename "$source" .c) linked=$library
+    # It fails every call of the library in turn, and those that count the lines would be among them.
+    [ "$name" != api_faults ] || linked=$PWD/build/lib
+    cc -std=c17 -O1 -Iinclude -o "$folder/programs/$name" "$source" -L"$linked" -latlas_manifold \
+        -Wl,-rpath,"$linked" -lpthread -lm -ldl
     (cd "$folder/programs" && LD_PRELOAD=$folder/libstatuses.so ATLAS_STATUSES=$folder/statuses \
         timeout 600 "./$name" > "$name.log" 2>&1) || { [ $? -eq 77 ] && echo "skipped: $name" || echo "failed: $name"; }
 done

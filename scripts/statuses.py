@@ -20,8 +20,10 @@ SHIM = """#define _GNU_SOURCE 1
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+/* The calls of the system are none of the program's functions, which it may count or let fail. */
 static enum atlas_status told(const char *name, unsigned *seen, enum atlas_status status)
 {
     const unsigned bit = 1u << (unsigned)status;
@@ -29,10 +31,10 @@ static enum atlas_status told(const char *name, unsigned *seen, enum atlas_statu
         const char *path = getenv("ATLAS_STATUSES");
         char line[96];
         const int length = snprintf(line, sizeof line, "%s %d\\n", name, (int)status);
-        const int file = path == NULL ? -1 : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+        const long file = path == NULL ? -1 : syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND, 0644);
         if (file >= 0) {
-            (void)!write(file, line, (size_t)length);
-            (void)close(file);
+            (void)syscall(SYS_write, file, line, (size_t)length);
+            (void)syscall(SYS_close, file);
         }
     }
     return status;
