@@ -41,16 +41,36 @@ pub(super) struct Record {
 fn read_at(storage: &dyn Storage, path: &Path, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
     let mut bytes = try_vec(len)?;
     bytes.resize(len, 0);
-    match storage.read_at(offset, OutBytes::new(&mut bytes)) {
-        Ok(()) => Ok(Some(bytes)),
-        // An early end of the file is returned as `None`, because the caller decides if durable bytes are
-        // missing.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => {
-            let what = format_args!("reading {len} bytes at offset {offset} of {}", path.display());
-            Err(AtlasError::io(what, error).at_range(offset, to_u64(len)))
+    for is_again in [false, true] {
+        match storage.read_at(offset, OutBytes::new(&mut bytes)) {
+            Ok(()) => return Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                let size = storage.len();
+                let size = size.map_err(|error| {
+                    AtlasError::io(format_args!("reading the size of {}", path.display()), error)
+                })?;
+                // An early end of the file is returned as `None`, because the caller decides if durable bytes are
+                // missing.
+                if offset.checked_add(to_u64(len)).is_none_or(|end| end > size) {
+                    return Ok(None);
+                }
+                // The file may have grown after the read. If the bytes are missing again, they are not absent but
+                // cannot be read.
+                if is_again {
+                    let what = format_args!(
+                        "reading {len} bytes at offset {offset} of {}, whose size is {size}",
+                        path.display()
+                    );
+                    return Err(AtlasError::io(what, error).at_range(offset, to_u64(len)));
+                }
+            }
+            Err(error) => {
+                let what = format_args!("reading {len} bytes at offset {offset} of {}", path.display());
+                return Err(AtlasError::io(what, error).at_range(offset, to_u64(len)));
+            }
         }
     }
+    Ok(None)
 }
 
 impl ContainerFile {

@@ -441,3 +441,26 @@ fn compacting_from_and_to_a_device_that_fails() {
         assert!(from > 20 && to > 20, "{from} and {to}");
     });
 }
+
+#[test]
+fn refreshing_on_a_device_that_fails() {
+    planted::with(None, SMALL, || {
+        let (device, known) = three_generations();
+        let faults = with_every_fault(|fault| {
+            let device = copy_of(&device);
+            let container = open(&device, ContainerMode::Read, false).unwrap();
+            device.plan(fault);
+            let refreshed = container.refresh(&mut Operation::sequential());
+            let has_failed = device.mend();
+            // Bytes that cannot be read are not gone.
+            match refreshed {
+                Ok(newest) => assert_eq!(newest, 3, "{fault:?}"),
+                Err(error) => check_error(&error, fault),
+            }
+            assert_eq!(container.refresh(&mut Operation::sequential()).unwrap(), 3, "{fault:?}");
+            check(&container, &known, fault);
+            has_failed
+        });
+        assert!(faults > 5, "{faults}");
+    });
+}
