@@ -11,6 +11,7 @@ use crate::base::units::{PAGE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::hash::digest::{Digest, Digests};
 use crate::source::Source;
+use std::io;
 use std::ops::Range;
 
 /// Number of bytes per read in the search of a whole parity file for a valid head.
@@ -384,13 +385,13 @@ impl<'f> UnitReader<'f> {
 
     /// Reads the unit `index`, which was good at the check, and returns its digest and its bytes. `None`
     /// instead of bytes if the unit lies wholly after the end of its file and therefore consists of zeros.
-    /// Fails with WITNESS if the unit is no longer good.
+    /// Fails with WITNESS or IO if the unit is no longer good.
     pub(super) fn good(&mut self, index: u64) -> Result<(Short, Option<&mut [u8]>)> {
         let (mut digest, mut read) = (Short::default(), false);
         self.batch(index..index + 1, &mut |unit| {
             // The check found the unit good; a change since then ends the call.
             if unit.state != State::Good {
-                return Err(changed(self.file, index));
+                return Err(changed(self.file, index, unit.found));
             }
             (digest, read) = (unit.digest, unit.bytes.is_some());
             Ok(())
@@ -453,15 +454,23 @@ fn batch_len(geometry: &Geometry) -> usize {
     (BATCH / unit).max(1) * unit
 }
 
-/// Returns the WITNESS error for a unit that was good at the check and no longer is.
-pub(super) fn changed(file: &ParityFile, index: u64) -> AtlasError {
+/// Returns the error for a unit that was good at the check and no longer is: IO if it cannot be read any more, WITNESS if
+/// it has other bytes.
+pub(super) fn changed(file: &ParityFile, index: u64, found: Found) -> AtlasError {
     let geometry = file.geometry();
     let (offset, length) = (geometry.unit_offset(index), geometry.unit);
     let what = if index < geometry.units() { "data" } else { "parity" };
-    let text = format!(
-        "the {what} unit at offset {offset} changed after it was checked: another program writes to the file"
-    );
-    AtlasError::witness(text).at_index(index).at_range(offset, length)
+    let error = if let Found::Unreadable(code) = found {
+        let text = format_args!(
+            "reading the {what} unit at offset {offset} again, which could be read at its check"
+        );
+        AtlasError::io(text, io::Error::from_raw_os_error(code))
+    } else {
+        AtlasError::witness(format!(
+            "the {what} unit at offset {offset} changed after it was checked: another program writes to the file"
+        ))
+    };
+    error.at_index(index).at_range(offset, length)
 }
 
 /// Fails with WITNESS if `known`, the root that the caller expects, differs from the root stored in the parity

@@ -78,7 +78,7 @@ pub(super) fn restore(
                 }
                 if unit.state != State::Good {
                     // If a unit changed after the check, the copied unit would not match its digest.
-                    return Err(changed(file, unit.index));
+                    return Err(changed(file, unit.index, unit.found));
                 }
                 match &unit.bytes {
                     Some(bytes) => target.write_sparse_at(geometry.unit_offset(unit.index), bytes),

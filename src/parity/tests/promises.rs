@@ -566,12 +566,15 @@ fn refused_units_stay_and_a_cut_that_was_meant_stays() {
 
 #[test]
 fn a_file_that_changes_after_the_check_gives_no_file() {
-    /// A source that returns other bytes from read number `after` on.
-    struct Changing(Vec<u8>, std::sync::atomic::AtomicU64, u64);
+    /// A source whose bytes change, or cannot be read, from read number `after` on.
+    struct Changing(Vec<u8>, std::sync::atomic::AtomicU64, u64, bool);
     impl crate::source::ReadAt for Changing {
         fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
             buffer.copy_from_slice(&self.0[offset as usize..][..buffer.len()]);
             if self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= self.2 {
+                if self.3 {
+                    return Err(io::Error::from_raw_os_error(libc::EIO));
+                }
                 buffer[0] ^= 1;
             }
             Ok(())
@@ -582,9 +585,9 @@ fn a_file_that_changes_after_the_check_gives_no_file() {
     damaged[50_000] ^= 1;
     let parity = open(&Medium::new(&pair.atp, &[]), None).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let mut ends = [0; 2];
-    for after in 1..20 {
-        let source = Source::from_reader(150_001, Changing(damaged.clone(), 0.into(), after));
+    let (mut ends, mut unreadable) = ([0; 2], 0);
+    for (after, fails) in (1..20).flat_map(|after| [(after, false), (after, true)]) {
+        let source = Source::from_reader(150_001, Changing(damaged.clone(), 0.into(), after, fails));
         let other = folder.path().join("new");
         let options = RepairOptions::new(RepairMode::NewFile(other.clone()));
         let path = folder.path().join("data");
@@ -606,12 +609,14 @@ fn a_file_that_changes_after_the_check_gives_no_file() {
             }
             Err(error) => {
                 ends[1] += 1;
-                assert!([ErrorKind::Witness, ErrorKind::Incomplete].contains(&error.kind()), "{error}");
+                let kinds = [if fails { ErrorKind::Io } else { ErrorKind::Witness }, ErrorKind::Incomplete];
+                assert!(kinds.contains(&error.kind()), "{error}");
+                unreadable += u32::from(error.kind() == ErrorKind::Io);
                 assert!(!other.exists());
             }
         }
     }
-    assert!(ends[0] > 5 && ends[1] > 5, "{ends:?}");
+    assert!(ends[0] > 5 && ends[1] > 5 && unreadable > 0, "{ends:?} {unreadable}");
 }
 
 #[test]
