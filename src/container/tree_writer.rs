@@ -274,11 +274,8 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         runs.sort_by_key(|run| run.start);
         let mut at = start;
         for run in runs {
+            // Runs never overlap, and only the first may begin before the piece.
             let (from, to) = (at.max(run.start), end.min(run.start + run.span.len));
-            // Runs may overlap, because the same bytes may have been written twice.
-            if from >= to {
-                continue;
-            }
             if at < from {
                 parts.push(Part::Run(Arc::clone(extent), to_usize(at.into())..to_usize(from.into())));
             }
