@@ -623,6 +623,19 @@ fn pages_that_others_bring_back_are_dropped_again() {
     });
 }
 
+#[test]
+fn a_recovery_takes_what_can_be_read_if_the_medium_cannot_be_seen() {
+    planted::with(None, SMALL, || {
+        let device = unconfirmed();
+        device.keep_cache(u32::MAX);
+        let options = ContainerOptions { recover: true, ..options() };
+        let reader = Container::on_storage(device.storage(), ContainerMode::Read, &options).unwrap();
+        assert_eq!(reader.info().unwrap().newest, 2);
+        let snapshot = reader.snapshot(2, true, &mut Operation::default()).unwrap();
+        assert_eq!(bytes_of(&snapshot).unwrap().len() as u64, snapshot.info().domain_size);
+    });
+}
+
 /// Commits that a reader saw on the medium stay known, even if the reader cannot read the medium a second
 /// time.
 #[test]

@@ -7,6 +7,7 @@ mod failing;
 mod golden;
 mod import;
 mod merge;
+mod places;
 mod sparse;
 
 use super::*;
