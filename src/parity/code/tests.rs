@@ -44,6 +44,22 @@ fn products(code: &Code, data: &[Vec<u8>], rows: &[usize], len: usize) -> Vec<Bu
 }
 
 #[test]
+fn memory_for_the_transforms_is_counted_if_and_only_if_they_rebuild() {
+    for (columns, parity) in [(1, 1), (40, 4), (200, 200), (300, 16), (256, 100), (1_000, 300)] {
+        let geometry = shape(columns, parity, 64);
+        let code = Code::new(&geometry).unwrap();
+        let mut long = 0;
+        for lost in 1..=parity {
+            let counted = Code::solving_footprint(&geometry, lost as u64);
+            assert_eq!(counted > 0, code.is_long(lost), "{lost} lost of {columns} columns");
+            long += u32::from(counted > 0);
+        }
+        // Few losses are rebuilt by a matrix, many by the transforms.
+        assert_eq!(long > 0, parity >= 100, "{columns} columns");
+    }
+}
+
+#[test]
 fn elements_and_products_are_those_of_the_definition() {
     let engine = Engine::new().unwrap();
     let element = |v: u64| {

@@ -2,7 +2,7 @@
 //! interruption of a call leaves anything behind.
 
 use super::*;
-use crate::base::damage::Damage;
+use crate::base::damage::{Damage, DamageKind, DamagePart};
 use crate::base::storage::fakes::{FailingStorage, SparseStorage};
 use crate::parity::code::Code;
 use crate::parity::geometry::{Copies, Geometry};
@@ -725,6 +725,131 @@ fn holes_are_not_read_and_change_no_byte() {
         );
         let read: u64 = reads.iter().map(|(_, len)| len).sum();
         assert!(read > 0 && read <= 8 * M as u64, "{read}");
+    }
+}
+
+#[test]
+fn what_a_shortened_parity_file_still_has_is_damaged_and_not_missing() {
+    let pair = pair(150_001, &options().with_rows(7).with_parity_columns(3));
+    let geometry = pair.geometry;
+    let kinds = |atp: &[u8]| {
+        let parity = open(&Medium::new(atp, &[]), None).unwrap();
+        let mut found = Vec::new();
+        let mut note = |damage: &Damage| {
+            found.push((damage.part, damage.index, damage.kind));
+            true
+        };
+        let data = Medium::new(&pair.data, &[]).source();
+        let mut report = ParityReport::default();
+        parity.check(&data, Some(&mut note), &mut report, &mut Operation::sequential()).unwrap_err();
+        found
+    };
+    // The file has its full length, and a bit of its first byte changed.
+    let mut atp = pair.atp.clone();
+    atp[0] ^= 1;
+    assert_eq!(kinds(&atp), [(DamagePart::Digests, 0, DamageKind::Differs)]);
+    // The file has lost its head and its first parity unit. The second one is the first that it has.
+    let cut = geometry.unit_offset(geometry.units() + 1) as usize;
+    let mut atp = pair.atp[cut..].to_vec();
+    atp[0] ^= 1;
+    assert_eq!(
+        kinds(&atp),
+        [
+            (DamagePart::Digests, 0, DamageKind::Missing),
+            (DamagePart::Parity, 0, DamageKind::Missing),
+            (DamagePart::Parity, 1, DamageKind::Differs),
+        ]
+    );
+    // The file has lost its tail and its last parity unit, at a byte of the unit before.
+    let cut = geometry.unit_offset(geometry.all_units() - 2) as usize + 1;
+    let last = geometry.parity_units() - 1;
+    assert_eq!(
+        kinds(&pair.atp[..cut]),
+        [
+            (DamagePart::Parity, last - 1, DamageKind::Differs),
+            (DamagePart::Parity, last, DamageKind::Missing),
+            (DamagePart::Digests, 0, DamageKind::Missing),
+        ]
+    );
+}
+
+#[test]
+fn a_parity_file_that_was_cut_at_both_ends_is_refused_and_not_misread() {
+    // Three blocks of digests, so that both copies keep a block.
+    let pair = pair(2_500_000, &options());
+    assert_eq!(pair.geometry.blocks(), 3);
+    let block = 4_096;
+    let opened = |atp: &[u8]| {
+        let parity = open(&Medium::new(atp, &[]), None)?;
+        let data = Medium::new(&pair.data, &[]).source();
+        let mut report = ParityReport::default();
+        let result = parity.check(&data, None, &mut report, &mut Operation::sequential());
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::Witness);
+        Ok::<_, AtlasError>((report.bad_units, report.bad_parity_units))
+    };
+    // A cut at one end loses only bytes at that end.
+    assert_eq!(opened(&pair.atp[block..]).unwrap(), (0, 0));
+    assert_eq!(opened(&pair.atp[..pair.atp.len() - block]).unwrap(), (0, 0));
+    // With cuts at both ends, no block shows how many bytes were lost at the beginning.
+    for (front, back) in [(1, 1), (1, 2), (2, 1), (2, 3), (3, 2)] {
+        let atp = &pair.atp[front * block..pair.atp.len() - back * block];
+        assert_eq!(opened(atp).unwrap_err().kind(), ErrorKind::Format, "{front} and {back} blocks");
+    }
+}
+
+#[test]
+fn a_unit_that_is_right_is_not_written_if_only_its_digest_is_lost() {
+    let pair = pair(150_001, &options().with_rows(7).with_parity_columns(3));
+    let unit = 5;
+    // The digest of the unit is damaged in both copies of its block.
+    let mut atp = pair.atp.clone();
+    for copy in Copies::BOTH {
+        atp[pair.geometry.block_offset(copy, 0) as usize + 128 + 16 * unit] ^= 1;
+    }
+    let parity = open(&Medium::new(&atp, &[]), None).unwrap();
+    for is_right in [true, false] {
+        let mut bytes = pair.data.clone();
+        bytes[4_096 * unit] ^= u8::from(!is_right);
+        let data = Medium::new(&bytes, &[]);
+        let (result, report) =
+            repair_in_place(&parity, &data, &mut |_| true, false, &mut Operation::sequential());
+        result.unwrap();
+        assert_eq!((report.bad_units, report.unknown_units), (0, 1));
+        assert_eq!(report.repaired_units, u64::from(!is_right));
+        assert!(data.all() == pair.data);
+        assert!(
+            repair_to_new(&parity, &Medium::new(&bytes, &[]), &mut Operation::sequential()).unwrap()
+                == pair.data
+        );
+    }
+}
+
+#[test]
+fn an_update_to_zeros_leaves_nothing_of_the_old_parity() {
+    let shape = options().with_rows(3).with_parity_columns(2);
+    let old = pair(60_000, &shape);
+    let parity = open(&Medium::new(&old.atp, &[]), None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new.atp");
+    // All bytes of the first row, and all bytes of all rows.
+    let unit = old.geometry.unit;
+    let of_row: Vec<_> = old
+        .geometry
+        .data_of_row(0)
+        .map(|(_, unit)| (old.geometry.unit_offset(unit), old.geometry.data_len(unit)))
+        .collect();
+    assert!(of_row.len() > 2 && of_row.iter().all(|(_, len)| *len == unit));
+    for zeros in [of_row, vec![(0, 60_000)]] {
+        let mut new = old.data.clone();
+        let mut regions = Vec::new();
+        for (offset, len) in zeros {
+            new[offset as usize..][..len as usize].fill(0);
+            regions.push(AtlasBoundaryRegion::new(offset, len));
+        }
+        let source = Source::copy(&new).unwrap();
+        parity.update(&source, &regions, &path, &options(), &mut Operation::sequential()).unwrap();
+        let wanted = created(&new, &shape, &mut Operation::sequential()).unwrap();
+        assert!(std::fs::read(&path).unwrap() == wanted);
     }
 }
 
