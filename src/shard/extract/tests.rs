@@ -144,6 +144,26 @@ fn chains_are_kept_within_the_memory_limit() {
     assert_eq!(kept(2 * least), Some(8));
 }
 
+#[test]
+fn each_tile_of_a_region_counts_towards_the_memory_limit() {
+    let projection = project(&data(9 * TILE_SIZE));
+    let least = |tiles: usize| {
+        let (mut refused, mut least) = (0, 16 * TILE_SIZE as u64);
+        while refused + 1 < least {
+            let middle = (refused + least) / 2;
+            let operation = &mut Operation::sequential().with_memory_limit(middle);
+            let extracted = projection.extract_shard(&region(0, tiles * TILE_SIZE), operation);
+            *(if extracted.is_ok() { &mut least } else { &mut refused }) = middle;
+        }
+        least
+    };
+    // Besides the bytes, each tile has an entry in the proof and, until it is cut, a request in a task.
+    let each = (least(9) - least(4)) / 5 - TILE_SIZE as u64;
+    let task = size_of::<Request<'_>>() + size_of::<Task<'_, '_>>() + size_of::<TileRequests>();
+    let parts = (size_of::<TileShape>() + task) as u64;
+    assert!((parts..3 * parts).contains(&each), "{each} bytes, and the parts have {parts}");
+}
+
 /// Bytes, and a function called at each read of them.
 struct Watched<F>(Vec<u8>, F);
 
@@ -411,6 +431,61 @@ fn the_first_region_that_fails_is_reported_for_linear() {
 #[test]
 fn the_first_region_that_fails_is_reported_for_r96() {
     the_first_region_that_fails_is_reported(ProjectionType::R96Fourier, &[3]);
+}
+
+#[test]
+fn the_first_region_that_fails_is_reported_if_its_tile_comes_later_in_the_same_task() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let changed = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&changed);
+    let projection = watched(ProjectionType::Linear, 4 * TILE_SIZE, move |_, buffer| {
+        buffer[0] ^= u8::from(now.load(Ordering::Relaxed));
+    });
+    let regions = [3, 1, 0, 2].map(|tile| region(tile * TILE_SIZE, 10));
+    // Once the outboards are known, a tile costs one group, so that a task has several tiles.
+    let mut reports = 0;
+    for _ in 0..2 {
+        reports = 0;
+        let mut count = |_: &crate::Progress| {
+            reports += 1;
+            true
+        };
+        let mut operation = Operation::sequential().with_progress(&mut count);
+        projection.extract_shards(&regions[..2], &ExtractOptions::new(), &mut operation).unwrap();
+    }
+    assert_eq!(reports, 1);
+    projection.extract_shards_parallel(&regions).unwrap();
+    changed.store(true, Ordering::Relaxed);
+    for count in 2..=4 {
+        let error = projection
+            .extract_shards(&regions[..count], &ExtractOptions::new(), &mut Operation::sequential())
+            .unwrap_err();
+        let place = Some(3 * TILE_SIZE as u64);
+        assert_eq!((error.kind(), error.index(), error.offset()), (ErrorKind::Witness, Some(0), place));
+    }
+}
+
+#[test]
+fn small_regions_of_neighbouring_tiles_share_a_task() {
+    let projection = project(&data(24 * TILE_SIZE));
+    let regions: Vec<_> = (0..24).map(|tile| region(tile * TILE_SIZE + 5_000, 100)).collect();
+    // Each task makes one report.
+    let tasks = || {
+        let mut reports = 0;
+        let mut count = |_: &crate::Progress| {
+            reports += 1;
+            true
+        };
+        let mut operation = Operation::sequential().with_progress(&mut count);
+        projection.extract_shards(&regions, &ExtractOptions::new(), &mut operation).unwrap();
+        reports
+    };
+    // A tile without an outboard is hashed as a whole, which is work for a task of its own.
+    assert_eq!(tasks(), 24);
+    // Now only one group of each tile is hashed.
+    let shared = tasks();
+    assert!(shared <= 12, "{shared} tasks of 24 groups");
 }
 
 #[test]
