@@ -565,11 +565,23 @@ fn symbols_above_8191_are_refused_where_they_are() {
             let values = |r: usize| -> Vec<u16> {
                 (0..128).map(|j| (8192 * field::root(m * (r + 96 * j)) % 12_289) as u16).collect()
             };
-            let payloads: Vec<Vec<u8>> = (0..96).map(|r| bytes_of(&values(r), 14)).collect();
-            let error = DecodeError::Symbol { block: 0, index: m, value: 8192 };
-            for n in [64, 65, 96] {
-                let classes = subset(&mut SplitMix64(m as u64), n);
-                assert_eq!(decode(kernel, 64, &classes, &payloads, block_bytes(64)), Err(error));
+            let bad: Vec<Vec<u8>> = (0..96).map(|r| bytes_of(&values(r), 14)).collect();
+            // Blocks of zeros before and after the bad block.
+            for (blocks, block) in [(1, 0), (2, 1), (5, 2), (6, 3), (6, 5)] {
+                let error = DecodeError::Symbol { block, index: m, value: 8192 };
+                let payloads: Vec<Vec<u8>> = bad
+                    .iter()
+                    .map(|bad| {
+                        let mut payload = vec![0; blocks * CLASS_BLOCK_BYTES];
+                        payload[block * CLASS_BLOCK_BYTES..][..CLASS_BLOCK_BYTES].copy_from_slice(bad);
+                        payload
+                    })
+                    .collect();
+                for n in [64, 65, 96] {
+                    let classes = subset(&mut SplitMix64(m as u64), n);
+                    let result = decode(kernel, 64, &classes, &payloads, blocks * block_bytes(64));
+                    assert_eq!(result, Err(error), "{kernel:?}");
+                }
             }
         }
     }
