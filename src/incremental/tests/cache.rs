@@ -213,6 +213,53 @@ fn memory_limits_count_what_is_made_and_not_the_domain() {
     projection.optimize(&mut op().with_memory_limit(worker + 40 * 1_024)).unwrap();
 }
 
+#[test]
+fn each_tile_that_an_optimization_makes_counts_towards_the_memory_limit() {
+    const INSERTED: u64 = 8;
+    let least = |tiles: u64| {
+        let source = Source::from_vec(vec![7; (tiles * MIB) as usize]);
+        let (mut refused, mut least) = (0, 4 * MIB);
+        while refused + 1 < least {
+            let middle = (refused + least) / 2;
+            let projection = linear(&source);
+            // All tiles after the first insertion begin at other offsets, and are cut in many pieces.
+            for at in (0..tiles * MIB).step_by((MIB / INSERTED) as usize) {
+                projection.apply_incremental_update(ProjectionDelta::insert(at + 5, vec![1])).unwrap();
+            }
+            let done = projection.optimize(&mut op().with_memory_limit(middle));
+            *(if done.is_ok() { &mut least } else { &mut refused }) = middle;
+        }
+        least
+    };
+    // Besides the tile itself, each tile has its pieces, old and inserted, and a place in the tree.
+    let each = (least(9) - least(4)) / 5;
+    let pieces = 2 * INSERTED as usize * size_of::<crate::tile::piece::Piece>();
+    let parts = (size_of::<crate::tile::Tile>() + pieces + size_of::<usize>()) as u64;
+    assert!((parts..2 * parts).contains(&each), "{each} bytes, and the parts have {parts}");
+}
+
+#[test]
+fn hashing_edits_keeps_outboards_only_within_the_memory_limit() {
+    // Returns the number of tiles that have an outboard afterwards. `None` means that the call failed with LIMIT.
+    let kept = |limit: u64| {
+        let projection = linear(&Source::from_vec(vec![7; (8 * MIB) as usize]));
+        for tile in 0..8 {
+            let at = tile * MIB + 5;
+            projection.apply_incremental_update(ProjectionDelta::update(at, at + 1, vec![1])).unwrap();
+        }
+        let hashed = projection.root(&mut op().with_memory_limit(limit));
+        let tiles = || projection.state().tree.all();
+        hashed.is_ok().then(|| tiles().iter().filter(|at| at.tile.outboard().is_some()).count())
+    };
+    let (mut refused, mut least) = (0, 4 * MIB);
+    while refused + 1 < least {
+        let middle = (refused + least) / 2;
+        *(if kept(middle).is_some() { &mut least } else { &mut refused }) = middle;
+    }
+    assert_eq!(kept(least), Some(0));
+    assert_eq!(kept(u64::MAX), Some(8));
+}
+
 /// Counts the bytes that are read from a store, and can return a wrong byte for one read.
 #[derive(Clone)]
 struct Reads {

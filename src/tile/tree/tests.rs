@@ -238,3 +238,19 @@ fn a_tile_that_is_replaced_is_the_only_one_that_changes() {
         assert!(bytes_of(&tree) == data, "{index}");
     }
 }
+
+#[test]
+fn a_part_of_a_tree_is_no_higher_than_its_tiles_need() {
+    // Two nodes over 32 full leaves each.
+    let (data, tiles) = tiles_over(&[3; 2_048]);
+    let tree = Tree::from_tiles(tiles).unwrap();
+    assert_eq!(tree.height(), 2);
+    // Each cut leaves a single child on one side of it or on both.
+    for (tile, left_height, right_height) in [(32, 0, 2), (64, 1, 2), (1_024, 1, 1), (2_016, 2, 0)] {
+        let (left, right) = tree.split(ByteOffset(3 * tile), &mut CheckedReader::of_linear()).unwrap();
+        assert_eq!((left.height(), right.height()), (left_height, right_height), "cut at tile {tile}");
+        check(&left);
+        check(&right);
+        assert_eq!([bytes_of(&left), bytes_of(&right)].concat(), data);
+    }
+}
