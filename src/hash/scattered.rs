@@ -168,6 +168,27 @@ mod tests {
     use crate::source::Source;
 
     #[test]
+    fn nodes_that_wait_for_their_siblings_stay_within_the_footprint() {
+        let (size, tiles) = (9 * TILE_BYTES, 9);
+        let (digests, bytes) = (Digests::new(None), vec![7; to_usize(TILE_BYTES)]);
+        // Pieces that lack a page at each end have the most nodes without a sibling.
+        for (first, end) in [(1, 255), (1, 254), (3, 250), (127, 129), (1, 2)] {
+            let mut root = ScatteredRoot::new(size).unwrap();
+            for tile in 0..tiles {
+                let (start, end) = (first * PAGE_BYTES, end * PAGE_BYTES);
+                let piece = &bytes[to_usize(start)..to_usize(end)];
+                let mut parts = Vec::new();
+                add_parts(&digests, size, tile * TILE_BYTES + start, piece, &mut parts).unwrap();
+                parts.into_iter().for_each(|part| root.add(&digests, part));
+            }
+            // A map has its entries in nodes that are at least half full.
+            let used = 2 * root.parts.len() * size_of::<Part>();
+            let counted = ScatteredRoot::footprint(size, tiles) - ScatteredRoot::footprint(size, 0);
+            assert!(to_u64(used) <= counted, "{used} bytes for pages {first}..{end}, counted {counted}");
+        }
+    }
+
+    #[test]
     fn the_order_and_length_of_pieces_change_no_root() {
         let mut state = 5_u64;
         let mut random = |below: u64| {
