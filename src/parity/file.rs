@@ -142,13 +142,14 @@ impl ParityFile {
             }
         }
         // Otherwise the whole file is searched, with progress.
+        let mut unreadable = None;
         if found.is_none() {
             let mut buffer = Buffer::aligned(SEARCHED)?;
             let mut at = 0;
             while found.is_none() && at < size {
                 // A head may be anywhere if the front was cut off.
                 let len = to_usize(to_u64(SEARCHED).min(size - at));
-                found = search(&file, at, &mut buffer[..len], size, &seals)?;
+                found = search(&file, at, &mut buffer[..len], size, &seals, &mut unreadable)?;
                 at += to_u64(len);
                 if found.is_none() && at < size {
                     tracker.advance(to_u64(len), 0)?;
@@ -156,7 +157,7 @@ impl ParityFile {
             }
         }
         // If no head was found, the error explains the first or last block.
-        let Some((head, shift)) = found else { return Err(refused(&file, &seals)?) };
+        let Some((head, shift)) = found else { return Err(refused(&file, &seals, unreadable)?) };
         tracker.finish()?;
         // A file too short for its digests is refused before anything depends on them.
         let needed = BLOCK * head.geometry.blocks();
@@ -211,21 +212,30 @@ fn candidate(block: &Block, at: u64, size: u64, seals: &Seals) -> Option<(Head, 
 }
 
 /// Fills `buffer` with blocks of the parity file, which has `size` bytes, from the offset `at` on. Returns the
-/// result of [`candidate`] for the first of these blocks with a valid head.
+/// result of [`candidate`] for the first of these blocks with a valid head. Writes the place of the first block that
+/// cannot be read, and the error number of the system, to `unreadable`.
 fn search(
     file: &Padded,
     at: u64,
     buffer: &mut [u8],
     size: u64,
     seals: &Seals,
+    unreadable: &mut Option<(u64, i32)>,
 ) -> Result<Option<(Head, u64)>> {
     // If the whole buffer cannot be read, try block by block.
     let whole = file.read(at, buffer)? == Found::Bytes;
     for (number, bytes) in (0..).zip(buffer.as_chunks_mut::<PAGE_SIZE>().0) {
         let place = at + number * BLOCK;
         // A bad sector hides one block and not the blocks beside it.
-        if !whole && file.read(place, bytes)? != Found::Bytes {
-            continue;
+        if !whole {
+            match file.read(place, bytes)? {
+                Found::Bytes => {}
+                Found::Unreadable(code) => {
+                    unreadable.get_or_insert((place, code));
+                    continue;
+                }
+                Found::Behind | Found::Before => continue,
+            }
         }
         if let Some(found) = candidate(bytes, place, size, seals) {
             return Ok(Some(found));
@@ -234,8 +244,9 @@ fn search(
     Ok(None)
 }
 
-/// Returns the error for a parity file without a valid head: UNSUPPORTED, WITNESS or FORMAT.
-fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
+/// Returns the error for a parity file without a valid head: UNSUPPORTED, WITNESS, IO if the head may lie in a block that
+/// is `unreadable`, or FORMAT.
+fn refused(file: &Padded, seals: &Seals, unreadable: Option<(u64, i32)>) -> Result<AtlasError> {
     let name = file.source.name();
     let mut first = None;
     // Look at the first and the last block for a reason.
@@ -261,6 +272,11 @@ fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
             None => {}
         }
     }
+    if let Some((offset, code)) = unreadable {
+        let text =
+            format_args!("searching {name} for a block header: no usable one was found in what can be read");
+        return Ok(AtlasError::io(text, io::Error::from_raw_os_error(code)).at_range(offset, BLOCK));
+    }
     // The first bytes show which format the file has instead.
     let begins = first.map_or_else(String::new, |block| {
         format!(": it begins with {}", crate::hash::digest::hex(&block[..8]))
@@ -279,13 +295,15 @@ pub(super) struct Entries {
     counts: Option<usize>,
     /// True for each copy of the block whose bytes are in `blocks`, valid or not.
     read: [bool; 2],
+    /// Error number of the system, if a copy cannot be read and the other is not valid.
+    unreadable: Option<i32>,
 }
 
 impl Entries {
     pub(super) fn new() -> Result<Entries> {
         let blocks = try_box([[0; PAGE_SIZE]; 2])
             .map_err(|_| AtlasError::out_of_memory("no memory for two blocks of digests"))?;
-        Ok(Entries { number: None, blocks, counts: None, read: [false; 2] })
+        Ok(Entries { number: None, blocks, counts: None, read: [false; 2], unreadable: None })
     }
 
     fn load(&mut self, file: &ParityFile, number: u64) -> Result<()> {
@@ -294,7 +312,7 @@ impl Entries {
             return Ok(());
         }
         // A failed read must not leave the number of a block that is not loaded.
-        (self.number, self.counts, self.read) = (None, None, [false; 2]);
+        (self.number, self.counts, self.read, self.unreadable) = (None, None, [false; 2], None);
         for (place, copy) in Copies::BOTH.into_iter().enumerate() {
             let (found, counts) = file.read_block(copy, number, &mut self.blocks[place])?;
             // Bytes after the end of the file are zeros.
@@ -302,9 +320,12 @@ impl Entries {
                 self.blocks[place].fill(0);
             }
             self.read[place] = matches!(found, Found::Bytes | Found::Behind);
+            if let Found::Unreadable(code) = found {
+                self.unreadable = Some(code);
+            }
             // The tail copy is read only if the head copy is not valid.
             if counts {
-                self.counts = Some(place);
+                (self.counts, self.unreadable) = (Some(place), None);
                 break;
             }
         }
@@ -316,6 +337,12 @@ impl Entries {
     pub(super) fn digest(&mut self, file: &ParityFile, index: u64) -> Result<Option<Short>> {
         self.load(file, index / DIGESTS_A_BLOCK)?;
         Ok(self.counts.map(|place| entry(&self.blocks[place], index)))
+    }
+
+    /// Returns the error number of the system, if the block that was asked for last has no valid copy and a copy of it
+    /// cannot be read.
+    pub(super) fn unreadable(&self) -> Option<i32> {
+        self.unreadable
     }
 
     /// Compares `found`, the digest of the bytes that were read for the unit `index`, with the stored digest.
@@ -344,6 +371,8 @@ pub(super) struct Unit<'b> {
     pub(super) index: u64,
     pub(super) state: State,
     pub(super) found: Found,
+    /// Error number of the system, if the unit cannot be read, or its digest is unknown and cannot be read.
+    pub(super) unreadable: Option<i32>,
     pub(super) digest: Short,
     /// All bytes of the unit, with zeros after the end of its file; unspecified if the unit could not be read.
     /// `None` means that all bytes are zeros and were not read.
@@ -391,7 +420,7 @@ impl<'f> UnitReader<'f> {
         self.batch(index..index + 1, &mut |unit| {
             // The check found the unit good; a change since then ends the call.
             if unit.state != State::Good {
-                return Err(changed(self.file, index, unit.found));
+                return Err(changed(self.file, index, unit.unreadable));
             }
             (digest, read) = (unit.digest, unit.bytes.is_some());
             Ok(())
@@ -441,7 +470,12 @@ impl<'f> UnitReader<'f> {
                 Found::Before | Found::Unreadable(_) => (Short::default(), State::Unreadable),
             };
             let bytes = (found != Found::Behind).then_some(unit);
-            each(Unit { index, state, found, digest, bytes })?;
+            let unreadable = match (found, state) {
+                (Found::Unreadable(code), _) => Some(code),
+                (_, State::Unknown) => entries.unreadable(),
+                _ => None,
+            };
+            each(Unit { index, state, found, unreadable, digest, bytes })?;
         }
         Ok(())
     }
@@ -454,15 +488,15 @@ fn batch_len(geometry: &Geometry) -> usize {
     (BATCH / unit).max(1) * unit
 }
 
-/// Returns the error for a unit that was good at the check and no longer is: IO if it cannot be read any more, WITNESS if
-/// it has other bytes.
-pub(super) fn changed(file: &ParityFile, index: u64, found: Found) -> AtlasError {
+/// Returns the error for a unit that was good at the check and no longer is: IO with the error number `unreadable` if it
+/// or its digest cannot be read any more, WITNESS if it has other bytes.
+pub(super) fn changed(file: &ParityFile, index: u64, unreadable: Option<i32>) -> AtlasError {
     let geometry = file.geometry();
     let (offset, length) = (geometry.unit_offset(index), geometry.unit);
     let what = if index < geometry.units() { "data" } else { "parity" };
-    let error = if let Found::Unreadable(code) = found {
+    let error = if let Some(code) = unreadable {
         let text = format_args!(
-            "reading the {what} unit at offset {offset} again, which could be read at its check"
+            "reading the {what} unit at offset {offset} and its digest again, which could be read at its check"
         );
         AtlasError::io(text, io::Error::from_raw_os_error(code))
     } else {

@@ -350,7 +350,7 @@ impl Repair<'_> {
                     }
                     // A unit that was good at the check and is not now was changed by another program.
                     if unit.state != State::Good && !survey.is_hurt(unit.index) {
-                        return Err(changed(self.file, unit.index, unit.found));
+                        return Err(changed(self.file, unit.index, unit.unreadable));
                     }
                     // Units that cannot be read stay zeros; all other units are copied unchanged.
                     if let (Found::Bytes, Some(bytes)) = (unit.found, &unit.bytes) {

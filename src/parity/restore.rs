@@ -42,7 +42,7 @@ pub(super) fn restore(
         return Err(lost(&report));
     }
     // The rows with damage are rebuilt, all other rows are copied.
-    let (mut table, missing) = known_digests(file, &geometry)?;
+    let Known { mut table, missing, .. } = known_digests(file, &geometry)?;
     let concerned = concerned(held.survey(), &geometry, &missing)?;
     let mut rows = Vec::new();
     for row in concerned.iter(0..geometry.rows) {
@@ -78,7 +78,7 @@ pub(super) fn restore(
                 }
                 if unit.state != State::Good {
                     // If a unit changed after the check, the copied unit would not match its digest.
-                    return Err(changed(file, unit.index, unit.found));
+                    return Err(changed(file, unit.index, unit.unreadable));
                 }
                 match &unit.bytes {
                     Some(bytes) => target.write_sparse_at(geometry.unit_offset(unit.index), bytes),
@@ -136,18 +136,31 @@ pub(super) fn restore(
     call.finish()
 }
 
-/// Returns all digests that a valid block of the parity file has, and the set of units whose digests are lost.
-pub(super) fn known_digests(file: &ParityFile, geometry: &Geometry) -> Result<(Table, Bits)> {
+/// Digests of all units, as far as they are known.
+pub(super) struct Known {
+    pub(super) table: Table,
+    /// Set of units whose digests are lost.
+    pub(super) missing: Bits,
+    /// Error number of the system, if a lost digest cannot be read.
+    pub(super) unreadable: Option<i32>,
+}
+
+/// Returns all digests that a valid block of the parity file has.
+pub(super) fn known_digests(file: &ParityFile, geometry: &Geometry) -> Result<Known> {
     let (mut table, mut missing) = (Table::new(geometry)?, Bits::new(geometry.all_units())?);
+    let mut unreadable = None;
     let mut entries = Entries::new()?;
     for unit in 0..geometry.all_units() {
         // The units are ascending, so that each block is read once.
         match entries.digest(file, unit)? {
             Some(digest) => table.set(unit, digest),
-            None => missing.set(unit, true),
+            None => {
+                missing.set(unit, true);
+                unreadable = unreadable.or(entries.unreadable());
+            }
         }
     }
-    Ok((table, missing))
+    Ok(Known { table, missing, unreadable })
 }
 
 /// Returns the set of rows that have to be rebuilt: those with a damaged parity unit, or with a unit whose

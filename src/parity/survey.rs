@@ -394,7 +394,7 @@ fn inspect(file: &ParityFile, reader: &mut UnitReader<'_>, piece: &Piece) -> Res
             State::Good => Ok(()),
             State::Unknown => note(unit.index, true, None),
             // The error number is kept for the report.
-            State::Differs | State::Unreadable => note(unit.index, false, code(unit.found)),
+            State::Differs | State::Unreadable => note(unit.index, false, unit.unreadable),
         })?,
         Piece::Blocks(copy, blocks) => {
             let mut block = [0; PAGE_SIZE];

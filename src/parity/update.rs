@@ -11,7 +11,7 @@ use super::file::{Padded, ParityFile, State, UnitReader};
 use super::format::{Head, Short, same_short, short};
 use super::geometry::{BLOCK, Geometry};
 use super::options::ParityOptions;
-use super::restore::known_digests;
+use super::restore::{Known, known_digests};
 use super::survey::Bits;
 use super::write::{Table, begin, random_id, write_blocks};
 use crate::base::atomic_file::AtomicFile;
@@ -23,6 +23,7 @@ use crate::exec::operation::Operation;
 use crate::hash::digest::Digest;
 use crate::shard::AtlasBoundaryRegion;
 use crate::source::Source;
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Mutex;
@@ -121,9 +122,12 @@ impl Update<'_> {
             call.expect(0, new.size.div_ceil(TILE_BYTES));
         }
         // Old units without a digest cannot be verified, so that the update is refused.
-        let (known, missing) = known_digests(self.file, &old)?;
+        let Known { table: known, missing, unreadable } = known_digests(self.file, &old)?;
         if let Some(unit) = missing.iter(0..old.units()).find(|unit| changes.is_old(*unit)) {
-            return Err(not_protected(&old, unit, "its digest in the parity file is lost"));
+            return Err(match unreadable {
+                Some(code) => not_readable(&old, unit, code),
+                None => not_protected(&old, unit, "its digest in the parity file is lost"),
+            });
         }
         let code = Code::new(&new)?;
         // Digests of unchanged units are taken over.
@@ -289,7 +293,10 @@ impl Context<'_> {
                 let bytes = (units.end * old.unit).min(old.size) - units.start * old.unit;
                 reader.visit(units, |unit| {
                     if self.changes.is_old(unit.index) && unit.state != State::Good {
-                        return Err(not_protected(old, unit.index, "its bytes differ from its digest"));
+                        return Err(match unit.unreadable {
+                            Some(code) => not_readable(old, unit.index, code),
+                            None => not_protected(old, unit.index, "its bytes differ from its digest"),
+                        });
                     }
                     Ok(())
                 })?;
@@ -460,6 +467,14 @@ fn runs(rows: &Bits, count: u64) -> Result<Vec<Range<u64>>> {
         }
     }
     Ok(runs)
+}
+
+/// Returns the IO error for a data unit that is not named as changed, and that cannot be compared with its digest because
+/// one of them cannot be read.
+fn not_readable(geometry: &Geometry, unit: u64, code: i32) -> AtlasError {
+    let (offset, length) = (geometry.unit_offset(unit), geometry.data_len(unit));
+    let text = format_args!("comparing the data unit at offset {offset} with its digest");
+    AtlasError::io(text, io::Error::from_raw_os_error(code)).at_index(unit).at_range(offset, length)
 }
 
 /// Returns the WITNESS error for a data unit that is not named as changed and either does not match its digest

@@ -620,6 +620,73 @@ fn a_file_that_changes_after_the_check_gives_no_file() {
 }
 
 #[test]
+fn a_parity_file_that_cannot_be_read_is_not_said_to_be_another_file() {
+    let pair = pair(150_001, &options().with_rows(7).with_parity_columns(3));
+    let size = pair.atp.len() as u64;
+    let error = open(&Medium::new(&pair.atp, &[(0, size)]), None).err().expect("nothing can be read");
+    assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::EIO), "{error}");
+    assert_eq!((error.offset(), error.length()), (Some(0), Some(4_096)));
+    // The same if the rest can be read and has no head.
+    let mut without = pair.atp.clone();
+    without[8_192..].fill(0);
+    let error = open(&Medium::new(&without, &[(0, 8_192)]), None).err().expect("the heads are unreadable");
+    assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::EIO), "{error}");
+    // One good head is enough, and a file whose bytes can be read and that has none is another file.
+    assert!(open(&Medium::new(&pair.atp, &[(0, size - 4_096)]), None).is_ok());
+    let error = open(&Medium::new(&vec![0; size as usize], &[]), None).err().expect("zeros");
+    assert_eq!(error.kind(), ErrorKind::Format, "{error}");
+}
+
+/// A file of which no byte can be read any more after a number of reads.
+struct Dying {
+    bytes: Vec<u8>,
+    reads: std::sync::atomic::AtomicU64,
+    last: u64,
+}
+
+impl crate::source::ReadAt for Dying {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if self.reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= self.last {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        buffer.copy_from_slice(&self.bytes[offset as usize..][..buffer.len()]);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_parity_file_that_dies_during_a_call_is_not_said_to_be_damaged() {
+    let pair = pair(150_001, &options().with_rows(7).with_parity_columns(3));
+    let mut damaged = pair.data.clone();
+    damaged[50_000] ^= 1;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new");
+    let (operation, mut ends) = (&mut Operation::sequential(), [[0_u32; 2]; 3]);
+    for last in 1..200 {
+        for (number, ends) in ends.iter_mut().enumerate() {
+            let atp = Dying { bytes: pair.atp.clone(), reads: 0.into(), last };
+            let atp = Source::from_reader(pair.atp.len() as u64, atp);
+            let Ok(parity) = AtlasParity::open_source(atp, &verify(None), operation) else { continue };
+            let result = match number {
+                0 => repair_to_new(&parity, &Medium::new(&damaged, &[]), operation).map(|_| ()),
+                1 => parity.restore(&Source::copy(&damaged).unwrap(), &path, operation),
+                _ => parity.update(&Source::copy(&pair.data).unwrap(), &[], &path, &options(), operation),
+            };
+            match result {
+                Ok(()) => ends[0] += 1,
+                Err(error) => {
+                    // Units that cannot be read are lost as long as the check runs.
+                    let kinds = [ErrorKind::Io, ErrorKind::Incomplete];
+                    assert!(kinds.contains(&error.kind()), "{number}, after {last} reads: {error}");
+                    ends[1] += u32::from(error.kind() == ErrorKind::Io);
+                }
+            }
+        }
+    }
+    assert!(ends.iter().flatten().all(|count| *count > 0), "{ends:?}");
+}
+
+#[test]
 fn a_claim_is_not_allocated_for() {
     // A file of 2 MiB that claims rows of 32,768 units of 1 MiB, where all digests belong to other bytes.
     let geometry = Geometry { size: 32_768 << 20, unit: 1 << 20, columns: 32_768, parity: 32_768, rows: 1 };
