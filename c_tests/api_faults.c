@@ -7,6 +7,7 @@
  * The program's own malloc, open, pread and so on come before those of the C library. */
 #define _GNU_SOURCE 1
 #include "check.h"
+#include "container.h"
 
 #if !defined(__GLIBC__) || !defined(__x86_64__)
 int main(void) { skip("the allocator of glibc is needed to stand behind this one"); }
@@ -258,12 +259,23 @@ static atlas_status after(atlas_status status)
 #define LIB(call) (armed = suspended == 0, after(call))
 #define DESTROY(call) (armed = suspended == 0, (void)(call), armed = false)
 
+/* True once a call has reported a damaged range that cannot be read: it may then lack more than it can rebuild. */
+static bool unreadable;
+
+static bool notes_unreadable(const atlas_damage *damage, void *user_data)
+{
+    (void)user_data;
+    unreadable = unreadable || damage->kind == ATLAS_DAMAGE_UNREADABLE;
+    return true;
+}
+
 static void refused(const char *file, int line, const char *what, atlas_status status)
 {
     const bool right = plan.kind == MEMORY
                            ? status == ATLAS_STATUS_OUT_OF_MEMORY || status == ATLAS_STATUS_IO
                            : status == ATLAS_STATUS_IO || status == ATLAS_STATUS_OUT_OF_MEMORY ||
                                  (status == ATLAS_STATUS_UNSUPPORTED && plan.kind == LOCK) ||
+                                 (status == ATLAS_STATUS_INCOMPLETE && plan.kind == READ && unreadable) ||
                                  /* A file that ends early is a damaged one. */
                                  (plan.code == NOTHING &&
                                   (status == ATLAS_STATUS_WITNESS || status == ATLAS_STATUS_FORMAT));
@@ -492,6 +504,11 @@ static void compression(void)
         const atlas_shard *both[2] = {shard, back};
         TRY(LIB(atlas_compression_manager_create(&config, &manager)));
         TRY(LIB(atlas_compression_manager_compress_batch(manager, both, 2, &operation, batch)));
+        atlas_shard *backs[2] = {NULL};
+        TRY(LIB(atlas_compression_manager_decompress_batch(
+            manager, (const atlas_compressed_shard *const *)batch, 2, NULL, &operation, backs)));
+        DESTROY(atlas_shard_destroy(backs[0]));
+        DESTROY(atlas_shard_destroy(backs[1]));
         DESTROY(atlas_compression_manager_destroy(manager));
         DESTROY(atlas_compressed_shard_destroy(batch[0]));
         DESTROY(atlas_compressed_shard_destroy(batch[1]));
@@ -583,6 +600,13 @@ static void streams(void)
         add_root(result);
         DESTROY(atlas_projection_destroy(result));
     }
+    atlas_source *source = NULL;
+    atlas_projection *result = NULL;
+    TRY(LIB(atlas_source_open_file(temp_path("source"), ATLAS_FILE_IO_READ, &source)));
+    TRY(LIB(atlas_stream_project(ATLAS_PROJECTION_R96_FOURIER, source, NULL, NULL, &operation, &result)));
+    add_root(result);
+    DESTROY(atlas_projection_destroy(result));
+    DESTROY(atlas_source_destroy(source));
 }
 
 /* A writer that failed may be over too. */
@@ -683,7 +707,8 @@ static void parity(void)
     free(damaged);
     TRY(LIB(atlas_source_open_file(data, ATLAS_FILE_IO_READ, &source)));
     atlas_parity_report report = {.struct_size = (uint32_t)sizeof report};
-    const atlas_status checked = LIB(atlas_parity_check(file, source, NULL, NULL, &operation, &report));
+    unreadable = false;
+    const atlas_status checked = LIB(atlas_parity_check(file, source, notes_unreadable, NULL, &operation, &report));
     if (checked != ATLAS_STATUS_OK && checked != ATLAS_STATUS_WITNESS) {
         refused(__FILE__, __LINE__, "atlas_parity_check", checked);
     }
@@ -691,11 +716,159 @@ static void parity(void)
     atlas_repair_options_init(&options);
     options.mode = ATLAS_REPAIR_NEW_FILE;
     options.other_path = result;
-    TRY((unlink(result), LIB(atlas_parity_repair(file, data, &options, NULL, NULL, &operation, &report))));
+    /* A repair that cannot write anything reports no unit. */
+    unreadable = true;
+    TRY((unlink(result), LIB(atlas_parity_repair(file, data, &options, notes_unreadable, NULL, &operation, &report))));
     CHECK(file_is(result, bytes, SIZE));
+    CHECK(unlink(result) == 0);
+    write_file(result, "old", 3);
+    TRY(LIB(atlas_parity_restore(file, source, result, &operation)));
+    size_t size = 0;
+    uint8_t *written = bytes_of_file(path, &size);
+    CHECK(file_is(result, written, size));
+    free(written);
     CHECK(unlink(result) == 0);
     DESTROY(atlas_source_destroy(source));
     DESTROY(atlas_parity_destroy(file));
+    unreadable = false;
+}
+
+/* A source is changed and grows, its parity follows. */
+static void parity_updates(void)
+{
+    static const uint8_t id[16] = "sixteen letters.";
+    const char *path = temp_path("parity"), *data = temp_path("source");
+    write_file(data, bytes, SIZE);
+    atlas_source *source = NULL;
+    TRY(LIB(atlas_source_open_file(data, ATLAS_FILE_IO_READ, &source)));
+    TRY(protected_by_parity(path, source));
+    DESTROY(atlas_source_destroy(source));
+    atlas_parity *file = NULL;
+    TRY(LIB(atlas_parity_open(path, NULL, &operation, &file)));
+    atlas_parity_info info = {.struct_size = (uint32_t)sizeof info};
+    TRY(LIB(atlas_parity_get_info(file, &info)));
+    uint8_t *changed = random_bytes(SIZE + 5000, 6);
+    memcpy(changed, bytes, SIZE);
+    memset(changed + 9000, 0xA5, 500);
+    write_file(data, changed, SIZE + 5000);
+    TRY(LIB(atlas_source_open_file(data, ATLAS_FILE_IO_READ, &source)));
+    const atlas_region region = {9000, 500};
+    atlas_parity_options options;
+    atlas_parity_options_init(&options);
+    options.id = id;
+    size_t size = 0, new_size = 0;
+    uint8_t *old = bytes_of_file(path, &size);
+    const atlas_status status = LIB(atlas_parity_update(file, source, &region, 1, path, &options, &operation));
+    if (status != ATLAS_STATUS_OK) {
+        refused(__FILE__, __LINE__, "atlas_parity_update", status);
+        suspended++;
+        /* The flush of the folder fails once the file has its name. */
+        CHECK(plan.kind == SYNC || plan.kind == OPEN || file_is(path, old, size));
+        write_file(path, old, size);
+        CHECK_OK(LIB(atlas_parity_update(file, source, &region, 1, path, &options, &operation)));
+        suspended--;
+    }
+    uint8_t *new = bytes_of_file(path, &new_size);
+    add(new, new_size);
+    free(old);
+    free(new);
+    free(changed);
+    DESTROY(atlas_source_destroy(source));
+    DESTROY(atlas_parity_destroy(file));
+}
+
+static atlas_status outlined(const char *path, const atlas_source *base, atlas_container **container)
+{
+    static const uint8_t id[16] = "an outline's id.";
+    (void)unlink(path);
+    atlas_container_create_options options;
+    atlas_container_create_options_init(&options);
+    options.id = id;
+    options.base = base;
+    options.keep_chains = 1;
+    atlas_commit_options commit;
+    atlas_commit_options_init(&commit);
+    commit.time = 5;
+    commit.note = "note";
+    commit.note_size = 4;
+    atlas_status status =
+        LIB(atlas_container_create(path, ATLAS_PROJECTION_LINEAR, NULL, &options, &operation, container));
+    uint64_t generation = 0;
+    if (status == ATLAS_STATUS_OK) {
+        status = LIB(atlas_container_import(*container, base, NULL, 0, &commit, &operation, &generation));
+    }
+    if (status != ATLAS_STATUS_OK) {
+        DESTROY(atlas_container_destroy(*container));
+        *container = NULL;
+    }
+    return status;
+}
+
+static atlas_status joined_outlines(atlas_container *const parts[2], const char *path, const atlas_source *base,
+                           atlas_container **whole)
+{
+    static const uint8_t id[16] = "the whole of two";
+    (void)unlink(path);
+    atlas_container_create_options options;
+    atlas_container_create_options_init(&options);
+    options.id = id;
+    options.base = base;
+    atlas_commit_options commit;
+    atlas_commit_options_init(&commit);
+    commit.time = 6;
+    return LIB(atlas_container_merge((const atlas_container *const *)parts, 2, path, &options, &commit, &operation, whole));
+}
+
+/* Two outlines of a file are joined and find the damage of it, and a copy mends it in place. */
+static void outlines(void)
+{
+    const char *data = temp_path("source"), *copy = temp_path("copy"), *joined = temp_path("joined");
+    const char *paths[2] = {temp_path("first"), temp_path("second")};
+    write_file(data, bytes, LARGE);
+    write_file(copy, bytes, LARGE);
+    atlas_source *source = NULL, *good = NULL, *ranges[2] = {NULL};
+    const int file = open(data, O_RDONLY | O_CLOEXEC);
+    CHECK(file >= 0);
+    TRY(LIB(atlas_source_open_fd(file, ATLAS_FILE_IO_READ, &source)));
+    CHECK(close(file) == 0);
+    TRY(LIB(atlas_source_open_file(copy, ATLAS_FILE_IO_READ, &good)));
+    TRY(LIB(atlas_source_range(source, 0, TILE, &ranges[0])));
+    TRY(LIB(atlas_source_range(source, TILE, LARGE - TILE, &ranges[1])));
+    atlas_container *parts[2] = {NULL}, *whole = NULL, *read = NULL;
+    TRY(outlined(paths[0], ranges[0], &parts[0]));
+    TRY(outlined(paths[1], ranges[1], &parts[1]));
+    TRY(joined_outlines(parts, joined, source, &whole));
+    DESTROY(atlas_container_destroy(parts[0]));
+    DESTROY(atlas_container_destroy(parts[1]));
+    DESTROY(atlas_container_destroy(whole));
+    atlas_source *bytes_of_it = NULL;
+    TRY(LIB(atlas_source_open_file(joined, ATLAS_FILE_IO_READ, &bytes_of_it)));
+    TRY(LIB(atlas_container_open_source(bytes_of_it, NULL, NULL, &operation, &read)));
+    atlas_generation_info info = {.struct_size = (uint32_t)sizeof info};
+    TRY(LIB(atlas_container_get_generation(read, 1, &info)));
+    add(info.root, sizeof info.root);
+    char note[16];
+    size_t note_size = sizeof note;
+    TRY(LIB(atlas_container_get_note(read, 1, note, &note_size)));
+    TRY(LIB(atlas_container_set_base(read, good)));
+    atlas_projection *snapshot = NULL;
+    TRY(LIB(atlas_container_snapshot(read, 1, 1, &operation, &snapshot)));
+    uint8_t *damaged = random_bytes(LARGE, 7);
+    memcpy(damaged, bytes, LARGE);
+    memset(damaged + 9000, 0xA5, 500);
+    memset(damaged + TILE + 100, 0x5A, 1);
+    write_file(data, damaged, LARGE);
+    free(damaged);
+    unreadable = false;
+    TRY(LIB(atlas_projection_repair_file(snapshot, data, NULL, 0, notes_unreadable, NULL, &operation)));
+    CHECK(file_is(data, bytes, LARGE));
+    DESTROY(atlas_projection_destroy(snapshot));
+    DESTROY(atlas_container_destroy(read));
+    DESTROY(atlas_source_destroy(bytes_of_it));
+    DESTROY(atlas_source_destroy(ranges[0]));
+    DESTROY(atlas_source_destroy(ranges[1]));
+    DESTROY(atlas_source_destroy(good));
+    DESTROY(atlas_source_destroy(source));
 }
 
 /* Failures are reported without any memory. */
@@ -723,7 +896,9 @@ static const struct scenario {
     void (*run)(void);
 } scenarios[] = {{"sources", sources},     {"projections", projections}, {"shards", shards},
                  {"compression", compression}, {"edits", edits},         {"streams", streams},
-                 {"containers", containers},   {"parity", parity},       {"errors", errors}};
+                 {"containers", containers},   {"outlines", outlines},
+                 {"parity", parity},           {"parity updates", parity_updates},
+                 {"errors", errors}};
 
 /* ---- the loops -------------------------------------------------------------------------------- */
 
