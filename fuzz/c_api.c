@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SLOTS = 6, FILES = 5, MOST = 3 << 20, CALLS = 60 };
+enum { SLOTS = 6, FILES = 5, MOST = (1 << 20) + (1 << 18), CALLS = 40 };
 
 static const uint8_t key[32] = {7, 1, 2};
 static const uint8_t other_key[32] = {9};
@@ -67,7 +67,7 @@ static unsigned byte(struct world *world)
 /* Sizes around what the library divides by, and, rarely, one that is far too large. */
 static uint64_t size_of(struct world *world)
 {
-    static const uint64_t around[] = {0, 4096, 16384, 65536, 1048576, 2097152};
+    static const uint64_t around[] = {0, 4096, 16384, 65536, 262144, 1048576};
     const unsigned how = byte(world);
     if (how < 96) {
         return how;

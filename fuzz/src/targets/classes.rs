@@ -7,11 +7,21 @@ use atlas_manifold::{
 };
 use std::sync::LazyLock;
 
-/// Numbers of data classes.
-const DATA_CLASSES: [u8; 4] = [1, 40, 64, 96];
-const SIZES: [usize; 3] = [1, 30_001, (1 << 20) + 4_000];
+/// Number of data classes and size of each domain. The last has two parts, whose classes are short.
+const DOMAINS: [(u8, usize); 9] = [
+    (1, 1),
+    (40, 1),
+    (64, 1),
+    (96, 1),
+    (1, 3_001),
+    (40, 30_001),
+    (64, 30_001),
+    (96, 30_001),
+    (96, (1 << 20) + 4_000),
+];
 
 struct Seed {
+    data_classes: u8,
     bytes: Vec<u8>,
     root: [u8; 32],
     /// Shard of each class of each part of the domain.
@@ -19,32 +29,29 @@ struct Seed {
 }
 
 static SEEDS: LazyLock<Vec<Seed>> = LazyLock::new(|| {
-    let mut seeds = Vec::new();
-    for data_classes in DATA_CLASSES {
-        for size in SIZES {
-            let bytes: Vec<u8> = (0..size).map(|i| (i * 31 + i / 4_093) as u8).collect();
-            let operation = &mut Operation::sequential();
-            let options = ProjectionOptions::new().with_data_classes(data_classes);
-            let source = Source::copy(&bytes).unwrap();
-            let projection =
-                AtlasProjection::create(ProjectionType::R96Fourier, &source, &options, operation).unwrap();
-            let all: Vec<u8> = (0..96).collect();
-            let parts = (0..size as u64).step_by(1 << 20).map(|start| {
-                let region = AtlasBoundaryRegion::new(start, 1);
-                projection.extract_classes(Some(&region), &all, &mut Operation::sequential()).unwrap()
-            });
-            let shards = parts.collect();
-            seeds.push(Seed { bytes, root: projection.root(operation).unwrap(), shards });
-        }
-    }
-    seeds
+    let seeds = DOMAINS.iter().map(|&(data_classes, size)| {
+        let bytes: Vec<u8> = (0..size).map(|i| (i * 31 + i / 4_093) as u8).collect();
+        let operation = &mut Operation::sequential();
+        let options = ProjectionOptions::new().with_data_classes(data_classes);
+        let source = Source::copy(&bytes).unwrap();
+        let projection =
+            AtlasProjection::create(ProjectionType::R96Fourier, &source, &options, operation).unwrap();
+        let all: Vec<u8> = (0..96).collect();
+        let parts = (0..size as u64).step_by(1 << 20).map(|start| {
+            let region = AtlasBoundaryRegion::new(start, 1);
+            projection.extract_classes(Some(&region), &all, &mut Operation::sequential()).unwrap()
+        });
+        let shards = parts.collect();
+        Seed { data_classes, bytes, root: projection.root(operation).unwrap(), shards }
+    });
+    seeds.collect()
 });
 
 /// Runs one input.
 pub fn run(input: &[u8]) {
     let [which, chosen @ ..] = input else { return };
-    let number = usize::from(*which) % SEEDS.len();
-    let (seed, needed) = (&SEEDS[number], usize::from(DATA_CLASSES[number / SIZES.len()]));
+    let seed = &SEEDS[usize::from(*which) % SEEDS.len()];
+    let needed = usize::from(seed.data_classes);
     let operation = &mut Operation::sequential();
     let options = ReconstructionOptions::new().with_root(seed.root);
     let rebuilt = AtlasReconstruction::new(&options).unwrap();

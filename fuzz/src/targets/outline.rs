@@ -50,6 +50,20 @@ fn open(outline: &PathBuf, base: &PathBuf) -> AtlasProjection {
     container.snapshot(0, true, operation).unwrap()
 }
 
+/// Offsets in the domain that have another byte in a file. Of the bytes that a cut file lacks each 500th, and the last.
+fn changed(bytes: &[u8]) -> Vec<usize> {
+    let mut changed = Vec::new();
+    for (number, (now, before)) in bytes.chunks(4_096).zip(DATA.chunks(4_096)).enumerate() {
+        if now != before {
+            let differ = now.iter().zip(before).enumerate().filter(|(_, (now, before))| now != before);
+            changed.extend(differ.map(|(at, _)| number * 4_096 + at));
+        }
+    }
+    changed.extend((bytes.len()..SIZE).step_by(500));
+    changed.extend((bytes.len() < SIZE).then_some(SIZE - 1));
+    changed
+}
+
 /// Runs one input.
 pub fn run(input: &[u8]) {
     let [how, changes @ ..] = input else { return };
@@ -81,10 +95,9 @@ pub fn run(input: &[u8]) {
         },
         operation,
     );
-    let differs = |at: usize| bytes.get(at) != DATA.get(at);
-    let first = (0..SIZE).find(|at| differs(*at));
-    assert_eq!(found.is_err(), first.is_some(), "{found:?}");
-    for at in (0..SIZE).filter(|at| differs(*at)) {
+    let changed = changed(&bytes);
+    assert_eq!(found.is_err(), !changed.is_empty(), "{found:?}");
+    for at in changed {
         assert!(ranges.iter().any(|range| range.contains(&(at as u64))), "byte {at} is not reported");
     }
     if how & 2 != 0 {
