@@ -763,7 +763,7 @@ static void parity_updates(void)
         refused(__FILE__, __LINE__, "atlas_parity_update", status);
         suspended++;
         /* The flush of the folder fails once the file has its name. */
-        CHECK(plan.kind == SYNC || plan.kind == OPEN || file_is(path, old, size));
+        CHECK(plan.kind == SYNC || file_is(path, old, size));
         write_file(path, old, size);
         CHECK_OK(LIB(atlas_parity_update(file, source, &region, 1, path, &options, &operation)));
         suspended--;

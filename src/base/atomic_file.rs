@@ -122,7 +122,7 @@ impl Temporary {
 pub(crate) fn sync_folder(path: &Path) -> Result<()> {
     let folder = folder(path);
     Folder::open(folder)
-        .and_then(|folder| folder.sync())
+        .and_then(|folder| folder.to_flush()?.flush())
         .map_err(|error| AtlasError::io(format_args!("flushing the folder {}", folder.display()), error))
 }
 
@@ -292,6 +292,11 @@ impl AtomicFile {
                 "a defect of the library, please report it: the target {target} has no file name"
             )));
         };
+        // The folder is opened before the name changes, so that only its flush can fail afterwards.
+        let folder =
+            self.temporary.folder.to_flush().map_err(|error| {
+                AtlasError::io(format!("opening the folder of {target} to flush it"), error)
+            })?;
         // After a failed flush of the folder, a second call only repeats that flush.
         if !self.is_named {
             // Attributes come before the flush, which makes them durable too.
@@ -314,7 +319,7 @@ impl AtomicFile {
             self.is_named = true;
         }
         // The name is durable only after this.
-        self.temporary.folder.sync().map_err(|error| {
+        folder.flush().map_err(|error| {
             AtlasError::io(
                 format!("flushing the folder of {target} (the name already leads to the new bytes)"),
                 error,

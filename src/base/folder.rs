@@ -181,14 +181,24 @@ mod system {
             }
         }
 
-        /// Flushes the folder, so that new and changed names in it survive a crash. A folder that may not be
-        /// read, and a file system that cannot flush folders, are no failure.
-        pub(crate) fn sync(&self) -> io::Result<()> {
+        /// Opens the folder for a flush. A folder that may not be read is no failure.
+        pub(crate) fn to_flush(&self) -> io::Result<ToFlush> {
             // The folder may be open for names alone, and such a descriptor cannot be flushed.
-            let folder = match open_at(self.at(), OsStr::new("."), libc::O_RDONLY | libc::O_DIRECTORY, 0) {
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
-                folder => folder?,
-            };
+            match open_at(self.at(), OsStr::new("."), libc::O_RDONLY | libc::O_DIRECTORY, 0) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(ToFlush(None)),
+                folder => Ok(ToFlush(Some(folder?))),
+            }
+        }
+    }
+
+    /// A folder that is open for a flush. `None` if it may not be read.
+    pub(crate) struct ToFlush(Option<File>);
+
+    impl ToFlush {
+        /// Flushes the folder, so that new and changed names in it survive a crash. A file system that cannot flush
+        /// folders is no failure.
+        pub(crate) fn flush(&self) -> io::Result<()> {
+            let Some(folder) = &self.0 else { return Ok(()) };
             match folder.sync_all() {
                 Err(error)
                     if !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
@@ -267,7 +277,16 @@ mod system {
             }
         }
 
-        pub(crate) fn sync(&self) -> io::Result<()> {
+        pub(crate) fn to_flush(&self) -> io::Result<ToFlush> {
+            Ok(ToFlush)
+        }
+    }
+
+    /// A folder, which this system does not flush.
+    pub(crate) struct ToFlush;
+
+    impl ToFlush {
+        pub(crate) fn flush(&self) -> io::Result<()> {
             Ok(())
         }
     }
