@@ -481,8 +481,18 @@ static void shards(void)
 
 static void compression(void)
 {
-    atlas_projection *projection = made_of_bytes(ATLAS_PROJECTION_LINEAR, SIZE);
-    const atlas_region region = {0, SIZE};
+    const size_t size = 20000;
+    /* Random bytes would be stored as they are. */
+    uint8_t *text = random_bytes(size, 8);
+    for (size_t i = 0; i < size; i++) {
+        text[i] = (uint8_t)('a' + text[i] % 8);
+    }
+    atlas_source *source = NULL;
+    TRY(LIB(atlas_source_copy(text, size, &source)));
+    free(text);
+    atlas_projection *projection = made(ATLAS_PROJECTION_LINEAR, source);
+    DESTROY(atlas_source_destroy(source));
+    const atlas_region region = {0, size};
     atlas_shard *shard = NULL;
     TRY(LIB(atlas_shard_extract(projection, &region, &operation, &shard)));
     for (uint32_t algorithm = ATLAS_COMPRESSION_NONE; algorithm <= ATLAS_COMPRESSION_AUTO; algorithm++) {
@@ -871,6 +881,39 @@ static void outlines(void)
     DESTROY(atlas_source_destroy(source));
 }
 
+/* The number of iterations depends on the time, so that nothing but the names counts. */
+static void benchmarks(void)
+{
+    static const uint64_t size = 5000;
+    atlas_benchmark_config config;
+    atlas_benchmark_config_init(&config);
+    config.warmup_iterations = 0;
+    config.iterations = 1;
+    config.max_seconds = 1e-9;
+    config.data_sizes = &size;
+    config.data_size_count = 1;
+    atlas_benchmark_report *report = NULL;
+    const atlas_status status = LIB(atlas_benchmark_run(&config, &operation, &report));
+    if (status == ATLAS_STATUS_UNSUPPORTED) {
+        return;
+    }
+    if (status != ATLAS_STATUS_OK) {
+        refused(__FILE__, __LINE__, "atlas_benchmark_run", status);
+        suspended++;
+        CHECK_OK(LIB(atlas_benchmark_run(&config, &operation, &report)));
+        suspended--;
+    }
+    for (size_t i = 0; i < atlas_benchmark_report_count(report); i++) {
+        atlas_benchmark_result result = {.struct_size = (uint32_t)sizeof result};
+        TRY(LIB(atlas_benchmark_report_get(report, i, &result)));
+        add(result.name, strlen(result.name));
+    }
+    atlas_buffer text = {NULL, 0};
+    TRY(LIB(atlas_benchmark_report_format(report, ATLAS_REPORT_TEXT, &text)));
+    DESTROY(atlas_buffer_free(&text));
+    DESTROY(atlas_benchmark_report_destroy(report));
+}
+
 /* Failures are reported without any memory. */
 static void errors(void)
 {
@@ -898,7 +941,7 @@ static const struct scenario {
                  {"compression", compression}, {"edits", edits},         {"streams", streams},
                  {"containers", containers},   {"outlines", outlines},
                  {"parity", parity},           {"parity updates", parity_updates},
-                 {"errors", errors}};
+                 {"benchmarks", benchmarks},   {"errors", errors}};
 
 /* ---- the loops -------------------------------------------------------------------------------- */
 
@@ -969,7 +1012,7 @@ static int loop(const struct scenario *scenario, bool for_ever, long step)
             run_once(scenario);
             if (live > before) {
                 fprintf(stderr, "%s: %ld blocks more after %s %ld, code %d\n", scenario->name, live - before,
-                        kind_names[plan.kind], told->next, plan.code);
+                        kind_names[plan.kind], told->next - step, plan.code);
                 return 5;
             }
         }

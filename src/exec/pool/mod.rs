@@ -228,18 +228,20 @@ pub(crate) fn both<A: Send, B: Send>(
     })
 }
 
-/// Returns the text of a panic's payload. The payload is forgotten, because its drop could panic again.
+/// Returns the text of a panic's payload. A payload that is no text is forgotten, because its drop could panic again.
 pub(crate) fn panic_text(payload: Box<dyn std::any::Any + Send>) -> String {
     // `panic!` makes two kinds of payload: a literal or a formatted text.
-    let text = if let Some(text) = payload.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "a panic without a text".to_owned()
+    let payload = match payload.downcast::<&str>() {
+        Ok(text) => return (*text).to_owned(),
+        Err(payload) => payload,
     };
-    std::mem::forget(payload);
-    text
+    match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => {
+            std::mem::forget(payload);
+            "a panic without a text".to_owned()
+        }
+    }
 }
 
 /// Converts the payload of a panic to an INTERNAL error with the text of the panic.
