@@ -11,10 +11,6 @@ mod forge;
 #[path = "../fuzz/src/hostile.rs"]
 mod hostile;
 
-use atlas_manifold::{
-    CommitOptions, Container, ContainerCreateOptions, ContainerOptions, Operation, ProjectionDelta,
-    ProjectionOptions, ProjectionType, Source,
-};
 use forge::{CHANGES, Sealing};
 use hostile::{Seed, Trust};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -76,28 +72,6 @@ fn golden(name: &str, key: Option<[u8; 32]>) -> Seed {
     Seed::new(std::fs::read(folder.join(name).with_extension("atlas")).unwrap(), None, key)
 }
 
-/// An outline with edits over its base, of three generations.
-fn outline(folder: &Path) -> Seed {
-    let base = Source::from_vec(Random(3).bytes(70_000));
-    let path = folder.join("outline.atlas");
-    let create = ContainerCreateOptions {
-        block_log2: Some(12),
-        keep_chains: true,
-        id: Some([5; 16]),
-        handle: ContainerOptions { base: Some(base.clone()), ..ContainerOptions::default() },
-    };
-    let (options, operation) = (ProjectionOptions::new(), &mut Operation::sequential());
-    let container = Container::create(&path, ProjectionType::Linear, &options, &create, operation).unwrap();
-    container.import(&base, &CommitOptions::default(), operation).unwrap();
-    for (at, byte) in [(30_000, 1), (100, 2)] {
-        let edited = container.snapshot(0, false, operation).unwrap();
-        edited.apply_incremental_update(ProjectionDelta::insert(at, vec![byte; 500])).unwrap();
-        container.commit(&edited, &CommitOptions::default(), operation).unwrap();
-    }
-    drop(container);
-    Seed::new(std::fs::read(path).unwrap(), Some(base), None)
-}
-
 /// Accidents of disks, cables and people.
 fn damage(bytes: &mut Vec<u8>, foreign: &[u8], random: &mut Random) {
     let len = bytes.len();
@@ -140,7 +114,7 @@ fn look(files: u64) {
     let folder = tempfile::tempdir().unwrap();
     let key = std::array::from_fn(|at| at as u8);
     let mut seeds =
-        vec![golden("keyed", Some(key)), golden("chains-keyed", Some(key)), outline(folder.path())];
+        vec![golden("keyed", Some(key)), golden("chains-keyed", Some(key)), hostile::outline(folder.path())];
     let plain =
         ["chain", "edits", "chains", "tower", "compacted", "r96", "notes-and-times", "strict", "slots-lost"];
     seeds.extend(plain.map(|name| golden(name, None)));

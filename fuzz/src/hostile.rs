@@ -2,11 +2,13 @@
 
 use super::forge::Original;
 use atlas_manifold::{
-    AtlasBoundaryRegion, AtlasProjection, Container, ContainerOptions, Digest, Operation, ProjectionDelta,
-    Source, VerifyOptions,
+    AtlasBoundaryRegion, AtlasProjection, CommitOptions, Container, ContainerCreateOptions, ContainerOptions,
+    Digest, Operation, ProjectionDelta, ProjectionOptions, ProjectionType, Source, VerifyOptions,
 };
 use std::collections::BTreeMap;
+use std::fs;
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 /// Bytes of a generation that is still read.
 const MOST: u64 = 4 << 20;
@@ -154,6 +156,30 @@ impl Seed {
         }
         is_read
     }
+}
+
+/// An outline with edits over its base, of three generations. It is made in `folder`, and leaves no file there.
+pub fn outline(folder: &Path) -> Seed {
+    let base = Source::from_vec((0..70_000_u32).map(|i| (i * 31 + i / 4_093) as u8).collect());
+    let path = folder.join("outline");
+    let create = ContainerCreateOptions {
+        block_log2: Some(12),
+        keep_chains: true,
+        id: Some([5; 16]),
+        handle: ContainerOptions { base: Some(base.clone()), ..ContainerOptions::default() },
+    };
+    let (options, operation) = (ProjectionOptions::new(), &mut Operation::sequential());
+    let container = Container::create(&path, ProjectionType::Linear, &options, &create, operation).unwrap();
+    container.import(&base, &CommitOptions::default(), operation).unwrap();
+    for (at, byte) in [(30_000, 1), (100, 2)] {
+        let edited = container.snapshot(0, false, operation).unwrap();
+        edited.apply_incremental_update(ProjectionDelta::insert(at, vec![byte; 500])).unwrap();
+        container.commit(&edited, &CommitOptions::default(), operation).unwrap();
+    }
+    drop(container);
+    let bytes = fs::read(&path).unwrap();
+    fs::remove_file(path).unwrap();
+    Seed::new(bytes, Some(base), None)
 }
 
 /// All bytes of a projection.

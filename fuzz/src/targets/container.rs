@@ -5,10 +5,9 @@
 //! a tree whose witnesses, tops and root fit. TMPDIR in memory, such as /dev/shm, makes the inputs that write faster.
 
 use super::super::forge::Sealing;
-use super::super::hostile::{Seed, Trust};
+use super::super::hostile::{self, Seed, Trust};
 use atlas_manifold::{
-    CommitOptions, Container, ContainerCreateOptions, ContainerMode, ContainerOptions, Operation,
-    ProjectionOptions, ProjectionType, Source, VerifyOptions,
+    CommitOptions, Container, ContainerMode, ContainerOptions, Operation, Source, VerifyOptions,
 };
 use std::fs;
 use std::sync::LazyLock;
@@ -32,30 +31,6 @@ const KEY: [u8; 32] = {
     key
 };
 
-/// A base in memory with an edit over it.
-fn outline() -> Seed {
-    let base: Vec<u8> = (0..70_000_u32).map(|i| (i * 31 + i / 4_093) as u8).collect();
-    let base = Source::from_vec(base);
-    let path = FOLDER.path().join("outline");
-    let create = ContainerCreateOptions {
-        block_log2: Some(12),
-        keep_chains: true,
-        id: Some([5; 16]),
-        handle: ContainerOptions { base: Some(base.clone()), ..ContainerOptions::default() },
-    };
-    let (options, operation) = (ProjectionOptions::new(), &mut Operation::sequential());
-    let container = Container::create(&path, ProjectionType::Linear, &options, &create, operation).unwrap();
-    container.import(&base, &CommitOptions::default(), operation).unwrap();
-    let edited = container.snapshot(0, false, operation).unwrap();
-    let delta = atlas_manifold::ProjectionDelta::insert(30_000, vec![1; 500]);
-    edited.apply_incremental_update(delta).unwrap();
-    container.commit(&edited, &CommitOptions::default(), operation).unwrap();
-    drop(container);
-    let bytes = fs::read(&path).unwrap();
-    fs::remove_file(path).unwrap();
-    Seed::new(bytes, Some(base), None)
-}
-
 static SEEDS: LazyLock<Vec<Seed>> = LazyLock::new(|| {
     let plain = golden!(
         "chain" "edits" "chains" "encoded" "tower" "compacted" "compacted-encoded" "r96" "notes-and-times" "strict"
@@ -65,7 +40,7 @@ static SEEDS: LazyLock<Vec<Seed>> = LazyLock::new(|| {
     seeds.extend(
         golden!("keyed" "chains-keyed").iter().map(|bytes| Seed::new(bytes.to_vec(), None, Some(KEY))),
     );
-    seeds.push(outline());
+    seeds.push(hostile::outline(FOLDER.path()));
     seeds
 });
 
