@@ -143,7 +143,8 @@ pub unsafe extern "C" fn atlas_pool_create_accelerated(
         }
         // SAFETY: as the header asks: NULL, or live objects of the same OpenCL.
         let options = unsafe { options.with_context(given.cl_context, given.cl_device) };
-        out.fill(atlas_pool(Pool::accelerated(threads, &options)?))
+        out.fill(atlas_pool(Pool::accelerated(threads, &options)?));
+        Ok(())
     })
 }
 
@@ -202,6 +203,7 @@ pub unsafe extern "C" fn atlas_source_from_cl_mem(
         // SAFETY: as the header asks: a live pool.
         let pool = unsafe { handle(pool, "pool") }?;
         // SAFETY: as the header asks: NULL or a live memory object.
-        out.fill(atlas_source(unsafe { Source::from_cl_mem(&pool.0, buffer, offset, size) }?))
+        out.fill(atlas_source(unsafe { Source::from_cl_mem(&pool.0, buffer, offset, size) }?));
+        Ok(())
     })
 }

@@ -5,6 +5,7 @@ use crate::base::fallible::try_box;
 use crate::base::out_bytes::OutBytes;
 use crate::base::units::to_u64;
 use std::ffi::{CStr, c_char, c_void};
+use std::mem::MaybeUninit;
 use std::path::PathBuf;
 
 /// A `bool` of C. Any byte may arrive, and only 0 is false.
@@ -78,25 +79,38 @@ pub(super) unsafe fn bytes_out<'a>(data: *mut c_void, size: usize, name: &str) -
     Ok(unsafe { OutBytes::from_raw(data.cast(), size) })
 }
 
-/// A place for a handle, NULL until the handle is ready.
-pub(super) struct OutHandle<T>(Out<*mut T>);
+/// A place for a handle, NULL until the handle is ready, and the memory of the handle.
+pub(super) struct OutHandle<T> {
+    out: Out<*mut T>,
+    /// Allocated before the call does anything: a lack of memory would otherwise lose the result of a call that has
+    /// made a file, or has used up the handle that it was made from.
+    room: Box<MaybeUninit<T>>,
+}
 
 impl<T: Send + Sync> OutHandle<T> {
-    /// Passes the value to C as a handle. This is the last step of a successful call.
-    pub(super) fn fill(self, value: T) -> Result<()> {
-        self.0.set(into_handle(value)?);
-        Ok(())
+    /// Passes the value to C as a handle, which any thread may use and destroy. This is the last step of a successful
+    /// call.
+    pub(super) fn fill(self, value: T) {
+        let OutHandle { out, mut room } = self;
+        room.write(value);
+        // SAFETY: the value was written above.
+        out.set(Box::into_raw(unsafe { room.assume_init() }));
     }
 }
 
-/// Returns the out-parameter `out` for a handle, and sets it to NULL.
+/// Returns the out-parameter `out` for a handle, and sets it to NULL. Fails with OUT_OF_MEMORY if there is no memory
+/// for the handle.
 ///
 /// # Safety
 ///
 /// The same as [`out`].
 pub(super) unsafe fn out_handle<T>(out: *mut *mut T) -> Result<OutHandle<T>> {
     // SAFETY: the caller meets this function's requirements.
-    unsafe { self::out(out, std::ptr::null_mut(), "out") }.map(OutHandle)
+    let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+    match try_box(MaybeUninit::uninit()) {
+        Ok(room) => Ok(OutHandle { out, room }),
+        Err(_) => Err(no_handle()),
+    }
 }
 
 /// Room for `count` handles, all NULL until every handle is ready.
@@ -297,15 +311,20 @@ pub(super) unsafe fn path(path: *const c_char, name: &str) -> Result<PathBuf> {
 fn into_handle<T: Send + Sync>(value: T) -> Result<*mut T> {
     match try_box(value) {
         Ok(handle) => Ok(Box::into_raw(handle)),
-        Err(_) => Err(AtlasError::out_of_memory("no memory for a handle")),
+        Err(_) => Err(no_handle()),
     }
+}
+
+#[cold]
+fn no_handle() -> AtlasError {
+    AtlasError::out_of_memory("no memory for a handle")
 }
 
 /// Takes a handle back and drops it. NULL does nothing.
 ///
 /// # Safety
 ///
-/// `handle` is NULL or came from [`into_handle`] and is not used again.
+/// `handle` is NULL or came from [`OutHandle::fill`] or [`OutHandles::fill`], and is not used again.
 pub(super) unsafe fn drop_handle<T>(handle: *mut T) {
     if !handle.is_null() {
         // SAFETY: the caller meets this function's requirements.

@@ -194,7 +194,8 @@ pub unsafe extern "C" fn atlas_benchmark_run(
         let config = unsafe { config_in(config) }?;
         // SAFETY: the caller meets the header's requirements.
         let report = unsafe { with_operation(operation, |operation| run(&config, operation)) }?;
-        out.fill(atlas_benchmark_report { report })
+        out.fill(atlas_benchmark_report { report });
+        Ok(())
     })
 }
 

@@ -242,7 +242,8 @@ pub unsafe extern "C" fn atlas_shard_compress(
         let (shard, config) = unsafe { (handle(shard, "shard")?, config_in(config)?) };
         // SAFETY: the caller meets the header's requirements.
         let compressed = unsafe { with_operation(operation, |run| shard.0.compress_with(&config, run)) }?;
-        out.fill(atlas_compressed_shard(compressed))
+        out.fill(atlas_compressed_shard(compressed));
+        Ok(())
     })
 }
 
@@ -268,7 +269,8 @@ pub unsafe extern "C" fn atlas_shard_decompress(
         let (compressed, verify) = unsafe { (handle(compressed, "compressed")?, verify_options(verify)?) };
         // SAFETY: the caller meets the header's requirements.
         let shard = unsafe { with_operation(operation, |run| compressed.0.decompress(&verify, run)) }?;
-        out.fill(atlas_shard(shard))
+        out.fill(atlas_shard(shard));
+        Ok(())
     })
 }
 
@@ -403,7 +405,8 @@ pub unsafe extern "C" fn atlas_compressed_shard_deserialize(
         available()?;
         // SAFETY: the header requires `size` readable bytes, a struct of its struct_size.
         let (bytes, limits) = unsafe { (bytes_in(data, size, "data")?, limits_in(limits)?) };
-        out.fill(atlas_compressed_shard(CompressedShard::deserialize(bytes, &limits)?))
+        out.fill(atlas_compressed_shard(CompressedShard::deserialize(bytes, &limits)?));
+        Ok(())
     })
 }
 
@@ -484,7 +487,8 @@ pub unsafe extern "C" fn atlas_compression_manager_create(
         available()?;
         // SAFETY: the header requires a struct of its struct_size.
         let config = unsafe { config_in(config) }?;
-        out.fill(atlas_compression_manager(CompressionManager::new(config)?))
+        out.fill(atlas_compression_manager(CompressionManager::new(config)?));
+        Ok(())
     })
 }
 

@@ -339,7 +339,8 @@ pub unsafe extern "C" fn atlas_container_create(
         let container = unsafe {
             with_operation(operation, |run| Container::create(path, kind, &options, &create, run))
         }?;
-        out.fill(atlas_container(container))
+        out.fill(atlas_container(container));
+        Ok(())
     })
 }
 
@@ -373,7 +374,8 @@ pub unsafe extern "C" fn atlas_container_open(
         // SAFETY: the caller meets the header's requirements.
         let container =
             unsafe { with_operation(operation, |run| Container::open(path, mode, &verify, &options, run)) }?;
-        out.fill(atlas_container(container))
+        out.fill(atlas_container(container));
+        Ok(())
     })
 }
 
@@ -400,7 +402,8 @@ pub unsafe extern "C" fn atlas_container_open_source(
         let container = unsafe {
             with_operation(operation, |run| Container::open_source(&source.0, &verify, &options, run))
         }?;
-        out.fill(atlas_container(container))
+        out.fill(atlas_container(container));
+        Ok(())
     })
 }
 
@@ -537,7 +540,8 @@ pub unsafe extern "C" fn atlas_container_snapshot(
         let snapshot = unsafe {
             with_operation(operation, |run| container.0.snapshot(generation, verify_reads != 0, run))
         }?;
-        out.fill(atlas_projection(snapshot))
+        out.fill(atlas_projection(snapshot));
+        Ok(())
     })
 }
 
@@ -774,6 +778,7 @@ pub unsafe extern "C" fn atlas_container_merge(
         let merged = unsafe {
             with_operation(operation, |run| Container::merge(&parts, &path, &options, &commit, run))
         }?;
-        out.fill(atlas_container(merged))
+        out.fill(atlas_container(merged));
+        Ok(())
     })
 }

@@ -170,7 +170,8 @@ pub unsafe extern "C" fn atlas_pool_create(threads: u32, out: *mut *mut atlas_po
     boundary(|| {
         // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
-        out.fill(atlas_pool(Pool::new(threads)?))
+        out.fill(atlas_pool(Pool::new(threads)?));
+        Ok(())
     })
 }
 

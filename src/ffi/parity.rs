@@ -417,7 +417,8 @@ pub unsafe extern "C" fn atlas_parity_open(
         let (path, verify) = unsafe { (self::path(path, "path")?, verify_options(verify)?) };
         // SAFETY: the caller meets the header's requirements.
         let parity = unsafe { with_operation(operation, |run| AtlasParity::open(path, &verify, run)) }?;
-        out.fill(atlas_parity(parity))
+        out.fill(atlas_parity(parity));
+        Ok(())
     })
 }
 

@@ -149,7 +149,8 @@ pub unsafe extern "C" fn atlas_projection_create(
         let made = unsafe {
             with_operation(operation, |run| AtlasProjection::create(kind, &source.0, &options, run))
         }?;
-        out.fill(atlas_projection(made))
+        out.fill(atlas_projection(made));
+        Ok(())
     })
 }
 
@@ -353,7 +354,8 @@ pub unsafe extern "C" fn atlas_projection_snapshot(
         let out = unsafe { out_handle(out) }?;
         // SAFETY: the header requires a live projection.
         let projection = unsafe { handle(projection, "projection") }?;
-        out.fill(atlas_projection(projection.0.snapshot()))
+        out.fill(atlas_projection(projection.0.snapshot()));
+        Ok(())
     })
 }
 

@@ -117,7 +117,8 @@ pub unsafe extern "C" fn atlas_reconstruction_create(
         let out = unsafe { out_handle(out) }?;
         // SAFETY: the caller meets the header's requirements.
         let options = unsafe { reconstruction_options(options) }?;
-        out.fill(atlas_reconstruction(AtlasReconstruction::new(&options)?))
+        out.fill(atlas_reconstruction(AtlasReconstruction::new(&options)?));
+        Ok(())
     })
 }
 
@@ -210,7 +211,8 @@ pub unsafe extern "C" fn atlas_reconstruction_finish(
         let reconstruction = unsafe { handle(reconstruction, "reconstruction") }?;
         // SAFETY: the caller meets the header's requirements.
         let projection = unsafe { with_operation(operation, |run| reconstruction.0.finish(run)) }?;
-        out.fill(atlas_projection(projection))
+        out.fill(atlas_projection(projection));
+        Ok(())
     })
 }
 

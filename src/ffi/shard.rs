@@ -106,7 +106,8 @@ pub unsafe extern "C" fn atlas_shard_extract(
         let region = AtlasBoundaryRegion::from(*region);
         // SAFETY: the caller meets the header's requirements.
         let shard = unsafe { with_operation(operation, |run| projection.0.extract_shard(&region, run)) }?;
-        out.fill(atlas_shard(shard))
+        out.fill(atlas_shard(shard));
+        Ok(())
     })
 }
 
@@ -545,7 +546,8 @@ pub unsafe extern "C" fn atlas_shard_deserialize(
         let shard = unsafe {
             with_operation(operation, |run| AtlasShard::deserialize(bytes, &limits, &verify, run))
         }?;
-        out.fill(atlas_shard(shard))
+        out.fill(atlas_shard(shard));
+        Ok(())
     })
 }
 

@@ -115,7 +115,8 @@ impl Drop for Callback {
 unsafe fn give(out: *mut *mut atlas_source, make: impl FnOnce() -> Result<Source>) -> Result<()> {
     // SAFETY: the caller meets this function's requirements.
     let out = unsafe { out_handle(out) }?;
-    out.fill(atlas_source(make()?))
+    out.fill(atlas_source(make()?));
+    Ok(())
 }
 
 /// Creates a source from a copy of `size` bytes at `data`, which may be NULL if `size` is 0.

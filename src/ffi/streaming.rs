@@ -168,7 +168,8 @@ pub unsafe extern "C" fn atlas_stream_project(
         let made = unsafe {
             with_operation(operation, |run| stream_projection(&source.0, kind, &options, config, run))
         }?;
-        out.fill(atlas_projection(made))
+        out.fill(atlas_projection(made));
+        Ok(())
     })
 }
 
@@ -201,7 +202,8 @@ pub unsafe extern "C" fn atlas_stream_open(
         let stream = unsafe {
             atlas_stream::new(operation, |run| StreamingContext::open(&source.0, kind, &options, config, run))
         }?;
-        out.fill(stream)
+        out.fill(stream);
+        Ok(())
     })
 }
 
@@ -240,7 +242,8 @@ pub unsafe extern "C" fn atlas_stream_open_push(
                 StreamingContext::open_push(spool.as_deref(), kind, &options, config, run)
             })
         }?;
-        out.fill(stream)
+        out.fill(stream);
+        Ok(())
     })
 }
 
@@ -397,7 +400,8 @@ pub unsafe extern "C" fn atlas_stream_finish(
         // SAFETY: the header requires a live stream.
         let stream = unsafe { handle(stream, "stream") }?;
         let projection = stream.run(|context, operation| context.finish(operation))?;
-        out.fill(atlas_projection(projection))
+        out.fill(atlas_projection(projection));
+        Ok(())
     })
 }
 
