@@ -13,6 +13,7 @@
 
 use crate::base::buffer::{Buffer, is_zero};
 use crate::base::error::{AtlasError, Result};
+use crate::base::fallible::file_name as file_name_of;
 use crate::base::folder::{Entry, Folder};
 use crate::base::out_bytes::OutBytes;
 use crate::base::process::Process;
@@ -65,7 +66,7 @@ fn temporary_name() -> io::Result<OsString> {
     getrandom::fill(&mut random).map_err(|error| {
         error.raw_os_error().map_or_else(|| io::ErrorKind::Other.into(), io::Error::from_raw_os_error)
     })?;
-    Ok(format!(".atlas-{:016x}.tmp", u64::from_le_bytes(random)).into())
+    Ok(file_name_of(format_args!(".atlas-{:016x}.tmp", u64::from_le_bytes(random)))?.into())
 }
 
 /// Calls `make` with a random temporary name, and with another name each time that it fails with `AlreadyExists`.

@@ -134,11 +134,15 @@ impl AtlasError {
 
     /// Returns an error of kind `Io` from the system's `error`. Its text is `what`, the operation and its
     /// object, followed by the system's reason. If `error` contains an error of the library, that error's kind
-    /// is kept.
+    /// is kept. A lack of memory that the system did not report, because it was met before the call of the system, is
+    /// of kind `OutOfMemory`.
     pub(crate) fn io(what: impl fmt::Display, error: io::Error) -> Self {
         // An error of the library that passed a reader of the standard library keeps its kind.
         if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<AtlasError>()) {
             return Self::new(inner.kind(), format!("{what}: {inner}")).with_os_error(inner.os_error());
+        }
+        if error.kind() == io::ErrorKind::OutOfMemory && error.raw_os_error().is_none() {
+            return Self::new(ErrorKind::OutOfMemory, format!("{what}: no memory"));
         }
         let mut this = Self::new(ErrorKind::Io, format!("{what}: {}", SystemError(&error)));
         this.change(|details| {
@@ -310,5 +314,14 @@ mod tests {
         assert_eq!(error.os_error(), 5);
         assert!(error.message().starts_with("reading x.bin: "));
         assert!(std::error::Error::source(&error).is_some());
+    }
+
+    #[test]
+    fn a_lack_of_memory_before_the_call_of_the_system_is_no_io_error() {
+        let before = AtlasError::io("naming x.bin", io::ErrorKind::OutOfMemory.into());
+        assert_eq!((before.kind(), before.os_error()), (ErrorKind::OutOfMemory, 0));
+        // ENOMEM.
+        let of_system = AtlasError::io("reading x.bin", io::Error::from_raw_os_error(12));
+        assert_eq!((of_system.kind(), of_system.os_error()), (ErrorKind::Io, 12));
     }
 }

@@ -3,6 +3,7 @@
 use crate::base::reserve;
 use std::alloc::Layout;
 use std::fmt::{self, Write};
+use std::io;
 
 /// Puts `value` into a box. Returns `value` as the error if there is no memory for the box.
 pub(crate) fn try_box<T>(value: T) -> Result<Box<T>, T> {
@@ -50,6 +51,12 @@ pub(crate) fn text(arguments: fmt::Arguments<'_>) -> String {
         Ok(()) => text.0,
         Err(fmt::Error) => String::new(),
     }
+}
+
+/// Formats `arguments`, which are never empty, as the name of a file. Fails with `OutOfMemory` instead of returning the
+/// empty text of [`text`], which would name another file.
+pub(crate) fn file_name(arguments: fmt::Arguments<'_>) -> io::Result<String> {
+    Some(text(arguments)).filter(|name| !name.is_empty()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }
 
 /// Displays an error of the operating system as `std::io::Error` does, but without allocating memory.

@@ -21,6 +21,8 @@ pub(crate) struct Entry {
 mod system {
     use super::{Entry, File, OsStr, Path, descriptor, io};
     use crate::base::descriptor::again;
+    #[cfg(target_os = "linux")]
+    use crate::base::fallible::file_name;
     use std::ffi::{CString, c_int};
     use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
     use std::os::unix::ffi::OsStrExt;
@@ -213,7 +215,7 @@ mod system {
     /// Returns a path in /proc that leads to the open `file`, whatever its name.
     #[cfg(target_os = "linux")]
     pub(in crate::base) fn itself(file: &File) -> io::Result<std::path::PathBuf> {
-        Ok(format!("/proc/self/fd/{}", file.as_raw_fd()).into())
+        Ok(file_name(format_args!("/proc/self/fd/{}", file.as_raw_fd()))?.into())
     }
 }
 
