@@ -9,7 +9,7 @@ use super::{Container, ContainerCreateOptions, ContainerMode, ContainerOptions, 
 use crate::base::atomic_file::sync_folder;
 use crate::base::buffer::Buffer;
 use crate::base::descriptor;
-use crate::base::error::{AtlasError, Result};
+use crate::base::error::{AtlasError, ErrorKind, Result};
 use crate::base::file_lock::{self, Locked};
 use crate::base::out_bytes::OutBytes;
 use crate::base::process::Process;
@@ -402,11 +402,15 @@ impl Container {
         if let Some(before) = &log.located.tip {
             // In another file the generation is identified by number and history, in the same file by number
             // and seal.
-            let found = log::find(&log.file, located.tip.as_ref(), before.generation).ok();
-            let is_there = found.is_some_and(|found| match &is_another {
-                Some(_) => same(&found.history, &before.history),
-                None => same(&found.seal, &before.seal),
-            });
+            let is_there = match log::find(&log.file, located.tip.as_ref(), before.generation) {
+                Ok(found) if is_another.is_some() => same(&found.history, &before.history),
+                Ok(found) => same(&found.seal, &before.seal),
+                // These say nothing of the file.
+                Err(error) if matches!(error.kind(), ErrorKind::OutOfMemory | ErrorKind::Io) => {
+                    return Err(error);
+                }
+                Err(_) => false,
+            };
             if !is_there {
                 return Err(AtlasError::state(format!(
                     "{}: generation {}, to which this handle refers, is no longer in the file; open it again",
