@@ -49,6 +49,7 @@ impl Container {
         keep_from: u64,
         operation: &mut Operation<'_>,
     ) -> Result<()> {
+        operation.executor.check()?;
         // The call uses the tip of this moment. Handles for reading may compact too, and commits continue.
         let log = self.usable()?;
         let path = path.as_ref();
@@ -76,6 +77,7 @@ impl Container {
     /// Existing snapshots stay valid and keep the old file on the disk. To edit and commit, take a new snapshot: a
     /// commit of an existing snapshot stores bytes again that the new file already has.
     pub fn compact(&self, keep_from: u64, operation: &mut Operation<'_>) -> Result<()> {
+        operation.executor.check()?;
         let _one = lock(&self.writing);
         let mut log = self.writable()?;
         batch::check_fence(&log.file, &log.located)?;

@@ -366,6 +366,7 @@ impl Container {
         verify_reads: bool,
         operation: &mut Operation<'_>,
     ) -> Result<AtlasProjection> {
+        operation.executor.check()?;
         let log = self.usable()?;
         // A new container has the empty domain, which no commit describes.
         if generation == 0 && log.located.tip.is_none() {

@@ -129,6 +129,7 @@ impl AtlasParity {
         operation: &mut Operation<'_>,
     ) -> Result<AtlasParity> {
         available()?;
+        operation.executor.check()?;
         Self::open_source(Source::open_file(path)?, options, operation)
     }
 

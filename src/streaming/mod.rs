@@ -214,6 +214,7 @@ impl StreamingContext {
         operation: &mut Operation<'_>,
     ) -> Result<StreamingContext> {
         check_built_in()?;
+        operation.executor.check()?;
         let (setup, monitor) = (StreamPlan::new(projection_type, options, config)?, StreamMonitor::new());
         let pull = Pull::open(&setup, source, &monitor.status, operation)?;
         Ok(StreamingContext { setup, monitor, stage: Stage::Pull(Box::new(pull)) })
@@ -269,6 +270,7 @@ impl StreamingContext {
         operation: &mut Operation<'_>,
     ) -> Result<StreamingContext> {
         check_built_in()?;
+        operation.executor.check()?;
         let (setup, monitor) = (StreamPlan::new(projection_type, options, config)?, StreamMonitor::new());
         let push = Push::open(&setup, keep, operation)?;
         Ok(StreamingContext { setup, monitor, stage: Stage::Push(Box::new(push)) })
