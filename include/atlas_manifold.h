@@ -489,11 +489,11 @@ ATLAS_API void atlas_operation_init(struct atlas_operation *operation);
  * Creates a pool of `threads` threads for the caller's calls. 0 means one per core; the maximum is
  * 1,024.
  *
- * With 1 no thread is started: all work and all callbacks run on the calling thread. `*out` is
- * owned by the caller: atlas_pool_destroy(). A pool may serve many calls at once. Its threads are
- * named atlas-N, block asynchronous signals and have a stack of 2 MiB. In a forked child every
- * operation with the pool fails with ATLAS_STATUS_STATE, even if the pool has one thread only. Fails
- * with INVALID_ARGUMENT or OUT_OF_MEMORY (no thread could be started).
+ * With 1 no thread is started: all work and all callbacks run on the calling thread. `*out` is owned by the
+ * caller: atlas_pool_destroy(). A pool may serve many calls at once. Its threads are named atlas-N, block
+ * asynchronous signals and have a stack of 2 MiB. In a forked child every operation with the pool fails with
+ * ATLAS_STATUS_STATE, even if the pool has one thread only. Fails with INVALID_ARGUMENT or OUT_OF_MEMORY
+ * (also if a thread could not be started).
  */
 ATLAS_API
 enum atlas_status atlas_pool_create(uint32_t threads,
@@ -592,10 +592,10 @@ enum atlas_status atlas_source_copy(const void *data,
 /**
  * Creates a source from memory of the caller, without a copy.
  *
- * `data` must stay readable and unchanged until `release` is called with `user_data`, once, from
- * any thread, when the last object that reads `data` is gone. `release` may be NULL; then `data` must stay
- * until all these objects are destroyed. On failure `release` is not called. `*out` is owned by the caller.
- * Fails with INVALID_ARGUMENT.
+ * `data` must stay readable and unchanged until `release` is called with `user_data`, once, from any thread,
+ * when the last object that reads `data` is gone. `release` may be NULL; then `data` must stay until all
+ * these objects are destroyed. On failure `release` is not called. `*out` is owned by the caller. Fails with
+ * INVALID_ARGUMENT or OUT_OF_MEMORY.
  */
 ATLAS_API
 enum atlas_status atlas_source_borrow(const void *data,
@@ -607,10 +607,10 @@ enum atlas_status atlas_source_borrow(const void *data,
 /**
  * Creates a source that reads a regular file. `io` is an atlas_file_io.
  *
- * `path` is copied: bytes on Unix, UTF-8 on Windows. The size of the source is the size of the
- * file at this moment. Hashing of tiles skips the holes of a sparse file; each call asks the file system for
- * the holes again. `*out` is owned by the caller. Fails with INVALID_ARGUMENT (not a regular file, unknown
- * io), IO (message with path and reason, os_error set) or UNSUPPORTED (mapping not built in).
+ * `path` is copied: bytes on Unix, UTF-8 on Windows. The size of the source is the size of the file at this
+ * moment. Hashing of tiles skips the holes of a sparse file; each call asks the file system for the holes
+ * again. `*out` is owned by the caller. Fails with INVALID_ARGUMENT (not a regular file, unknown io), IO
+ * (message with path and reason, os_error set), OUT_OF_MEMORY or UNSUPPORTED (mapping not built in).
  */
 ATLAS_API
 enum atlas_status atlas_source_open_file(const char *path,
@@ -626,7 +626,8 @@ enum atlas_status atlas_source_open_file(const char *path,
  * object that reads the source is gone the duplicate is closed, which ends the record locks (fcntl) of this
  * process on the file. The size of the source is the size of the file at this moment. `*out` is owned by the
  * caller. Callable from any thread. Fails with INVALID_ARGUMENT (not a regular file, not open for reading,
- * unknown io), IO (os_error set: EBADF if `fd` is not open) or UNSUPPORTED (mapping not built in; Windows).
+ * unknown io), IO (os_error set: EBADF if `fd` is not open), OUT_OF_MEMORY or UNSUPPORTED (mapping not built
+ * in; Windows).
  */
 ATLAS_API
 enum atlas_status atlas_source_open_fd(int fd,
@@ -636,9 +637,9 @@ enum atlas_status atlas_source_open_fd(int fd,
 /**
  * Creates a source of `size` bytes that `read_at` provides.
  *
- * `release` (may be NULL) is called once with `user_data`, from any thread, when the last object
- * that reads the source is gone; on failure it is not called. `*out` is owned by the caller. Fails
- * with INVALID_ARGUMENT.
+ * `release` (may be NULL) is called once with `user_data`, from any thread, when the last object that reads
+ * the source is gone; on failure it is not called. `*out` is owned by the caller. Fails with
+ * INVALID_ARGUMENT or OUT_OF_MEMORY.
  */
 ATLAS_API
 enum atlas_status atlas_source_from_callback(uint64_t size,
@@ -863,10 +864,11 @@ enum atlas_status atlas_projection_get_info(const struct atlas_projection *proje
 /**
  * Computes the witness root: the 32 bytes to which the proof of every shard of this state leads.
  *
- * After edits it first hashes the edited tiles, with progress once per tile. Callable from any
- * thread. `operation` may be NULL. Fails with INVALID_ARGUMENT, STATE (pool from before a fork) or
- * CANCELLED. After edits it also fails with IO, WITNESS or CONSERVATION (the source no longer has
- * the projected bytes of an edited tile; the error's index is the tile), LIMIT or OUT_OF_MEMORY.
+ * After edits it first hashes the edited tiles, with progress once per tile. Callable from any thread.
+ * `operation` may be NULL. Fails with INVALID_ARGUMENT, STATE (pool from before a fork) or CANCELLED. After
+ * edits it also fails with IO, WITNESS or CONSERVATION (the source no longer has the projected bytes of an
+ * edited tile; the error's index is the tile), LIMIT or OUT_OF_MEMORY, and on a snapshot of a container with
+ * FORMAT (a damaged record) or INCOMPLETE (no base is attached).
  *
  */
 ATLAS_API
@@ -904,9 +906,9 @@ typedef struct atlas_tile_info {
 /**
  * Fills `info` with the properties of tile number `tile`. An edited tile is hashed first.
  *
- * Callable from any thread. Fails with INVALID_ARGUMENT or OUT_OF_RANGE, and for an edited tile
- * with IO, WITNESS or CONSERVATION (the source no longer has the projected bytes) or
- * OUT_OF_MEMORY.
+ * Callable from any thread. Fails with INVALID_ARGUMENT or OUT_OF_RANGE, for an edited tile with IO, WITNESS
+ * or CONSERVATION (the source no longer has the projected bytes) or OUT_OF_MEMORY, and on a snapshot of a
+ * container with these, FORMAT (a damaged record) or INCOMPLETE (no base is attached).
  */
 ATLAS_API
 enum atlas_status atlas_projection_get_tile(const struct atlas_projection *projection,
@@ -918,7 +920,7 @@ enum atlas_status atlas_projection_get_tile(const struct atlas_projection *proje
  * affect the other.
  *
  * Callable from any thread. `*out` is owned by the caller: atlas_projection_destroy(). Fails with
- * INVALID_ARGUMENT.
+ * INVALID_ARGUMENT or OUT_OF_MEMORY.
  */
 ATLAS_API
 enum atlas_status atlas_projection_snapshot(const struct atlas_projection *projection,
@@ -927,9 +929,12 @@ enum atlas_status atlas_projection_snapshot(const struct atlas_projection *proje
 /**
  * Reads `size` bytes at `offset` into `buffer`. Either all bytes are read, or the call fails.
  *
- * The bytes are the present bytes of the source and are not verified; extract, verify and
- * write_file verify them. `buffer` is borrowed for the call and may be NULL if `size` is 0.
- * Callable from any thread. Fails with INVALID_ARGUMENT, OUT_OF_RANGE or IO.
+ * The bytes are the present bytes of the source and are not verified, except on a snapshot of a container
+ * with verify_reads; extract, verify and write_file verify them. `buffer` is borrowed for the call and may
+ * be NULL if `size` is 0. Callable from any thread. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, IO or STATE
+ * (an OpenCL buffer, in a forked child), and on a snapshot of a container with WITNESS, CONSERVATION or
+ * FORMAT (damaged records, and with verify_reads damaged bytes), INCOMPLETE (no base is attached) or
+ * OUT_OF_MEMORY.
  */
 ATLAS_API
 enum atlas_status atlas_projection_read(const struct atlas_projection *projection,
@@ -942,7 +947,8 @@ enum atlas_status atlas_projection_read(const struct atlas_projection *projectio
  *
  * Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails with WITNESS
  * or, if all witnesses match, CONSERVATION, with the first tile that differs as the error's index,
- * INVALID_ARGUMENT, IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+ * INVALID_ARGUMENT, IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED, and on a
+ * snapshot of a container with FORMAT (a damaged record) or INCOMPLETE (no base is attached).
  */
 ATLAS_API
 enum atlas_status atlas_projection_verify(const struct atlas_projection *projection,
@@ -958,9 +964,10 @@ enum atlas_status atlas_projection_verify(const struct atlas_projection *project
  * IO. A symbolic link is itself replaced, and its target stays. Anything else but a regular file fails with
  * INVALID_ARGUMENT. A tile of zeros becomes a hole.
  *
- * Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails
- * with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT, STATE (pool from before a fork),
- * OUT_OF_MEMORY or CANCELLED.
+ * Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails with
+ * INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or
+ * CANCELLED, and on a snapshot of a container with FORMAT (a damaged record) or INCOMPLETE (no base is
+ * attached).
  */
 ATLAS_API
 enum atlas_status atlas_projection_write_file(const struct atlas_projection *projection,
@@ -1070,10 +1077,11 @@ typedef struct atlas_region {
  * more than 1 GiB. Callable from any thread. `operation` may be NULL; progress is reported as by
  * atlas_shard_extract_batch(). `*out` is owned by the caller: atlas_shard_destroy().
  *
- * LINEAR: costs one BLAKE3 of the tiles that the region touches; a second small region of a tile
- * costs one BLAKE3 of the groups of 16 KiB that it touches. R96: transforms the tiles that the
- * region touches, every time. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, IO, WITNESS (the source
- * changed since it was projected), LIMIT, STATE, OUT_OF_MEMORY or CANCELLED.
+ * LINEAR: costs one BLAKE3 of the tiles that the region touches; a second small region of a tile costs one
+ * BLAKE3 of the groups of 16 KiB that it touches. R96: transforms the tiles that the region touches, every
+ * time. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, IO, WITNESS (the source changed since it was projected),
+ * CONSERVATION (the same, found by hashing earlier edits), LIMIT, STATE, OUT_OF_MEMORY or CANCELLED, and on
+ * a snapshot of a container with FORMAT (a damaged record) or INCOMPLETE (no base is attached).
  */
 ATLAS_API
 enum atlas_status atlas_shard_extract(const struct atlas_projection *projection,
@@ -1168,11 +1176,11 @@ enum atlas_status atlas_shard_extract_batch(const struct atlas_projection *proje
 /**
  * Extracts classes of an R96 projection in one pass over a region, one shard per class.
  *
- * `out` has room for `class_count` handles, in the order of `classes`, each owned by the caller;
- * on failure every entry is NULL. The region is rounded out to whole tiles; NULL means the whole
- * domain. `operation` may be NULL; progress is reported once per tile. Callable from any thread. Costs one
- * transform of the region, for any number of classes. Fails with INVALID_ARGUMENT (a class given twice or
- * above 95, a LINEAR projection), and as atlas_shard_extract() does.
+ * `out` has room for `class_count` handles, in the order of `classes`, each owned by the caller; on failure
+ * every entry is NULL. The region is rounded out to whole tiles; NULL means the whole domain. `operation`
+ * may be NULL; progress is reported once per tile. Callable from any thread. Costs one transform of the
+ * region, for any number of classes. Fails as atlas_shard_extract() does, and with INVALID_ARGUMENT (a class
+ * given twice or above 95, a LINEAR projection).
  */
 ATLAS_API
 enum atlas_status atlas_shard_extract_classes(const struct atlas_projection *projection,
@@ -1426,8 +1434,8 @@ void atlas_reconstruction_options_init(struct atlas_reconstruction_options *opti
 /**
  * Begins a reconstruction. `options` may be NULL and is copied.
  *
- * `*out` is owned by the caller: atlas_reconstruction_destroy(). Fails with INVALID_ARGUMENT or IO
- * (the temporary file could not be made).
+ * `*out` is owned by the caller: atlas_reconstruction_destroy(). Fails with INVALID_ARGUMENT, IO (the
+ * temporary file could not be made) or OUT_OF_MEMORY.
  */
 ATLAS_API
 enum atlas_status atlas_reconstruction_create(const struct atlas_reconstruction_options *options,
@@ -1436,14 +1444,14 @@ enum atlas_status atlas_reconstruction_create(const struct atlas_reconstruction_
 /**
  * Verifies a shard and copies the bytes that it adds. The shard stays the caller's.
  *
- * Duplicates and overlaps are harmless. Classes of R96 wait, in memory or in a second temporary
- * file beside spool_path, until a tile has K of them. Serialised with other calls on the handle.
- * `operation` may be NULL; progress is reported once per verified or decoded tile, and once per
- * MiB or class written. Fails, without any change, with WITNESS (the shard does not verify, or has another
- * root, type, K or size than the shards before it), CONFLICT (another tile geometry under the same root),
- * LIMIT, IO, STATE (finished, or a pool from before a fork), OUT_OF_MEMORY or CANCELLED. R96: also fails
- * with FORMAT, WITNESS or CONSERVATION if K classes of a tile verify but do not decode to bytes with its
- * witness and residue, which only the maker of the root can cause.
+ * Duplicates and overlaps are harmless. Classes of R96 wait, in memory or in a second temporary file beside
+ * spool_path, until a tile has K of them. Serialised with other calls on the handle. `operation` may be
+ * NULL; progress is reported once per verified or decoded tile, and once per MiB or class written. Fails,
+ * without any change, with WITNESS (the shard does not verify, or has another root, type, K or size than the
+ * shards before it), LIMIT, IO, STATE (finished, or a pool from before a fork), INVALID_ARGUMENT,
+ * OUT_OF_MEMORY or CANCELLED. R96: also fails with FORMAT, WITNESS or CONSERVATION if K classes of a tile
+ * verify but do not decode to bytes with its witness and residue, which only the maker of the root can
+ * cause.
  */
 ATLAS_API
 enum atlas_status atlas_reconstruction_add(struct atlas_reconstruction *reconstruction,
@@ -1583,12 +1591,12 @@ enum atlas_status atlas_stream_project(uint32_t type,
 /**
  * Opens a stream over a source, to be read chunk by chunk. Reads nothing yet.
  *
- * `type` is an atlas_projection_type. The stream keeps the source alive. `options`, `config` and
- * `operation` may be NULL and are copied; the operation's pool and user_data must outlive the
- * stream. `*out` is owned by the caller: atlas_stream_destroy(). After a failure or a cancellation
- * only getters and destroy work, and all other calls fail with STATE; the stream then holds no
- * resources. Fails with INVALID_ARGUMENT, UNSUPPORTED or LIMIT (the memory limit is too small for
- * one worker and the result).
+ * `type` is an atlas_projection_type. The stream keeps the source alive. `options`, `config` and `operation`
+ * may be NULL and are copied; the operation's pool and user_data must outlive the stream. `*out` is owned by
+ * the caller: atlas_stream_destroy(). After a failure or a cancellation only getters and destroy work, and
+ * all other calls fail with STATE; the stream then holds no resources. Fails with INVALID_ARGUMENT,
+ * UNSUPPORTED, LIMIT (the memory limit is too small for one worker and the result), STATE (pool from before
+ * a fork) or OUT_OF_MEMORY.
  */
 ATLAS_API
 enum atlas_status atlas_stream_open(uint32_t type,
@@ -1601,11 +1609,11 @@ enum atlas_status atlas_stream_open(uint32_t type,
 /**
  * Opens a stream of bytes that the caller pushes as they arrive.
  *
- * `type` is an atlas_projection_type. The bytes go to a temporary file beside `spool_path`
- * (copied). atlas_stream_finish() flushes it to the disk and renames it to `spool_path`, replacing
- * an existing file. If `spool_path` is NULL, the bytes stay in memory, which counts towards the operation's
- * memory limit. Otherwise like atlas_stream_open(). The operation's progress has totals of 0 until the end.
- * Fails with INVALID_ARGUMENT, UNSUPPORTED, LIMIT or IO (the temporary file could not be made).
+ * `type` is an atlas_projection_type. The bytes go to a temporary file beside `spool_path` (copied).
+ * atlas_stream_finish() flushes it to the disk and renames it to `spool_path`, replacing an existing file.
+ * If `spool_path` is NULL, the bytes stay in memory, which counts towards the operation's memory limit.
+ * Otherwise like atlas_stream_open(). The operation's progress has totals of 0 until the end. Fails as
+ * atlas_stream_open() does, and with IO (the temporary file could not be made).
  */
 ATLAS_API
 enum atlas_status atlas_stream_open_push(uint32_t type,
@@ -1700,10 +1708,9 @@ ATLAS_API bool atlas_stream_is_complete(const struct atlas_stream *stream);
  * stream.
  *
  * A spool file then has its final name, replacing an existing file. `*out` is owned by the caller:
- * atlas_projection_destroy(); it outlives the stream. Progress is reported once per chunk, and at
- * the end with the totals. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished, failed
- * before, or a pool from before a fork), IO, CONSERVATION (STRICT), LIMIT, OUT_OF_MEMORY or
- * CANCELLED.
+ * atlas_projection_destroy(); it outlives the stream. Progress is reported once per chunk, and at the end
+ * with the totals. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished, failed before, or a pool from
+ * before a fork), IO, CONSERVATION (STRICT), OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_stream_finish(struct atlas_stream *stream,
@@ -1881,12 +1888,12 @@ enum atlas_status atlas_projection_configure_incremental(struct atlas_projection
 /**
  * Applies one delta, or changes nothing.
  *
- * The cost depends on the change and not on the size of the domain. Edited tiles are hashed when a
- * root, a tile or a shard is requested. Serialised with other changes of the handle; readers see
- * the state before or after. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, OUT_OF_MEMORY,
- * CONSERVATION (a STRICT projection would no longer sum to 0 mod 96; the message names the missing
- * sum), IO (reading the source), or WITNESS or CONSERVATION if the source no longer has the
- * projected bytes.
+ * The cost depends on the change and not on the size of the domain. Edited tiles are hashed when a root, a
+ * tile or a shard is requested. Serialised with other changes of the handle; readers see the state before or
+ * after. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, OUT_OF_MEMORY, CONSERVATION (a STRICT projection would
+ * no longer sum to 0 mod 96; the message names the missing sum), IO (reading the source), or WITNESS or
+ * CONSERVATION if the source no longer has the projected bytes, and on a snapshot of a container with FORMAT
+ * (a damaged record) or INCOMPLETE (no base is attached).
  */
 ATLAS_API
 enum atlas_status atlas_projection_apply(struct atlas_projection *projection,
@@ -1938,7 +1945,8 @@ enum atlas_status atlas_projection_get_incremental_stats(const struct atlas_proj
  * `operation` may be NULL; progress is reported once per tile, with no lock held. Changes made by other
  * calls in between are hashed again at the end, which is not reported. Fails with INVALID_ARGUMENT, IO,
  * WITNESS or CONSERVATION (the source no longer has the projected bytes), LIMIT, STATE (pool from before a
- * fork), OUT_OF_MEMORY or CANCELLED, and then changes nothing.
+ * fork), OUT_OF_MEMORY or CANCELLED, on a snapshot of a container with FORMAT (a damaged record) or
+ * INCOMPLETE (no base is attached), and then changes nothing.
  */
 ATLAS_API
 enum atlas_status atlas_projection_optimize(struct atlas_projection *projection,
@@ -1951,7 +1959,8 @@ enum atlas_status atlas_projection_optimize(struct atlas_projection *projection,
  * The source is projected first. Its bytes are not copied; the projection keeps the source alive. The
  * insertion is one delta of the history. `operation` may be NULL; progress is reported once per tile of the
  * source. Fails with OUT_OF_RANGE, CONSERVATION (STRICT), IO, WITNESS (splitting a tile reads a source that
- * changed), LIMIT, STATE (pool from before a fork), INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED, and then
+ * changed), LIMIT, STATE (pool from before a fork), INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED, on a
+ * snapshot of a container with FORMAT (a damaged record) or INCOMPLETE (no base is attached), and then
  * changes nothing.
  */
 ATLAS_API
@@ -2140,13 +2149,13 @@ typedef struct atlas_compressed_shard atlas_compressed_shard;
  * Compresses a shard's payload. A payload that does not become smaller is stored, which is no
  * error.
  *
- * The shard stays the caller's. A stored result shares its payload; either may be destroyed first.
- * `config` and `operation` may be NULL; progress is reported once per block (smaller blocks: per 128 KiB of them), and with
- * ATLAS_COMPRESSION_AUTO once when the algorithm is chosen. `*out` is owned by the caller:
- * atlas_compressed_shard_destroy(). Callable from any thread; the bytes are the same for every
- * number of threads. Fails with INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork),
- * OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in), and with CONSERVATION
- * (preserve_conservation) or INTERNAL (verify_integrity) if a check of its own output finds a
+ * The shard stays the caller's. A stored result shares its payload; either may be destroyed first. `config`
+ * and `operation` may be NULL; progress is reported once per block (smaller blocks: per 128 KiB of them),
+ * and with ATLAS_COMPRESSION_AUTO once when the algorithm is chosen. `*out` is owned by the caller:
+ * atlas_compressed_shard_destroy(). Callable from any thread; the bytes are the same for every number of
+ * threads. Fails with INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or
+ * UNSUPPORTED (not built in), with CONSERVATION (preserve_conservation, and the sum of the bytes is not the
+ * shard's: verify the shard), and with INTERNAL (verify_integrity) if a check of its own output finds a
  * defect.
  */
 ATLAS_API
@@ -2319,8 +2328,8 @@ typedef struct atlas_compression_stats {
 /**
  * Creates a manager that compresses with a copy of `config`. NULL means the defaults.
  *
- * `*out` is owned by the caller: atlas_compression_manager_destroy(). Fails with INVALID_ARGUMENT
- * or UNSUPPORTED (not built in).
+ * `*out` is owned by the caller: atlas_compression_manager_destroy(). Fails with INVALID_ARGUMENT,
+ * OUT_OF_MEMORY or UNSUPPORTED (not built in).
  */
 ATLAS_API
 enum atlas_status atlas_compression_manager_create(const struct atlas_compression_config *config,
@@ -2513,10 +2522,10 @@ typedef bool (*atlas_damage_fn)(const struct atlas_damage *damage, void *user_da
  * One file with the generations of one projection. A committed generation survives crashes of the
  * process and of the machine.
  *
- * The payload lies in the file, or stays in a source of the caller's, the base; such a container
- * is an outline of it. One writer and any number of readers may use the file, in any processes. A
- * generation never changes. After fork() a child may only destroy the handle; other calls fail
- * with ATLAS_STATUS_STATE. Snapshots can still read there.
+ * The payload lies in the file, or stays in a source of the caller's, the base; such a container is an
+ * outline of it. One writer and any number of readers may use the file, in any processes. A generation never
+ * changes. After fork() a child may only destroy the handle and use the getters of properties, generations
+ * and notes; other calls fail with ATLAS_STATUS_STATE. Snapshots can still read there.
  */
 typedef struct atlas_container atlas_container;
 
@@ -2782,11 +2791,12 @@ typedef struct atlas_generation_info {
 /**
  * Creates a new container without a generation, durable on return. The handle can write.
  *
- * `type` is an atlas_projection_type; `options`, `create` and `operation` may be NULL. `*out` is
- * owned by the caller: atlas_container_destroy(). Fails with IO (with EEXIST if a file of that name exists),
+ * `type` is an atlas_projection_type; `options`, `create` and `operation` may be NULL. `*out` is owned by
+ * the caller: atlas_container_destroy(). Fails with IO (with EEXIST if a file of that name exists),
  * INVALID_ARGUMENT, UNSUPPORTED (the file system has no locks; compression not built in), STATE (pool from
- * before a fork), LIMIT, OUT_OF_MEMORY or CANCELLED, and then leaves no file. An import that fails leaves
- * the container without a generation: open it for writing and import again.
+ * before a fork) or OUT_OF_MEMORY, and then leaves no file. The creation reports no progress and is not
+ * limited. An import that fails leaves the container without a generation: open it for writing and import
+ * again.
  */
 ATLAS_API
 enum atlas_status atlas_container_create(const char *path,
@@ -2892,11 +2902,12 @@ enum atlas_status atlas_container_snapshot(const struct atlas_container *contain
  * The projection may be edited during the call. `options` and `operation` may be NULL. `*generation` is set
  * to the number of the new generation; `generation` may be NULL. The projection keeps the memory of its
  * edits: continue with a new snapshot to free it. Fails with INVALID_ARGUMENT (another type, K, key or
- * policy), CONFLICT (`expected` is not the newest generation), CONSERVATION (STRICT), WITNESS (a source
- * changed), STATE (the handle was opened for reading or by another process, or an earlier flush failed),
- * UNSUPPORTED (features of a newer version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED, and then nothing was
- * committed. After a failed flush the outcome is unknown, and all calls but destroy and getters fail with
- * STATE until the container is opened again.
+ * policy), CONFLICT (`expected` is not the newest generation), CONSERVATION (STRICT, or a source changed),
+ * WITNESS (a source changed), STATE (the handle was opened for reading or by another process, or an earlier
+ * flush failed), UNSUPPORTED (features of a newer version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED, for a
+ * snapshot of another container with FORMAT (a damaged record) or INCOMPLETE (no base is attached), and then
+ * nothing was committed. After a failed flush the outcome is unknown, and all calls but destroy and getters
+ * fail with STATE until the container is opened again.
  */
 ATLAS_API
 enum atlas_status atlas_container_commit(struct atlas_container *container,
@@ -2912,15 +2923,17 @@ enum atlas_status atlas_container_commit(struct atlas_container *container,
  * The bytes of the base, or of another source of the same file, are not stored; only their digests are. A
  * tile equal to the newest generation's tile of the same index is reused.
  *
- * `regions` NULL with `region_count` 0 means the whole source. Otherwise the call reads only the
- * tiles of 1 MiB that the regions touch, and, if the source has another size than the newest
- * generation, the tail after the end of the shorter one. The other tiles are those of the newest
- * generation, without a check that the source still has their bytes. Regions may overlap and come
- * in any order; `regions` not NULL with `region_count` 0 means none. `options` and `operation` may
- * be NULL; progress is reported once per tile read. `*generation` is set to the number of the new
- * generation; `generation` may be NULL. Fails as atlas_container_commit() does, with IO of the source,
- * OUT_OF_RANGE (a region outside the source) and INVALID_ARGUMENT (regions after an edit that changed the
- * length, which leaves other tiles than an import makes).
+ * `regions` NULL with `region_count` 0 means the whole source. Otherwise the call reads only the tiles of 1
+ * MiB that the regions touch, and, if the source has another size than the newest generation, the tail after
+ * the end of the shorter one. The other tiles are those of the newest generation, without a check that the
+ * source still has their bytes. Regions may overlap and come in any order; `regions` not NULL with
+ * `region_count` 0 means none. `options` and `operation` may be NULL; progress is reported once per tile
+ * read. `*generation` is set to the number of the new generation; `generation` may be NULL. Fails with
+ * INVALID_ARGUMENT (regions after an edit that changed the length, which leaves other tiles than an import
+ * makes), OUT_OF_RANGE (a region outside the source), CONFLICT (`expected` is not the newest generation),
+ * CONSERVATION (STRICT), WITNESS (a source changed, or a record of the newest generation is damaged), FORMAT
+ * (such a record is malformed), IO, STATE, UNSUPPORTED, LIMIT, OUT_OF_MEMORY or CANCELLED, each as
+ * atlas_container_commit() does.
  */
 ATLAS_API
 enum atlas_status atlas_container_import(struct atlas_container *container,
@@ -2946,9 +2959,9 @@ enum atlas_status atlas_container_set_base(struct atlas_container *container,
  * Looks for newer generations, in the file that has the path now. `*newest` is set to the number of the
  * newest generation; `newest` may be NULL.
  *
- * `operation` may be NULL. Fails with STATE (the file lacks the generation that was the newest for this
- * handle: open the container again), WITNESS, FORMAT, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or
- * CANCELLED.
+ * `operation` may be NULL; no progress is reported. Fails with STATE (the file lacks the generation that was
+ * the newest for this handle: open the container again; pool from before a fork), WITNESS, FORMAT, IO,
+ * INVALID_ARGUMENT or OUT_OF_MEMORY.
  */
 ATLAS_API
 enum atlas_status atlas_container_refresh(struct atlas_container *container,
@@ -2961,11 +2974,12 @@ enum atlas_status atlas_container_refresh(struct atlas_container *container,
  *
  * A `keep_from` before the oldest generation, also 0, keeps all generations; the number of the newest
  * generation keeps only this generation. When the container itself is replaced, readers keep the old file
- * and other changing calls wait. Snapshots that were taken before stay valid and keep the old file on the disk;
- * take new ones, because a commit of an old one stores its bytes again, except those of the base. `operation`
- * may be NULL. Fails with OUT_OF_RANGE (`keep_from` is after the newest generation), IO (with EEXIST if a
- * file of that name exists), UNSUPPORTED (several hard links, or an owner that cannot be set), WITNESS,
- * FORMAT, STATE, LIMIT, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+ * and other changing calls wait. Snapshots that were taken before stay valid and keep the old file on the
+ * disk; take new ones, because a commit of an old one stores its bytes again, except those of the base.
+ * `operation` may be NULL. Fails with OUT_OF_RANGE (`keep_from` is after the newest generation), IO (with
+ * EEXIST if a file of that name exists), UNSUPPORTED (several hard links, or an owner that cannot be set),
+ * WITNESS, FORMAT, CONSERVATION (STRICT, and the sum of a kept generation is not 0 mod 96), STATE, LIMIT
+ * (max_domain_size), INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_container_compact(struct atlas_container *container,
@@ -3113,9 +3127,9 @@ enum atlas_status atlas_projection_repair_file(const struct atlas_projection *pr
  * hashed first. The cost depends on the difference. Callable from any thread. `operation` may be NULL;
  * progress is reported once per tile that differs.
  *
- * Fails with INVALID_ARGUMENT (NULL, or another type, K or key), WITNESS or FORMAT (a record of a
- * container is damaged), and for edited tiles CONSERVATION; IO, LIMIT, STATE (pool from before a
- * fork), OUT_OF_MEMORY or CANCELLED.
+ * Fails with INVALID_ARGUMENT (NULL, or another type, K or key), WITNESS or FORMAT (a record of a container
+ * is damaged), and for edited tiles CONSERVATION or INCOMPLETE (no base is attached); IO, LIMIT, STATE (pool
+ * from before a fork), OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_projection_diff(const struct atlas_projection *projection,
@@ -3403,13 +3417,12 @@ enum atlas_status atlas_parity_create(const struct atlas_source *source,
 /**
  * Opens a parity file, which may have lost its beginning or its end.
  *
- * If neither end has a valid head, the file is searched block by block, with progress once per
- * MiB. With a key in `verify`, the file must be keyed with it. A keyed file fails with WITNESS if
- * no key is given. An expected_root must equal the stored root, if there is one, and repairs
- * compare the whole result with it. `verify` and `operation` may be NULL. `*out` is owned by the
- * caller: atlas_parity_destroy(). Fails with FORMAT (no parity file, or too little is left),
- * WITNESS, UNSUPPORTED (newer version, not built in), IO, INVALID_ARGUMENT, LIMIT, STATE (pool
- * from before a fork), OUT_OF_MEMORY or CANCELLED.
+ * If neither end has a valid head, the file is searched block by block, with progress once per MiB. With a
+ * key in `verify`, the file must be keyed with it. A keyed file fails with WITNESS if no key is given. An
+ * expected_root must equal the stored root, if there is one, and repairs compare the whole result with it.
+ * `verify` and `operation` may be NULL. `*out` is owned by the caller: atlas_parity_destroy(). Fails with
+ * FORMAT (no parity file, or too little is left), WITNESS, UNSUPPORTED (newer version, not built in), IO,
+ * INVALID_ARGUMENT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_parity_open(const char *path,
@@ -3611,19 +3624,17 @@ ATLAS_API void atlas_accelerator_options_init(struct atlas_accelerator_options *
 /**
  * Creates a pool like atlas_pool_create() whose calls also hash tiles on an OpenCL device.
  *
- * `options` may be NULL. `*out` is owned by the caller: atlas_pool_destroy(). Compiling the
- * kernels, once per process and device, takes seconds. A driver may start threads of its own.
- * LINEAR tiles are hashed on the device, R96 tiles on the processor. Buffers of the host count
- * towards operation.memory_limit.
+ * `options` may be NULL. `*out` is owned by the caller: atlas_pool_destroy(). Compiling the kernels, once
+ * per process and device, takes seconds. A driver may start threads of its own. LINEAR tiles are hashed on
+ * the device, R96 tiles on the processor. Buffers of the host count towards operation.memory_limit. During a
+ * call a lack of device memory is OUT_OF_MEMORY, and the pool goes on; another failure of OpenCL is IO with
+ * its negative code as os_error, and a wrong digest is INTERNAL with the tile's index. Both make later calls
+ * with the pool STATE: nothing falls back to the processor unasked. After fork() the child makes no OpenCL
+ * call: pool and sources of OpenCL buffers are STATE there, and destroying them releases nothing.
  *
- * Fails with INVALID_ARGUMENT, OUT_OF_MEMORY, LIMIT (memory_limit below the need of one tile),
- * UNSUPPORTED (no loader, no such device, or one that does not compile the kernels or fails the
- * self-test; not built in) or STATE (OpenCL was opened before a fork). During a call a lack of
- * device memory is OUT_OF_MEMORY, and the pool goes on; another failure of OpenCL is IO with its
- * negative code as os_error, and a wrong digest is INTERNAL with the tile's index. Both make later
- * calls with the pool STATE: nothing falls back to the processor unasked. After fork() the child
- * makes no OpenCL call: pool and sources of OpenCL buffers are STATE there, and destroying them
- * releases nothing.
+ * Fails with INVALID_ARGUMENT, OUT_OF_MEMORY, LIMIT (memory_limit below the need of one tile), UNSUPPORTED
+ * (no loader, no such device, or one that does not compile the kernels or fails the self-test; not built in)
+ * or STATE (OpenCL was opened before a fork).
  */
 ATLAS_API
 enum atlas_status atlas_pool_create_accelerated(uint32_t threads,
@@ -3642,12 +3653,12 @@ enum atlas_status atlas_pool_get_accelerator(const struct atlas_pool *pool,
 /**
  * Creates a source from `size` bytes at `offset` of an OpenCL buffer.
  *
- * `buffer` is a live cl_mem of the context of `pool`. Buffer and context are retained, and the pool
- * may be destroyed first. Commands that write the buffer must have completed before a call reads
- * it. A pool of the same context hashes the bytes in place; everything else reads them by
- * copies. `*out` is owned by the caller: atlas_source_destroy(). Callable from any thread. Fails
- * with INVALID_ARGUMENT (a pool without device, a NULL buffer, a buffer of another context, no
- * buffer object, CL_MEM_WRITE_ONLY), OUT_OF_RANGE, STATE or IO.
+ * `buffer` is a live cl_mem of the context of `pool`. Buffer and context are retained, and the pool may be
+ * destroyed first. Commands that write the buffer must have completed before a call reads it. A pool of the
+ * same context hashes the bytes in place; everything else reads them by copies. `*out` is owned by the
+ * caller: atlas_source_destroy(). Callable from any thread. Fails with INVALID_ARGUMENT (a pool without
+ * device, a NULL buffer, a buffer of another context, no buffer object, CL_MEM_WRITE_ONLY), OUT_OF_RANGE,
+ * STATE, OUT_OF_MEMORY or IO.
  */
 ATLAS_API
 enum atlas_status atlas_source_from_cl_mem(const struct atlas_pool *pool,

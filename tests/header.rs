@@ -111,6 +111,15 @@ fn functions() -> Vec<(&'static str, &'static str, String)> {
     found
 }
 
+/// Statuses that a call never has although it takes an operation, because it reports no progress or counts no memory.
+const NEVER: [(&str, &str); 5] = [
+    ("atlas_container_create", "CANCELLED"),
+    ("atlas_container_create", "LIMIT"),
+    ("atlas_container_refresh", "CANCELLED"),
+    ("atlas_container_refresh", "LIMIT"),
+    ("atlas_parity_open", "LIMIT"),
+];
+
 #[test]
 fn every_call_says_how_it_fails() {
     let functions = functions();
@@ -125,7 +134,12 @@ fn every_call_says_how_it_fails() {
             continue;
         }
         for status in ["STATE", "CANCELLED", "LIMIT", "OUT_OF_MEMORY"] {
-            assert!(list.contains(status), "{name} takes an operation and does not name {status}");
+            let is_named = !NEVER.contains(&(name, status));
+            assert_eq!(
+                list.contains(status),
+                is_named,
+                "{name} takes an operation; {status} is to be named: {is_named}"
+            );
         }
     }
 }

@@ -108,19 +108,17 @@ pub unsafe extern "C" fn atlas_accelerator_options_init(options: *mut atlas_acce
 
 /// Creates a pool like atlas_pool_create() whose calls also hash tiles on an OpenCL device.
 ///
-/// `options` may be NULL. `*out` is owned by the caller: atlas_pool_destroy(). Compiling the
-/// kernels, once per process and device, takes seconds. A driver may start threads of its own.
-/// LINEAR tiles are hashed on the device, R96 tiles on the processor. Buffers of the host count
-/// towards operation.memory_limit.
+/// `options` may be NULL. `*out` is owned by the caller: atlas_pool_destroy(). Compiling the kernels, once
+/// per process and device, takes seconds. A driver may start threads of its own. LINEAR tiles are hashed on
+/// the device, R96 tiles on the processor. Buffers of the host count towards operation.memory_limit. During a
+/// call a lack of device memory is OUT_OF_MEMORY, and the pool goes on; another failure of OpenCL is IO with
+/// its negative code as os_error, and a wrong digest is INTERNAL with the tile's index. Both make later calls
+/// with the pool STATE: nothing falls back to the processor unasked. After fork() the child makes no OpenCL
+/// call: pool and sources of OpenCL buffers are STATE there, and destroying them releases nothing.
 ///
-/// Fails with INVALID_ARGUMENT, OUT_OF_MEMORY, LIMIT (memory_limit below the need of one tile),
-/// UNSUPPORTED (no loader, no such device, or one that does not compile the kernels or fails the
-/// self-test; not built in) or STATE (OpenCL was opened before a fork). During a call a lack of
-/// device memory is OUT_OF_MEMORY, and the pool goes on; another failure of OpenCL is IO with its
-/// negative code as os_error, and a wrong digest is INTERNAL with the tile's index. Both make later
-/// calls with the pool STATE: nothing falls back to the processor unasked. After fork() the child
-/// makes no OpenCL call: pool and sources of OpenCL buffers are STATE there, and destroying them
-/// releases nothing.
+/// Fails with INVALID_ARGUMENT, OUT_OF_MEMORY, LIMIT (memory_limit below the need of one tile), UNSUPPORTED
+/// (no loader, no such device, or one that does not compile the kernels or fails the self-test; not built in)
+/// or STATE (OpenCL was opened before a fork).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_pool_create_accelerated(
     threads: u32,
@@ -183,12 +181,12 @@ pub unsafe extern "C" fn atlas_pool_get_accelerator(
 
 /// Creates a source from `size` bytes at `offset` of an OpenCL buffer.
 ///
-/// `buffer` is a live cl_mem of the context of `pool`. Buffer and context are retained, and the pool
-/// may be destroyed first. Commands that write the buffer must have completed before a call reads
-/// it. A pool of the same context hashes the bytes in place; everything else reads them by
-/// copies. `*out` is owned by the caller: atlas_source_destroy(). Callable from any thread. Fails
-/// with INVALID_ARGUMENT (a pool without device, a NULL buffer, a buffer of another context, no
-/// buffer object, CL_MEM_WRITE_ONLY), OUT_OF_RANGE, STATE or IO.
+/// `buffer` is a live cl_mem of the context of `pool`. Buffer and context are retained, and the pool may be
+/// destroyed first. Commands that write the buffer must have completed before a call reads it. A pool of the
+/// same context hashes the bytes in place; everything else reads them by copies. `*out` is owned by the
+/// caller: atlas_source_destroy(). Callable from any thread. Fails with INVALID_ARGUMENT (a pool without
+/// device, a NULL buffer, a buffer of another context, no buffer object, CL_MEM_WRITE_ONLY), OUT_OF_RANGE,
+/// STATE, OUT_OF_MEMORY or IO.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_from_cl_mem(
     pool: *const atlas_pool,

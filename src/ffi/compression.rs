@@ -219,13 +219,13 @@ pub struct atlas_compressed_shard(CompressedShard);
 /// Compresses a shard's payload. A payload that does not become smaller is stored, which is no
 /// error.
 ///
-/// The shard stays the caller's. A stored result shares its payload; either may be destroyed first.
-/// `config` and `operation` may be NULL; progress is reported once per block (smaller blocks: per 128 KiB of them), and with
-/// ATLAS_COMPRESSION_AUTO once when the algorithm is chosen. `*out` is owned by the caller:
-/// atlas_compressed_shard_destroy(). Callable from any thread; the bytes are the same for every
-/// number of threads. Fails with INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork),
-/// OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in), and with CONSERVATION
-/// (preserve_conservation) or INTERNAL (verify_integrity) if a check of its own output finds a
+/// The shard stays the caller's. A stored result shares its payload; either may be destroyed first. `config`
+/// and `operation` may be NULL; progress is reported once per block (smaller blocks: per 128 KiB of them),
+/// and with ATLAS_COMPRESSION_AUTO once when the algorithm is chosen. `*out` is owned by the caller:
+/// atlas_compressed_shard_destroy(). Callable from any thread; the bytes are the same for every number of
+/// threads. Fails with INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or
+/// UNSUPPORTED (not built in), with CONSERVATION (preserve_conservation, and the sum of the bytes is not the
+/// shard's: verify the shard), and with INTERNAL (verify_integrity) if a check of its own output finds a
 /// defect.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_compress(
@@ -474,8 +474,8 @@ sized_struct!(
 
 /// Creates a manager that compresses with a copy of `config`. NULL means the defaults.
 ///
-/// `*out` is owned by the caller: atlas_compression_manager_destroy(). Fails with INVALID_ARGUMENT
-/// or UNSUPPORTED (not built in).
+/// `*out` is owned by the caller: atlas_compression_manager_destroy(). Fails with INVALID_ARGUMENT,
+/// OUT_OF_MEMORY or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compression_manager_create(
     config: *const atlas_compression_config,

@@ -42,10 +42,10 @@ use std::ffi::{c_char, c_void};
 /// One file with the generations of one projection. A committed generation survives crashes of the
 /// process and of the machine.
 ///
-/// The payload lies in the file, or stays in a source of the caller's, the base; such a container
-/// is an outline of it. One writer and any number of readers may use the file, in any processes. A
-/// generation never changes. After fork() a child may only destroy the handle; other calls fail
-/// with ATLAS_STATUS_STATE. Snapshots can still read there.
+/// The payload lies in the file, or stays in a source of the caller's, the base; such a container is an
+/// outline of it. One writer and any number of readers may use the file, in any processes. A generation never
+/// changes. After fork() a child may only destroy the handle and use the getters of properties, generations
+/// and notes; other calls fail with ATLAS_STATUS_STATE. Snapshots can still read there.
 pub struct atlas_container(pub(super) Container);
 
 /// Access of a handle.
@@ -314,11 +314,12 @@ sized_struct!(
 
 /// Creates a new container without a generation, durable on return. The handle can write.
 ///
-/// `type` is an atlas_projection_type; `options`, `create` and `operation` may be NULL. `*out` is
-/// owned by the caller: atlas_container_destroy(). Fails with IO (with EEXIST if a file of that name exists),
+/// `type` is an atlas_projection_type; `options`, `create` and `operation` may be NULL. `*out` is owned by
+/// the caller: atlas_container_destroy(). Fails with IO (with EEXIST if a file of that name exists),
 /// INVALID_ARGUMENT, UNSUPPORTED (the file system has no locks; compression not built in), STATE (pool from
-/// before a fork), LIMIT, OUT_OF_MEMORY or CANCELLED, and then leaves no file. An import that fails leaves
-/// the container without a generation: open it for writing and import again.
+/// before a fork) or OUT_OF_MEMORY, and then leaves no file. The creation reports no progress and is not
+/// limited. An import that fails leaves the container without a generation: open it for writing and import
+/// again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_create(
     path: *const c_char,
@@ -551,11 +552,12 @@ pub unsafe extern "C" fn atlas_container_snapshot(
 /// The projection may be edited during the call. `options` and `operation` may be NULL. `*generation` is set
 /// to the number of the new generation; `generation` may be NULL. The projection keeps the memory of its
 /// edits: continue with a new snapshot to free it. Fails with INVALID_ARGUMENT (another type, K, key or
-/// policy), CONFLICT (`expected` is not the newest generation), CONSERVATION (STRICT), WITNESS (a source
-/// changed), STATE (the handle was opened for reading or by another process, or an earlier flush failed),
-/// UNSUPPORTED (features of a newer version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED, and then nothing was
-/// committed. After a failed flush the outcome is unknown, and all calls but destroy and getters fail with
-/// STATE until the container is opened again.
+/// policy), CONFLICT (`expected` is not the newest generation), CONSERVATION (STRICT, or a source changed),
+/// WITNESS (a source changed), STATE (the handle was opened for reading or by another process, or an earlier
+/// flush failed), UNSUPPORTED (features of a newer version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED, for a
+/// snapshot of another container with FORMAT (a damaged record) or INCOMPLETE (no base is attached), and then
+/// nothing was committed. After a failed flush the outcome is unknown, and all calls but destroy and getters
+/// fail with STATE until the container is opened again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_commit(
     container: *mut atlas_container,
@@ -589,15 +591,17 @@ pub unsafe extern "C" fn atlas_container_commit(
 /// The bytes of the base, or of another source of the same file, are not stored; only their digests are. A
 /// tile equal to the newest generation's tile of the same index is reused.
 ///
-/// `regions` NULL with `region_count` 0 means the whole source. Otherwise the call reads only the
-/// tiles of 1 MiB that the regions touch, and, if the source has another size than the newest
-/// generation, the tail after the end of the shorter one. The other tiles are those of the newest
-/// generation, without a check that the source still has their bytes. Regions may overlap and come
-/// in any order; `regions` not NULL with `region_count` 0 means none. `options` and `operation` may
-/// be NULL; progress is reported once per tile read. `*generation` is set to the number of the new
-/// generation; `generation` may be NULL. Fails as atlas_container_commit() does, with IO of the source,
-/// OUT_OF_RANGE (a region outside the source) and INVALID_ARGUMENT (regions after an edit that changed the
-/// length, which leaves other tiles than an import makes).
+/// `regions` NULL with `region_count` 0 means the whole source. Otherwise the call reads only the tiles of 1
+/// MiB that the regions touch, and, if the source has another size than the newest generation, the tail after
+/// the end of the shorter one. The other tiles are those of the newest generation, without a check that the
+/// source still has their bytes. Regions may overlap and come in any order; `regions` not NULL with
+/// `region_count` 0 means none. `options` and `operation` may be NULL; progress is reported once per tile
+/// read. `*generation` is set to the number of the new generation; `generation` may be NULL. Fails with
+/// INVALID_ARGUMENT (regions after an edit that changed the length, which leaves other tiles than an import
+/// makes), OUT_OF_RANGE (a region outside the source), CONFLICT (`expected` is not the newest generation),
+/// CONSERVATION (STRICT), WITNESS (a source changed, or a record of the newest generation is damaged), FORMAT
+/// (such a record is malformed), IO, STATE, UNSUPPORTED, LIMIT, OUT_OF_MEMORY or CANCELLED, each as
+/// atlas_container_commit() does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_import(
     container: *mut atlas_container,
@@ -652,9 +656,9 @@ pub unsafe extern "C" fn atlas_container_set_base(
 /// Looks for newer generations, in the file that has the path now. `*newest` is set to the number of the
 /// newest generation; `newest` may be NULL.
 ///
-/// `operation` may be NULL. Fails with STATE (the file lacks the generation that was the newest for this
-/// handle: open the container again), WITNESS, FORMAT, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or
-/// CANCELLED.
+/// `operation` may be NULL; no progress is reported. Fails with STATE (the file lacks the generation that was
+/// the newest for this handle: open the container again; pool from before a fork), WITNESS, FORMAT, IO,
+/// INVALID_ARGUMENT or OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_refresh(
     container: *mut atlas_container,
@@ -678,11 +682,12 @@ pub unsafe extern "C" fn atlas_container_refresh(
 ///
 /// A `keep_from` before the oldest generation, also 0, keeps all generations; the number of the newest
 /// generation keeps only this generation. When the container itself is replaced, readers keep the old file
-/// and other changing calls wait. Snapshots that were taken before stay valid and keep the old file on the disk;
-/// take new ones, because a commit of an old one stores its bytes again, except those of the base. `operation`
-/// may be NULL. Fails with OUT_OF_RANGE (`keep_from` is after the newest generation), IO (with EEXIST if a
-/// file of that name exists), UNSUPPORTED (several hard links, or an owner that cannot be set), WITNESS,
-/// FORMAT, STATE, LIMIT, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+/// and other changing calls wait. Snapshots that were taken before stay valid and keep the old file on the
+/// disk; take new ones, because a commit of an old one stores its bytes again, except those of the base.
+/// `operation` may be NULL. Fails with OUT_OF_RANGE (`keep_from` is after the newest generation), IO (with
+/// EEXIST if a file of that name exists), UNSUPPORTED (several hard links, or an owner that cannot be set),
+/// WITNESS, FORMAT, CONSERVATION (STRICT, and the sum of a kept generation is not 0 mod 96), STATE, LIMIT
+/// (max_domain_size), INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_compact(
     container: *mut atlas_container,

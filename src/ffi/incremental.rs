@@ -199,12 +199,12 @@ unsafe fn projection_delta(delta: &atlas_delta) -> Result<ProjectionDelta> {
 
 /// Applies one delta, or changes nothing.
 ///
-/// The cost depends on the change and not on the size of the domain. Edited tiles are hashed when a
-/// root, a tile or a shard is requested. Serialised with other changes of the handle; readers see
-/// the state before or after. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, OUT_OF_MEMORY,
-/// CONSERVATION (a STRICT projection would no longer sum to 0 mod 96; the message names the missing
-/// sum), IO (reading the source), or WITNESS or CONSERVATION if the source no longer has the
-/// projected bytes.
+/// The cost depends on the change and not on the size of the domain. Edited tiles are hashed when a root, a
+/// tile or a shard is requested. Serialised with other changes of the handle; readers see the state before or
+/// after. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, OUT_OF_MEMORY, CONSERVATION (a STRICT projection would
+/// no longer sum to 0 mod 96; the message names the missing sum), IO (reading the source), or WITNESS or
+/// CONSERVATION if the source no longer has the projected bytes, and on a snapshot of a container with FORMAT
+/// (a damaged record) or INCOMPLETE (no base is attached).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_apply(
     projection: *mut atlas_projection,
@@ -305,7 +305,8 @@ pub unsafe extern "C" fn atlas_projection_get_incremental_stats(
 /// `operation` may be NULL; progress is reported once per tile, with no lock held. Changes made by other
 /// calls in between are hashed again at the end, which is not reported. Fails with INVALID_ARGUMENT, IO,
 /// WITNESS or CONSERVATION (the source no longer has the projected bytes), LIMIT, STATE (pool from before a
-/// fork), OUT_OF_MEMORY or CANCELLED, and then changes nothing.
+/// fork), OUT_OF_MEMORY or CANCELLED, on a snapshot of a container with FORMAT (a damaged record) or
+/// INCOMPLETE (no base is attached), and then changes nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_optimize(
     projection: *mut atlas_projection,
@@ -325,7 +326,8 @@ pub unsafe extern "C" fn atlas_projection_optimize(
 /// The source is projected first. Its bytes are not copied; the projection keeps the source alive. The
 /// insertion is one delta of the history. `operation` may be NULL; progress is reported once per tile of the
 /// source. Fails with OUT_OF_RANGE, CONSERVATION (STRICT), IO, WITNESS (splitting a tile reads a source that
-/// changed), LIMIT, STATE (pool from before a fork), INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED, and then
+/// changed), LIMIT, STATE (pool from before a fork), INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED, on a
+/// snapshot of a container with FORMAT (a damaged record) or INCOMPLETE (no base is attached), and then
 /// changes nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_insert_source(

@@ -160,11 +160,11 @@ pub unsafe extern "C" fn atlas_operation_init(operation: *mut atlas_operation) {
 /// Creates a pool of `threads` threads for the caller's calls. 0 means one per core; the maximum is
 /// 1,024.
 ///
-/// With 1 no thread is started: all work and all callbacks run on the calling thread. `*out` is
-/// owned by the caller: atlas_pool_destroy(). A pool may serve many calls at once. Its threads are
-/// named atlas-N, block asynchronous signals and have a stack of 2 MiB. In a forked child every
-/// operation with the pool fails with ATLAS_STATUS_STATE, even if the pool has one thread only. Fails
-/// with INVALID_ARGUMENT or OUT_OF_MEMORY (no thread could be started).
+/// With 1 no thread is started: all work and all callbacks run on the calling thread. `*out` is owned by the
+/// caller: atlas_pool_destroy(). A pool may serve many calls at once. Its threads are named atlas-N, block
+/// asynchronous signals and have a stack of 2 MiB. In a forked child every operation with the pool fails with
+/// ATLAS_STATUS_STATE, even if the pool has one thread only. Fails with INVALID_ARGUMENT or OUT_OF_MEMORY
+/// (also if a thread could not be started).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_pool_create(threads: u32, out: *mut *mut atlas_pool) -> atlas_status {
     boundary(|| {

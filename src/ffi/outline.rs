@@ -136,9 +136,9 @@ pub unsafe extern "C" fn atlas_projection_repair_file(
 /// hashed first. The cost depends on the difference. Callable from any thread. `operation` may be NULL;
 /// progress is reported once per tile that differs.
 ///
-/// Fails with INVALID_ARGUMENT (NULL, or another type, K or key), WITNESS or FORMAT (a record of a
-/// container is damaged), and for edited tiles CONSERVATION; IO, LIMIT, STATE (pool from before a
-/// fork), OUT_OF_MEMORY or CANCELLED.
+/// Fails with INVALID_ARGUMENT (NULL, or another type, K or key), WITNESS or FORMAT (a record of a container
+/// is damaged), and for edited tiles CONSERVATION or INCOMPLETE (no base is attached); IO, LIMIT, STATE (pool
+/// from before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_diff(
     projection: *const atlas_projection,

@@ -395,13 +395,12 @@ pub unsafe extern "C" fn atlas_parity_create(
 
 /// Opens a parity file, which may have lost its beginning or its end.
 ///
-/// If neither end has a valid head, the file is searched block by block, with progress once per
-/// MiB. With a key in `verify`, the file must be keyed with it. A keyed file fails with WITNESS if
-/// no key is given. An expected_root must equal the stored root, if there is one, and repairs
-/// compare the whole result with it. `verify` and `operation` may be NULL. `*out` is owned by the
-/// caller: atlas_parity_destroy(). Fails with FORMAT (no parity file, or too little is left),
-/// WITNESS, UNSUPPORTED (newer version, not built in), IO, INVALID_ARGUMENT, LIMIT, STATE (pool
-/// from before a fork), OUT_OF_MEMORY or CANCELLED.
+/// If neither end has a valid head, the file is searched block by block, with progress once per MiB. With a
+/// key in `verify`, the file must be keyed with it. A keyed file fails with WITNESS if no key is given. An
+/// expected_root must equal the stored root, if there is one, and repairs compare the whole result with it.
+/// `verify` and `operation` may be NULL. `*out` is owned by the caller: atlas_parity_destroy(). Fails with
+/// FORMAT (no parity file, or too little is left), WITNESS, UNSUPPORTED (newer version, not built in), IO,
+/// INVALID_ARGUMENT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_open(
     path: *const c_char,

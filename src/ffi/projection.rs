@@ -261,10 +261,11 @@ pub unsafe extern "C" fn atlas_projection_get_info(
 
 /// Computes the witness root: the 32 bytes to which the proof of every shard of this state leads.
 ///
-/// After edits it first hashes the edited tiles, with progress once per tile. Callable from any
-/// thread. `operation` may be NULL. Fails with INVALID_ARGUMENT, STATE (pool from before a fork) or
-/// CANCELLED. After edits it also fails with IO, WITNESS or CONSERVATION (the source no longer has
-/// the projected bytes of an edited tile; the error's index is the tile), LIMIT or OUT_OF_MEMORY.
+/// After edits it first hashes the edited tiles, with progress once per tile. Callable from any thread.
+/// `operation` may be NULL. Fails with INVALID_ARGUMENT, STATE (pool from before a fork) or CANCELLED. After
+/// edits it also fails with IO, WITNESS or CONSERVATION (the source no longer has the projected bytes of an
+/// edited tile; the error's index is the tile), LIMIT or OUT_OF_MEMORY, and on a snapshot of a container with
+/// FORMAT (a damaged record) or INCOMPLETE (no base is attached).
 ///
 /// cbindgen:ptrs-as-arrays=[[root;32]]
 #[unsafe(no_mangle)]
@@ -315,9 +316,9 @@ sized_struct!(
 
 /// Fills `info` with the properties of tile number `tile`. An edited tile is hashed first.
 ///
-/// Callable from any thread. Fails with INVALID_ARGUMENT or OUT_OF_RANGE, and for an edited tile
-/// with IO, WITNESS or CONSERVATION (the source no longer has the projected bytes) or
-/// OUT_OF_MEMORY.
+/// Callable from any thread. Fails with INVALID_ARGUMENT or OUT_OF_RANGE, for an edited tile with IO, WITNESS
+/// or CONSERVATION (the source no longer has the projected bytes) or OUT_OF_MEMORY, and on a snapshot of a
+/// container with these, FORMAT (a damaged record) or INCOMPLETE (no base is attached).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_get_tile(
     projection: *const atlas_projection,
@@ -343,7 +344,7 @@ pub unsafe extern "C" fn atlas_projection_get_tile(
 /// affect the other.
 ///
 /// Callable from any thread. `*out` is owned by the caller: atlas_projection_destroy(). Fails with
-/// INVALID_ARGUMENT.
+/// INVALID_ARGUMENT or OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_snapshot(
     projection: *const atlas_projection,
@@ -361,9 +362,12 @@ pub unsafe extern "C" fn atlas_projection_snapshot(
 
 /// Reads `size` bytes at `offset` into `buffer`. Either all bytes are read, or the call fails.
 ///
-/// The bytes are the present bytes of the source and are not verified; extract, verify and
-/// write_file verify them. `buffer` is borrowed for the call and may be NULL if `size` is 0.
-/// Callable from any thread. Fails with INVALID_ARGUMENT, OUT_OF_RANGE or IO.
+/// The bytes are the present bytes of the source and are not verified, except on a snapshot of a container
+/// with verify_reads; extract, verify and write_file verify them. `buffer` is borrowed for the call and may
+/// be NULL if `size` is 0. Callable from any thread. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, IO or STATE
+/// (an OpenCL buffer, in a forked child), and on a snapshot of a container with WITNESS, CONSERVATION or
+/// FORMAT (damaged records, and with verify_reads damaged bytes), INCOMPLETE (no base is attached) or
+/// OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_read(
     projection: *const atlas_projection,
@@ -383,7 +387,8 @@ pub unsafe extern "C" fn atlas_projection_read(
 ///
 /// Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails with WITNESS
 /// or, if all witnesses match, CONSERVATION, with the first tile that differs as the error's index,
-/// INVALID_ARGUMENT, IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+/// INVALID_ARGUMENT, IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED, and on a
+/// snapshot of a container with FORMAT (a damaged record) or INCOMPLETE (no base is attached).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_verify(
     projection: *const atlas_projection,
@@ -406,9 +411,10 @@ pub unsafe extern "C" fn atlas_projection_verify(
 /// IO. A symbolic link is itself replaced, and its target stays. Anything else but a regular file fails with
 /// INVALID_ARGUMENT. A tile of zeros becomes a hole.
 ///
-/// Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails
-/// with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT, STATE (pool from before a fork),
-/// OUT_OF_MEMORY or CANCELLED.
+/// Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails with
+/// INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or
+/// CANCELLED, and on a snapshot of a container with FORMAT (a damaged record) or INCOMPLETE (no base is
+/// attached).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_write_file(
     projection: *const atlas_projection,

@@ -105,8 +105,8 @@ unsafe fn reconstruction_options(
 
 /// Begins a reconstruction. `options` may be NULL and is copied.
 ///
-/// `*out` is owned by the caller: atlas_reconstruction_destroy(). Fails with INVALID_ARGUMENT or IO
-/// (the temporary file could not be made).
+/// `*out` is owned by the caller: atlas_reconstruction_destroy(). Fails with INVALID_ARGUMENT, IO (the
+/// temporary file could not be made) or OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_reconstruction_create(
     options: *const atlas_reconstruction_options,
@@ -124,14 +124,14 @@ pub unsafe extern "C" fn atlas_reconstruction_create(
 
 /// Verifies a shard and copies the bytes that it adds. The shard stays the caller's.
 ///
-/// Duplicates and overlaps are harmless. Classes of R96 wait, in memory or in a second temporary
-/// file beside spool_path, until a tile has K of them. Serialised with other calls on the handle.
-/// `operation` may be NULL; progress is reported once per verified or decoded tile, and once per
-/// MiB or class written. Fails, without any change, with WITNESS (the shard does not verify, or has another
-/// root, type, K or size than the shards before it), CONFLICT (another tile geometry under the same root),
-/// LIMIT, IO, STATE (finished, or a pool from before a fork), OUT_OF_MEMORY or CANCELLED. R96: also fails
-/// with FORMAT, WITNESS or CONSERVATION if K classes of a tile verify but do not decode to bytes with its
-/// witness and residue, which only the maker of the root can cause.
+/// Duplicates and overlaps are harmless. Classes of R96 wait, in memory or in a second temporary file beside
+/// spool_path, until a tile has K of them. Serialised with other calls on the handle. `operation` may be
+/// NULL; progress is reported once per verified or decoded tile, and once per MiB or class written. Fails,
+/// without any change, with WITNESS (the shard does not verify, or has another root, type, K or size than the
+/// shards before it), LIMIT, IO, STATE (finished, or a pool from before a fork), INVALID_ARGUMENT,
+/// OUT_OF_MEMORY or CANCELLED. R96: also fails with FORMAT, WITNESS or CONSERVATION if K classes of a tile
+/// verify but do not decode to bytes with its witness and residue, which only the maker of the root can
+/// cause.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_reconstruction_add(
     reconstruction: *mut atlas_reconstruction,

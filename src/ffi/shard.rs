@@ -87,10 +87,11 @@ pub(super) unsafe fn regions_in(
 /// more than 1 GiB. Callable from any thread. `operation` may be NULL; progress is reported as by
 /// atlas_shard_extract_batch(). `*out` is owned by the caller: atlas_shard_destroy().
 ///
-/// LINEAR: costs one BLAKE3 of the tiles that the region touches; a second small region of a tile
-/// costs one BLAKE3 of the groups of 16 KiB that it touches. R96: transforms the tiles that the
-/// region touches, every time. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, IO, WITNESS (the source
-/// changed since it was projected), LIMIT, STATE, OUT_OF_MEMORY or CANCELLED.
+/// LINEAR: costs one BLAKE3 of the tiles that the region touches; a second small region of a tile costs one
+/// BLAKE3 of the groups of 16 KiB that it touches. R96: transforms the tiles that the region touches, every
+/// time. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, IO, WITNESS (the source changed since it was projected),
+/// CONSERVATION (the same, found by hashing earlier edits), LIMIT, STATE, OUT_OF_MEMORY or CANCELLED, and on
+/// a snapshot of a container with FORMAT (a damaged record) or INCOMPLETE (no base is attached).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_extract(
     projection: *const atlas_projection,
@@ -229,11 +230,11 @@ pub unsafe extern "C" fn atlas_shard_extract_batch(
 
 /// Extracts classes of an R96 projection in one pass over a region, one shard per class.
 ///
-/// `out` has room for `class_count` handles, in the order of `classes`, each owned by the caller;
-/// on failure every entry is NULL. The region is rounded out to whole tiles; NULL means the whole
-/// domain. `operation` may be NULL; progress is reported once per tile. Callable from any thread. Costs one
-/// transform of the region, for any number of classes. Fails with INVALID_ARGUMENT (a class given twice or
-/// above 95, a LINEAR projection), and as atlas_shard_extract() does.
+/// `out` has room for `class_count` handles, in the order of `classes`, each owned by the caller; on failure
+/// every entry is NULL. The region is rounded out to whole tiles; NULL means the whole domain. `operation`
+/// may be NULL; progress is reported once per tile. Callable from any thread. Costs one transform of the
+/// region, for any number of classes. Fails as atlas_shard_extract() does, and with INVALID_ARGUMENT (a class
+/// given twice or above 95, a LINEAR projection).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_extract_classes(
     projection: *const atlas_projection,

@@ -137,10 +137,10 @@ pub unsafe extern "C" fn atlas_source_copy(
 
 /// Creates a source from memory of the caller, without a copy.
 ///
-/// `data` must stay readable and unchanged until `release` is called with `user_data`, once, from
-/// any thread, when the last object that reads `data` is gone. `release` may be NULL; then `data` must stay
-/// until all these objects are destroyed. On failure `release` is not called. `*out` is owned by the caller.
-/// Fails with INVALID_ARGUMENT.
+/// `data` must stay readable and unchanged until `release` is called with `user_data`, once, from any thread,
+/// when the last object that reads `data` is gone. `release` may be NULL; then `data` must stay until all
+/// these objects are destroyed. On failure `release` is not called. `*out` is owned by the caller. Fails with
+/// INVALID_ARGUMENT or OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_borrow(
     data: *const c_void,
@@ -168,10 +168,10 @@ pub unsafe extern "C" fn atlas_source_borrow(
 
 /// Creates a source that reads a regular file. `io` is an atlas_file_io.
 ///
-/// `path` is copied: bytes on Unix, UTF-8 on Windows. The size of the source is the size of the
-/// file at this moment. Hashing of tiles skips the holes of a sparse file; each call asks the file system for
-/// the holes again. `*out` is owned by the caller. Fails with INVALID_ARGUMENT (not a regular file, unknown
-/// io), IO (message with path and reason, os_error set) or UNSUPPORTED (mapping not built in).
+/// `path` is copied: bytes on Unix, UTF-8 on Windows. The size of the source is the size of the file at this
+/// moment. Hashing of tiles skips the holes of a sparse file; each call asks the file system for the holes
+/// again. `*out` is owned by the caller. Fails with INVALID_ARGUMENT (not a regular file, unknown io), IO
+/// (message with path and reason, os_error set), OUT_OF_MEMORY or UNSUPPORTED (mapping not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_open_file(
     path: *const c_char,
@@ -203,7 +203,8 @@ pub unsafe extern "C" fn atlas_source_open_file(
 /// object that reads the source is gone the duplicate is closed, which ends the record locks (fcntl) of this
 /// process on the file. The size of the source is the size of the file at this moment. `*out` is owned by the
 /// caller. Callable from any thread. Fails with INVALID_ARGUMENT (not a regular file, not open for reading,
-/// unknown io), IO (os_error set: EBADF if `fd` is not open) or UNSUPPORTED (mapping not built in; Windows).
+/// unknown io), IO (os_error set: EBADF if `fd` is not open), OUT_OF_MEMORY or UNSUPPORTED (mapping not built
+/// in; Windows).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_open_fd(
     fd: c_int,
@@ -246,9 +247,9 @@ fn file_io(io: u32) -> Result<atlas_file_io> {
 
 /// Creates a source of `size` bytes that `read_at` provides.
 ///
-/// `release` (may be NULL) is called once with `user_data`, from any thread, when the last object
-/// that reads the source is gone; on failure it is not called. `*out` is owned by the caller. Fails
-/// with INVALID_ARGUMENT.
+/// `release` (may be NULL) is called once with `user_data`, from any thread, when the last object that reads
+/// the source is gone; on failure it is not called. `*out` is owned by the caller. Fails with
+/// INVALID_ARGUMENT or OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_from_callback(
     size: u64,

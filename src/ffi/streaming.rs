@@ -175,12 +175,12 @@ pub unsafe extern "C" fn atlas_stream_project(
 
 /// Opens a stream over a source, to be read chunk by chunk. Reads nothing yet.
 ///
-/// `type` is an atlas_projection_type. The stream keeps the source alive. `options`, `config` and
-/// `operation` may be NULL and are copied; the operation's pool and user_data must outlive the
-/// stream. `*out` is owned by the caller: atlas_stream_destroy(). After a failure or a cancellation
-/// only getters and destroy work, and all other calls fail with STATE; the stream then holds no
-/// resources. Fails with INVALID_ARGUMENT, UNSUPPORTED or LIMIT (the memory limit is too small for
-/// one worker and the result).
+/// `type` is an atlas_projection_type. The stream keeps the source alive. `options`, `config` and `operation`
+/// may be NULL and are copied; the operation's pool and user_data must outlive the stream. `*out` is owned by
+/// the caller: atlas_stream_destroy(). After a failure or a cancellation only getters and destroy work, and
+/// all other calls fail with STATE; the stream then holds no resources. Fails with INVALID_ARGUMENT,
+/// UNSUPPORTED, LIMIT (the memory limit is too small for one worker and the result), STATE (pool from before
+/// a fork) or OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_open(
     r#type: u32,
@@ -209,11 +209,11 @@ pub unsafe extern "C" fn atlas_stream_open(
 
 /// Opens a stream of bytes that the caller pushes as they arrive.
 ///
-/// `type` is an atlas_projection_type. The bytes go to a temporary file beside `spool_path`
-/// (copied). atlas_stream_finish() flushes it to the disk and renames it to `spool_path`, replacing
-/// an existing file. If `spool_path` is NULL, the bytes stay in memory, which counts towards the operation's
-/// memory limit. Otherwise like atlas_stream_open(). The operation's progress has totals of 0 until the end.
-/// Fails with INVALID_ARGUMENT, UNSUPPORTED, LIMIT or IO (the temporary file could not be made).
+/// `type` is an atlas_projection_type. The bytes go to a temporary file beside `spool_path` (copied).
+/// atlas_stream_finish() flushes it to the disk and renames it to `spool_path`, replacing an existing file.
+/// If `spool_path` is NULL, the bytes stay in memory, which counts towards the operation's memory limit.
+/// Otherwise like atlas_stream_open(). The operation's progress has totals of 0 until the end. Fails as
+/// atlas_stream_open() does, and with IO (the temporary file could not be made).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_open_push(
     r#type: u32,
@@ -384,10 +384,9 @@ pub unsafe extern "C" fn atlas_stream_is_complete(stream: *const atlas_stream) -
 /// stream.
 ///
 /// A spool file then has its final name, replacing an existing file. `*out` is owned by the caller:
-/// atlas_projection_destroy(); it outlives the stream. Progress is reported once per chunk, and at
-/// the end with the totals. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished, failed
-/// before, or a pool from before a fork), IO, CONSERVATION (STRICT), LIMIT, OUT_OF_MEMORY or
-/// CANCELLED.
+/// atlas_projection_destroy(); it outlives the stream. Progress is reported once per chunk, and at the end
+/// with the totals. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished, failed before, or a pool from
+/// before a fork), IO, CONSERVATION (STRICT), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_finish(
     stream: *mut atlas_stream,
