@@ -2524,8 +2524,8 @@ typedef bool (*atlas_damage_fn)(const struct atlas_damage *damage, void *user_da
  *
  * The payload lies in the file, or stays in a source of the caller's, the base; such a container is an
  * outline of it. One writer and any number of readers may use the file, in any processes. A generation never
- * changes. After fork() a child may only destroy the handle and use the getters of properties, generations
- * and notes; other calls fail with ATLAS_STATUS_STATE. Snapshots can still read there.
+ * changes. After fork() a child may only destroy the handle; other calls fail with ATLAS_STATUS_STATE.
+ * Snapshots can still read there.
  */
 typedef struct atlas_container atlas_container;
 
@@ -2846,8 +2846,8 @@ enum atlas_status atlas_container_open_source(const struct atlas_source *source,
 ATLAS_API void atlas_container_destroy(struct atlas_container *container);
 
 /**
- * Fills `info` up to its struct_size with the properties of a container. Fails with
- * INVALID_ARGUMENT.
+ * Fills `info` up to its struct_size with the properties of a container. Fails with INVALID_ARGUMENT or
+ * STATE (in a forked child).
  */
 ATLAS_API
 enum atlas_status atlas_container_get_info(const struct atlas_container *container,
@@ -2857,7 +2857,8 @@ enum atlas_status atlas_container_get_info(const struct atlas_container *contain
  * Fills `info` with the properties of a generation. `generation` 0 means the newest.
  *
  * Reads fewer records than the logarithm of the distance from the newest generation. Fails with OUT_OF_RANGE
- * (the generation is not kept), WITNESS (a record on the way is damaged), FORMAT, IO or INVALID_ARGUMENT.
+ * (the generation is not kept), WITNESS (a record on the way is damaged), FORMAT, IO, INVALID_ARGUMENT or
+ * STATE (in a forked child).
  */
 ATLAS_API
 enum atlas_status atlas_container_get_generation(const struct atlas_container *container,
@@ -2868,8 +2869,8 @@ enum atlas_status atlas_container_get_generation(const struct atlas_container *c
  * Copies the note of a generation, as much as fits. `generation` 0 means the newest. On entry `*size` is the
  * capacity of `buffer`; on return it is the size of the note.
  *
- * `buffer` may be NULL if `*size` is 0. Fails with OUT_OF_RANGE, WITNESS, FORMAT, IO or
- * INVALID_ARGUMENT.
+ * `buffer` may be NULL if `*size` is 0. Fails with OUT_OF_RANGE, WITNESS, FORMAT, IO, INVALID_ARGUMENT or
+ * STATE (in a forked child).
  */
 ATLAS_API
 enum atlas_status atlas_container_get_note(const struct atlas_container *container,

@@ -198,8 +198,8 @@ pub struct GenerationInfo {
 /// One file with the generations of one projection.
 ///
 /// All methods take `&self` and may run at the same time; methods that change the file wait for one another.
-/// After a fork the child may only drop its handle: other calls but [`info`](Self::info),
-/// [`generation`](Self::generation) and [`note`](Self::note) fail with STATE. Snapshots can still be read in the child.
+/// After a fork the child may only drop its handle: other calls fail with STATE. Snapshots can still be read in the
+/// child.
 ///
 /// ```
 /// use atlas_manifold::{
@@ -306,6 +306,7 @@ impl Container {
 
     /// Returns the properties of the container.
     pub fn info(&self) -> Result<ContainerInfo> {
+        self.check_process()?;
         let log = self.log();
         let (file, tip) = (&log.file, log.located.tip.as_ref());
         // The oldest commit lies at the beginning of the file; if it is damaged, 0 is reported.
@@ -333,6 +334,7 @@ impl Container {
 
     /// Returns the properties of a generation; 0 means the newest. Fails with OUT_OF_RANGE if it is not kept.
     pub fn generation(&self, generation: u64) -> Result<GenerationInfo> {
+        self.check_process()?;
         let log = self.log();
         let commit = log::find(&log.file, log.located.tip.as_ref(), generation)?;
         Ok(GenerationInfo {
@@ -350,6 +352,7 @@ impl Container {
 
     /// Returns the note of a generation; 0 means the newest. Fails with OUT_OF_RANGE if it is not kept.
     pub fn note(&self, generation: u64) -> Result<Vec<u8>> {
+        self.check_process()?;
         let log = self.log();
         Ok(log::find(&log.file, log.located.tip.as_ref(), generation)?.note)
     }

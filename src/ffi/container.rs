@@ -44,8 +44,8 @@ use std::ffi::{c_char, c_void};
 ///
 /// The payload lies in the file, or stays in a source of the caller's, the base; such a container is an
 /// outline of it. One writer and any number of readers may use the file, in any processes. A generation never
-/// changes. After fork() a child may only destroy the handle and use the getters of properties, generations
-/// and notes; other calls fail with ATLAS_STATUS_STATE. Snapshots can still read there.
+/// changes. After fork() a child may only destroy the handle; other calls fail with ATLAS_STATUS_STATE.
+/// Snapshots can still read there.
 pub struct atlas_container(pub(super) Container);
 
 /// Access of a handle.
@@ -417,8 +417,8 @@ pub unsafe extern "C" fn atlas_container_destroy(container: *mut atlas_container
     unsafe { drop_handle(container) };
 }
 
-/// Fills `info` up to its struct_size with the properties of a container. Fails with
-/// INVALID_ARGUMENT.
+/// Fills `info` up to its struct_size with the properties of a container. Fails with INVALID_ARGUMENT or
+/// STATE (in a forked child).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_get_info(
     container: *const atlas_container,
@@ -457,7 +457,8 @@ pub unsafe extern "C" fn atlas_container_get_info(
 /// Fills `info` with the properties of a generation. `generation` 0 means the newest.
 ///
 /// Reads fewer records than the logarithm of the distance from the newest generation. Fails with OUT_OF_RANGE
-/// (the generation is not kept), WITNESS (a record on the way is damaged), FORMAT, IO or INVALID_ARGUMENT.
+/// (the generation is not kept), WITNESS (a record on the way is damaged), FORMAT, IO, INVALID_ARGUMENT or
+/// STATE (in a forked child).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_get_generation(
     container: *const atlas_container,
@@ -487,8 +488,8 @@ pub unsafe extern "C" fn atlas_container_get_generation(
 /// Copies the note of a generation, as much as fits. `generation` 0 means the newest. On entry `*size` is the
 /// capacity of `buffer`; on return it is the size of the note.
 ///
-/// `buffer` may be NULL if `*size` is 0. Fails with OUT_OF_RANGE, WITNESS, FORMAT, IO or
-/// INVALID_ARGUMENT.
+/// `buffer` may be NULL if `*size` is 0. Fails with OUT_OF_RANGE, WITNESS, FORMAT, IO, INVALID_ARGUMENT or
+/// STATE (in a forked child).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_get_note(
     container: *const atlas_container,
