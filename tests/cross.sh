@@ -56,9 +56,12 @@ setup_target() {
     [ "$1" != musl ] || setup_musl
 }
 
-# Debian has no unwinder for musl, so that GCC's for glibc is taken, with the one call that musl has not.
+# Debian has no unwinder for musl, so that GCC's for glibc is taken, with the one call that musl has not. Nor does musl-gcc
+# look for the kernel's headers, which lie beside glibc's.
 setup_musl() {
     local unwinder=$folder/musl-unwinder
+    mkdir -p "$folder/kernel-headers"
+    ln -sfn /usr/include/linux /usr/include/asm-generic /usr/include/x86_64-linux-gnu/asm "$folder/kernel-headers"
     mkdir -p "$unwinder"
     cp "$(gcc -print-file-name=libgcc_eh.a)" "$unwinder/libunwind.a"
     musl-gcc -O2 -Wall -Wextra -c -o "$unwinder/musl_unwinder.o" tests/musl_unwinder.c
@@ -68,11 +71,12 @@ setup_musl() {
 
 # The C programs that need nothing but the library, which must export its own names and no other.
 run_c_tests() {
-    local library=$folder/$triple/debug programs=$folder/$triple/c source name status=0 linked
+    local library=$folder/$triple/debug programs=$folder/$triple/c source name status=0 linked headers=()
     mkdir -p "$programs"
     cargo build --locked --lib --target "$triple" "${cargo_options[@]}"
     if [[ $triple == *musl ]]; then
         linked=(-static "$library/libatlas_manifold.a" -L "$folder/musl-unwinder" -lunwind)
+        headers=(-isystem "$folder/kernel-headers")
     else
         linked=(-L"$library" -latlas_manifold -ldl)
         ln -sf libatlas_manifold.so "$library/$(readelf -d "$library/libatlas_manifold.so" |
@@ -82,8 +86,8 @@ run_c_tests() {
     for source in c_tests/api_*.c c_tests/null_*.c c_tests/leak_*.c; do
         name=$(basename "$source" .c)
         if [ "$name" = api_faults ] || { [ -n "$left_out" ] && [[ $name =~ ^$left_out$ ]]; }; then continue; fi
-        "$compiler" -std=c17 -O1 -D_FILE_OFFSET_BITS=64 -Wall -Wextra -Werror -Iinclude -o "$programs/$name" "$source" \
-            "${linked[@]}" -lpthread -lm
+        "$compiler" -std=c17 -O1 -D_FILE_OFFSET_BITS=64 -Wall -Wextra -Werror -Iinclude "${headers[@]}" \
+            -o "$programs/$name" "$source" "${linked[@]}" -lpthread -lm
         if run_program "$library" "$programs/$name" > "$programs/$name.log" 2>&1; then
             echo "$name: in order"
         else
