@@ -171,8 +171,10 @@ static void struct_sizes_of_the_result(const atlas_benchmark_report *report)
         const atlas_status status = atlas_benchmark_report_get(report, 1, result);
         memcpy(bytes, result, sizeof bytes);
         free(result);
-        /* Fields end at 4 and 8, and from there on every 8 bytes. */
-        const bool known = size == 4 || (size >= 8 && size % 8 == 0) || size > sizeof whole;
+        /* Two fields of 4 bytes, a pointer, and from there on 8 bytes each. */
+        const size_t numbers = offsetof(atlas_benchmark_result, data_size);
+        const bool known = size == 4 || size == 8 || size == offsetof(atlas_benchmark_result, name) + sizeof whole.name ||
+                           (size > numbers && (size - numbers) % 8 == 0) || size > sizeof whole;
         const size_t filled = size < sizeof whole ? size : sizeof whole;
         CHECK_STATUS(status, known ? ATLAS_STATUS_OK : ATLAS_STATUS_INVALID_ARGUMENT);
         if (known) {
