@@ -158,7 +158,8 @@ impl World {
     }
 
     fn range(&self, at: u16, len: usize) -> (usize, usize) {
-        let start = usize::from(at) * self.now.len() / usize::from(u16::MAX);
+        // The product has more than the 32 bits of some systems' sizes.
+        let start = (u64::from(at) * self.now.len() as u64 / u64::from(u16::MAX)) as usize;
         (start, (start + len).min(self.now.len()))
     }
 

@@ -86,7 +86,8 @@ impl World {
 
     /// Returns a place in a domain of `size` bytes, its end included.
     fn place(part: u16, size: usize) -> usize {
-        (usize::from(part) * (size + 1)) >> 16
+        // The product has more than the 32 bits of some systems' sizes.
+        ((u64::from(part) * (size as u64 + 1)) >> 16) as usize
     }
 
     fn range(from: u16, to: u16, size: usize) -> (usize, usize) {
