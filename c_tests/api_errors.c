@@ -161,14 +161,20 @@ static void names_with_odd_bytes_come_through(void)
     atlas_source *source = NULL;
     CHECK_STATUS(atlas_source_open_file("/no/ä漢 100%s%n.bin", 0, &source), ATLAS_STATUS_IO);
     CHECK_SAYS("ä漢 100%s%n.bin");
+#ifndef _WIN32
     CHECK_STATUS(atlas_source_open_file("/no/\xff\xfe.bin", 0, &source), ATLAS_STATUS_IO);
     CHECK_SAYS("/no/");
+#else
+    CHECK_STATUS(atlas_source_open_file("/no/\xff\xfe.bin", 0, &source), ATLAS_STATUS_INVALID_ARGUMENT);
+#endif
     char *path = (char *)malloc(100001);
     CHECK(path != NULL);
     memset(path, 'x', 100000);
     path[100000] = '\0';
     CHECK_STATUS(atlas_source_open_file(path, 0, &source), ATLAS_STATUS_IO);
+#ifndef _WIN32
     CHECK_EQ(last_error().os_error, ENAMETOOLONG);
+#endif
     free(path);
 }
 

@@ -414,7 +414,9 @@ static void files_are_written_whole_or_not_at_all(size_t size)
     root_of(again, other);
     CHECK(memcmp(root, other, 32) == 0);
     /* Onto the file that it reads from. */
-    CHECK_OK(atlas_projection_write_file(again, path, NULL));
+    if (REPLACES_OPEN_FILES) {
+        CHECK_OK(atlas_projection_write_file(again, path, NULL));
+    }
     CHECK(file_is(path, data, size));
     atlas_projection_destroy(again);
     atlas_source_destroy(source);
@@ -437,7 +439,7 @@ static void a_failed_write_keeps_the_old_file(void)
     data[TILE] ^= 1;
     CHECK_STATUS(atlas_projection_write_file(projection, temp_path("no/such/folder.bin"), NULL),
                  ATLAS_STATUS_IO);
-    CHECK_EQ(last_error().os_error, ENOENT);
+    CHECK_EQ(last_error().os_error, FOLDER_MISSING);
     CHECK_SAYS("no/such");
     CHECK(atlas_projection_write_file(projection, temp_dir(), NULL) != ATLAS_STATUS_OK);
     CHECK(atlas_projection_write_file(projection, "", NULL) != ATLAS_STATUS_OK);

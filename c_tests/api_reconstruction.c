@@ -366,7 +366,7 @@ static void a_spool_leaves_nothing_behind(void)
     rebuilt = (atlas_reconstruction *)&options;
     CHECK_STATUS(atlas_reconstruction_create(&options, &rebuilt), ATLAS_STATUS_IO);
     CHECK(rebuilt == NULL);
-    CHECK_EQ(last_error().os_error, ENOENT);
+    CHECK_EQ(last_error().os_error, FOLDER_MISSING);
     atlas_projection_destroy(projection);
     free(data);
 }

@@ -824,6 +824,13 @@ static void outputs_are_zeroed_on_failure(void)
     CHECK(all_bytes(info + 4, sizeof(atlas_shard_info) - 4, 0));
 }
 
+static bool is_usable(const char *name, uint64_t feature)
+{
+    const bool of_container = strncmp(name, "atlas_container_", 16) == 0 || strncmp(name, "atlas_generation_", 17) == 0 ||
+                              strcmp(name, "atlas_commit_options") == 0;
+    return (feature == 0 || built_in(feature)) && (WRITES_CONTAINERS || !of_container);
+}
+
 int main(void)
 {
     fill_random(data, sizeof data, 91);
@@ -845,15 +852,17 @@ int main(void)
         CHECK_OK(atlas_parity_open(temp_path("sizes.atp"), NULL, NULL, &parity));
     }
     (void)snprintf(container_path, sizeof container_path, "%s", temp_path("sizes.atlas"));
-    CHECK_OK(atlas_container_create(container_path, 0, NULL, NULL, NULL, &container));
-    CHECK_OK(atlas_container_commit(container, projection, NULL, NULL, NULL));
+    if (WRITES_CONTAINERS) {
+        CHECK_OK(atlas_container_create(container_path, 0, NULL, NULL, NULL, &container));
+        CHECK_OK(atlas_container_commit(container, projection, NULL, NULL, NULL));
+    }
     for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
-        if (inputs[i].feature == 0 || built_in(inputs[i].feature)) {
+        if (is_usable(inputs[i].name, inputs[i].feature)) {
             inputs_of_every_size(&inputs[i]);
         }
     }
     for (size_t i = 0; i < sizeof outputs / sizeof outputs[0]; i++) {
-        if (outputs[i].feature == 0 || built_in(outputs[i].feature)) {
+        if (is_usable(outputs[i].name, outputs[i].feature)) {
             outputs_of_every_size(&outputs[i]);
         }
     }

@@ -26,8 +26,18 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
-#include <sys/wait.h>
 #include <unistd.h>
+#ifdef _WIN32
+#include "mingw.h"
+#else
+#include <sys/wait.h>
+
+/* The system's number for a file that is there already. */
+#define FILE_EXISTS EEXIST
+/* Its number for a file in a folder that is missing. */
+#define FOLDER_MISSING ENOENT
+enum { WRITES_CONTAINERS = true, REPLACES_OPEN_FILES = true };
+#endif
 
 #define PAGE ((size_t)4096)
 #define TILE ((size_t)1048576)
@@ -58,6 +68,7 @@ static inline bool has_failed(const char *name)
  * A jump out of the failed test would be shorter, but a check may fail inside a callback of the library. */
 static inline void run_other_tests(void)
 {
+#ifndef _WIN32
     static char failed[4096], line[4096];
     char *arguments[16];
     size_t count = 0;
@@ -87,6 +98,7 @@ static inline void run_other_tests(void)
     if (child > 0) {
         (void)waitpid(child, NULL, 0);
     }
+#endif
 }
 
 static inline void run_test(const char *name, void (*test)(void))
@@ -397,7 +409,14 @@ static inline bool file_is(const char *path, const void *data, size_t size)
     return same;
 }
 
-/* The number of threads of this process, or 0 if the system has no /proc. */
-static inline size_t thread_count(void) { return each_name("/proc/self/task", NULL); }
+/* The number of threads of this process, or 0 if the system has no /proc. Wine shows Linux's, with threads of its own. */
+static inline size_t thread_count(void)
+{
+#ifdef _WIN32
+    return 0;
+#else
+    return each_name("/proc/self/task", NULL);
+#endif
+}
 
 #endif
