@@ -433,7 +433,7 @@ static void keys_and_roots(void)
     atlas_repair_options repair;
     atlas_repair_options_init(&repair);
     repair.other_path = other_path;
-    for (uint32_t mode = 0; mode < 3; mode++) {
+    for (uint32_t mode = 0; mode < (REPLACES_OPEN_FILES ? 3 : ATLAS_REPAIR_KEEP); mode++) {
         overwrite(data, 3 * UNIT, 100, 0x11);
         repair.mode = mode;
         seen all = nothing_seen();
