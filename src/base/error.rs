@@ -162,6 +162,19 @@ impl AtlasError {
         }
     }
 
+    /// Returns an error of kind `Io` for an errno value of C, followed by its meaning.
+    #[cfg(unix)]
+    pub(crate) fn errno(what: impl fmt::Display, code: i32) -> Self {
+        Self::io(what, io::Error::from_raw_os_error(code))
+    }
+
+    /// Returns an error of kind `Io` for an errno value of C, which is no error number of the system here, so that
+    /// the error has no source.
+    #[cfg(not(unix))]
+    pub(crate) fn errno(what: impl fmt::Display, code: i32) -> Self {
+        Self::new(ErrorKind::Io, format!("{what}: errno {code}")).with_os_error(code)
+    }
+
     pub(crate) fn with_os_error(mut self, code: i32) -> Self {
         self.change(|details| details.os_error = code);
         self

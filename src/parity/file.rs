@@ -32,10 +32,16 @@ fn is_unreadable(error: &AtlasError) -> bool {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         libc::EUCLEAN,
     ];
-    /// The Windows errors `ERROR_CRC`, `ERROR_SECTOR_NOT_FOUND`, `ERROR_READ_FAULT`.
+    #[cfg(unix)]
+    let codes = CODES;
+    // The Windows errors `ERROR_CRC`, `ERROR_SECTOR_NOT_FOUND`, `ERROR_READ_FAULT`. An error without a source comes from
+    // a callback of C, whose numbers are others.
     #[cfg(not(unix))]
-    const CODES: &[i32] = &[23, 27, 30];
-    error.kind() == ErrorKind::Io && CODES.contains(&error.os_error())
+    let codes: &[i32] = match std::error::Error::source(error) {
+        Some(_) => &[23, 27, 30],
+        None => &[libc::EIO, libc::EILSEQ],
+    };
+    error.kind() == ErrorKind::Io && codes.contains(&error.os_error())
 }
 
 /// Protected file or parity file, read as if it had its full length, even if it was cut.

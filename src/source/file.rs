@@ -43,20 +43,30 @@ fn directory(path: &Path) -> AtlasError {
     AtlasError::invalid_argument(format!("{} is a directory", path.display()))
 }
 
+/// Returns the INVALID_ARGUMENT error for a path that is neither a regular file nor a directory.
+fn irregular(path: &Path) -> AtlasError {
+    AtlasError::invalid_argument(format!(
+        "{} is not a regular file: read it through a source with a callback, or push it into a stream",
+        path.display()
+    ))
+}
+
 /// Fails with INVALID_ARGUMENT unless the open file is a regular file whose reported size is right.
 fn check_regular(storage: &FileStorage, path: &Path) -> Result<()> {
     let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
-    let metadata = storage.file().metadata().map_err(failed)?;
+    let metadata = match storage.file().metadata() {
+        // A device of Windows has no metadata (`ERROR_INVALID_FUNCTION`, `ERROR_INVALID_PARAMETER` under wine).
+        #[cfg(windows)]
+        Err(error) if matches!(error.raw_os_error(), Some(1 | 87)) => return Err(irregular(path)),
+        metadata => metadata.map_err(failed)?,
+    };
     // A directory opens for reading on Unix, and fails at its first read only.
     if metadata.is_dir() {
         return Err(directory(path));
     }
     // Pipes and devices cannot be read by position, or have no size.
     if !metadata.is_file() {
-        return Err(AtlasError::invalid_argument(format!(
-            "{} is not a regular file: read it through a source with a callback, or push it into a stream",
-            path.display()
-        )));
+        return Err(irregular(path));
     }
     check_size(storage, metadata.len(), path)
 }

@@ -652,7 +652,7 @@ impl Source {
             // A callback of C reports a number, which becomes that of the error.
             SourceKind::Raw(reader) => reader.read_at(offset, out).map_err(|code| {
                 let what = format_args!("the read callback failed for {len} bytes at offset {offset}");
-                AtlasError::io(what, std::io::Error::from_raw_os_error(code))
+                AtlasError::errno(what, code)
             }),
         }
     }
