@@ -20,6 +20,7 @@ use crate::base::process::Process;
 use crate::base::storage::{FileStorage, Storage};
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_usize};
 use std::ffi::{OsStr, OsString};
+#[cfg(unix)]
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@
 
 use crate::base::out_bytes::OutBytes;
 use crate::base::positioned::{read_exact_at, write_all_at};
+#[cfg(any(target_os = "linux", test))]
 use crate::base::units::to_u64;
 use std::fs::File;
 use std::io;
@@ -122,10 +123,12 @@ impl FileId {
 /// An open file as a storage.
 pub(crate) struct FileStorage {
     file: File,
+    #[cfg_attr(not(unix), expect(dead_code, reason = "holes are not searched there"))]
     seeker: Seeker,
 }
 
 /// Descriptor through which the holes of a file are searched. The search moves its file position.
+#[cfg_attr(not(unix), expect(dead_code, reason = "holes are not searched there"))]
 enum Seeker {
     /// The descriptor of the storage itself, whose position nothing else uses.
     Same,

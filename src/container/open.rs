@@ -473,14 +473,14 @@ fn block_code(log2: u32) -> Result<u8> {
 /// Returns the code of the block size for a new file, 0 for 4 KiB to 4 for 64 KiB: the larger of the system's page and
 /// the file system's block, at most 64 KiB.
 fn block_for(file: &File) -> std::io::Result<u8> {
-    let (mut block, metadata) = (4_096_u64, file.metadata()?);
+    let metadata = file.metadata()?;
+    // Some network file systems report blocks of 1 MiB.
     #[cfg(unix)]
-    {
-        // Some network file systems report blocks of 1 MiB.
-        block = block.max(std::os::unix::fs::MetadataExt::blksize(&metadata).min(64 * 1024));
-        block = block.max(crate::base::storage::page_size());
-    }
-    let _ = metadata;
+    let block = std::os::unix::fs::MetadataExt::blksize(&metadata)
+        .min(64 * 1024)
+        .max(crate::base::storage::page_size());
+    #[cfg(not(unix))]
+    let (_, block) = (metadata, 4_096_u64);
     // Rounded down to a power of two.
     Ok(u8::try_from(block.ilog2().clamp(12, 16) - 12).unwrap_or(0))
 }
