@@ -436,7 +436,9 @@ mod tests {
         file.write_at(0, b"new").unwrap();
         std::fs::write(&path, b"there").unwrap();
         let failed = file.persist_new().unwrap_err();
-        assert_eq!((failed.1.kind(), failed.1.os_error()), (ErrorKind::Io, libc::EEXIST));
+        // The Windows error is `ERROR_ALREADY_EXISTS`.
+        let exists = if cfg!(windows) { 183 } else { libc::EEXIST };
+        assert_eq!((failed.1.kind(), failed.1.os_error()), (ErrorKind::Io, exists));
         assert_eq!(std::fs::read(&path).unwrap(), b"there");
         std::fs::remove_file(&path).unwrap();
         assert!(failed.0.persist_new().is_ok());
@@ -554,6 +556,8 @@ mod tests {
         assert_eq!(kind(Path::new("")), ErrorKind::InvalidArgument);
         assert_eq!(kind(&dir.path().join("out/")), ErrorKind::InvalidArgument);
         let error = AtomicFile::create(&dir.path().join("no/such/folder")).err().unwrap();
-        assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::ENOENT));
+        // The Windows error is `ERROR_PATH_NOT_FOUND`.
+        let absent = if cfg!(windows) { 3 } else { libc::ENOENT };
+        assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, absent));
     }
 }

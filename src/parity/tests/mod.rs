@@ -46,7 +46,7 @@ impl Storage for Medium {
     fn read_at(&self, offset: u64, out: OutBytes<'_>) -> io::Result<()> {
         let end = offset + out.len() as u64;
         if lock(&self.unreadable).iter().any(|(start, stop)| offset < *stop && *start < end) {
-            return Err(io::Error::from_raw_os_error(libc::EIO));
+            return Err(bad_sector());
         }
         self.bytes.read_at(offset, out)
     }
@@ -64,6 +64,12 @@ impl Storage for Medium {
     fn sync(&self) -> io::Result<()> {
         self.bytes.sync()
     }
+}
+
+/// Returns the system's error for bytes that the medium cannot return.
+fn bad_sector() -> io::Error {
+    // The Windows error is `ERROR_READ_FAULT`.
+    io::Error::from_raw_os_error(if cfg!(windows) { 30 } else { libc::EIO })
 }
 
 pub(super) fn kind_name(kind: ErrorKind) -> &'static str {

@@ -573,7 +573,7 @@ fn a_file_that_changes_after_the_check_gives_no_file() {
             buffer.copy_from_slice(&self.0[offset as usize..][..buffer.len()]);
             if self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= self.2 {
                 if self.3 {
-                    return Err(io::Error::from_raw_os_error(libc::EIO));
+                    return Err(bad_sector());
                 }
                 buffer[0] ^= 1;
             }
