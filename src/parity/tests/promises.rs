@@ -622,15 +622,15 @@ fn a_file_that_changes_after_the_check_gives_no_file() {
 #[test]
 fn a_parity_file_that_cannot_be_read_is_not_said_to_be_another_file() {
     let pair = pair(150_001, &options().with_rows(7).with_parity_columns(3));
-    let size = pair.atp.len() as u64;
+    let (size, code) = (pair.atp.len() as u64, bad_sector().raw_os_error().unwrap());
     let error = open(&Medium::new(&pair.atp, &[(0, size)]), None).expect_err("nothing can be read");
-    assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::EIO), "{error}");
+    assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, code), "{error}");
     assert_eq!((error.offset(), error.length()), (Some(0), Some(4_096)));
     // The same if the rest can be read and has no head.
     let mut without = pair.atp.clone();
     without[8_192..].fill(0);
     let error = open(&Medium::new(&without, &[(0, 8_192)]), None).expect_err("the heads are unreadable");
-    assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::EIO), "{error}");
+    assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, code), "{error}");
     // One good head is enough, and a file whose bytes can be read and that has none is another file.
     assert!(open(&Medium::new(&pair.atp, &[(0, size - 4_096)]), None).is_ok());
     let error = open(&Medium::new(&vec![0; size as usize], &[]), None).expect_err("zeros");
@@ -647,7 +647,7 @@ struct Dying {
 impl crate::source::ReadAt for Dying {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         if self.reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= self.last {
-            return Err(io::Error::from_raw_os_error(libc::EIO));
+            return Err(bad_sector());
         }
         buffer.copy_from_slice(&self.bytes[offset as usize..][..buffer.len()]);
         Ok(())
