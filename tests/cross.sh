@@ -20,12 +20,12 @@ programs=(lib roots compat projection streaming edits r96 container container_ho
 # qemu-user has a thread of its own, sets no limit of the address space, clears no page in a forked child, and a child that
 # starts threads fails in it.
 emulator=(--skip a_child_)
-emulated_not='api_(callbacks|fork|operation|threads|memory|parity_fork|benchmarks|streaming_memory|container_processes|source_io|target)'
+emulated_not='api_(callbacks|fork|operation|threads|memory|parity_fork|benchmarks|streaming_memory|container_processes|source_io|statuses|target)'
 # On Windows the library writes no container, and shows no generation that only the system's cache may have.
 no_containers=(--skip=container::tests::{changing,import,merge,golden,sparse::a_hole,sparse::imports} --skip=compacting_from_
     --skip=outline::tests::{diff::{a_,changes},find::{a_,every_,payload,random,what},repair::{a_,an_,refused},sparse})
 # These start processes, send signals, limit files, load OpenCL by dlopen(), or write containers.
-posix_alone='api_(accelerator.*|callbacks|fork|large|memory|outline|parity_fork|spool|streaming.*|target|threads|trim|container.*)'
+posix_alone='api_(accelerator.*|callbacks|fork|large|memory|outline|parity_fork|spool|statuses.*|streaming.*|target|threads|trim|container.*)'
 
 setup_target() {
     local debian='' runner_program
