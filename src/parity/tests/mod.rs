@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::io;
 use std::sync::{Arc, Mutex};
 
+mod failing;
 mod golden_files;
 mod promises;
 
@@ -170,4 +171,22 @@ pub(super) fn created(
     let path = folder.path().join("new.atp");
     AtlasParity::create(&Source::copy(data)?, &path, options, operation)?;
     Ok(std::fs::read(&path).unwrap())
+}
+
+/// A file and its parity file.
+pub(super) struct Pair {
+    pub(super) data: Vec<u8>,
+    pub(super) atp: Vec<u8>,
+    pub(super) geometry: super::geometry::Geometry,
+}
+
+pub(super) fn pair(size: usize, options: &ParityOptions) -> Pair {
+    let data = stream(size as u64, size);
+    let atp = created(&data, options, &mut Operation::sequential()).unwrap();
+    let geometry = *open(&Medium::new(&atp, &[]), None).unwrap().file.geometry();
+    Pair { data, atp, geometry }
+}
+
+pub(super) fn options() -> ParityOptions {
+    ParityOptions::new().with_id([3; 16])
 }
