@@ -700,9 +700,9 @@ static atlas_status protected_by_parity(const char *path, const atlas_source *so
     return LIB(atlas_parity_create(source, path, &options, &operation));
 }
 
-static void parity(void)
+/* Writes the file `data`, protects it, and opens its parity file. */
+static atlas_parity *opened_parity(const char *path, const char *data)
 {
-    const char *path = temp_path("parity"), *data = temp_path("source"), *result = temp_path("repaired");
     write_file(data, bytes, SIZE);
     atlas_source *source = NULL;
     TRY(LIB(atlas_source_open_file(data, ATLAS_FILE_IO_READ, &source)));
@@ -710,6 +710,14 @@ static void parity(void)
     DESTROY(atlas_source_destroy(source));
     atlas_parity *file = NULL;
     TRY(LIB(atlas_parity_open(path, NULL, &operation, &file)));
+    return file;
+}
+
+static void parity(void)
+{
+    const char *path = temp_path("parity"), *data = temp_path("source"), *result = temp_path("repaired");
+    atlas_source *source = NULL;
+    atlas_parity *file = opened_parity(path, data);
     uint8_t *damaged = random_bytes(SIZE, 5);
     memcpy(damaged, bytes, SIZE);
     memset(damaged + 9000, 0xA5, 500);
@@ -748,13 +756,8 @@ static void parity_updates(void)
 {
     static const uint8_t id[16] = "sixteen letters.";
     const char *path = temp_path("parity"), *data = temp_path("source");
-    write_file(data, bytes, SIZE);
     atlas_source *source = NULL;
-    TRY(LIB(atlas_source_open_file(data, ATLAS_FILE_IO_READ, &source)));
-    TRY(protected_by_parity(path, source));
-    DESTROY(atlas_source_destroy(source));
-    atlas_parity *file = NULL;
-    TRY(LIB(atlas_parity_open(path, NULL, &operation, &file)));
+    atlas_parity *file = opened_parity(path, data);
     atlas_parity_info info = {.struct_size = (uint32_t)sizeof info};
     TRY(LIB(atlas_parity_get_info(file, &info)));
     uint8_t *changed = random_bytes(SIZE + 5000, 6);

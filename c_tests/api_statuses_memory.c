@@ -1,5 +1,5 @@
-/* OUT_OF_MEMORY of every function: each allocation of a call fails in turn, once and with all after it. The call
- * succeeds without it or reports it, and its handles are usable afterwards.
+/* OUT_OF_MEMORY of every function: allocations of a call fail in turn, once and with all after it, each of the first 32 and
+ * then in growing steps. The call succeeds without it or reports it, and its handles are usable afterwards.
  *
  * The program's own malloc comes before that of the C library, also for the library. api_faults.c does the same for
  * longer stretches of work, and takes minutes. */
