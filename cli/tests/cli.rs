@@ -429,8 +429,15 @@ fn a_pipe_that_closes_is_no_error() {
         place.command(["cat", "big"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut first = [0; 10];
     child.stdout.take().unwrap().read_exact(&mut first).unwrap();
-    let ran = ran(child.wait_with_output().unwrap()).expect(0);
-    assert_eq!(ran.stderr, "");
+    let ended = ran(child.wait_with_output().unwrap()).expect(0);
+    assert_eq!(ended.stderr, "");
+    // The file after the line that nobody reads is not looked at, though it is missing.
+    let mut child = place.command(["hash", "-", "missing"]);
+    let mut child =
+        child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = ran(child.wait_with_output().unwrap()).expect(0);
+    assert_eq!(ended.stderr, "");
 }
 
 /// Bytes that change after the root was checked are not written.

@@ -323,22 +323,61 @@ fn warn_of_log(ctx: &Ctx, file: &Path, outline: &Path) {
     }
 }
 
-/// Renames all temporary files to their targets. If a rename fails, removes the targets that were renamed before it.
+/// Renames all temporary files to their targets. If that fails, removes the new names. A target that was replaced
+/// keeps its new bytes, which are complete, because the old ones are gone.
 fn finish_all(staged: Vec<Staged>) -> Res<()> {
-    let mut named: Vec<PathBuf> = Vec::new();
-    for one in staged {
-        let target = one.target().to_owned();
-        if let Err(failure) = one.finish() {
-            // After a failure, the files that were renamed already are removed.
-            named.iter().for_each(|path| drop(fs::remove_file(path)));
-            return Err(failure);
+    let mut targets: Vec<PathBuf> = Vec::new();
+    let mut new: Vec<PathBuf> = Vec::new();
+    let rename = || {
+        for one in staged {
+            let target = one.target().to_owned();
+            let is_new = !output::exists(&target)?;
+            one.finish_unsynced()?;
+            if is_new {
+                new.push(target.clone());
+            }
+            targets.push(target);
         }
-        named.push(target);
+        targets.iter().try_for_each(|target| output::sync_folder(target))
+    };
+    let renamed = rename();
+    if renamed.is_err() {
+        new.iter().for_each(|path| drop(fs::remove_file(path)));
     }
-    Ok(())
+    renamed
 }
 
 /// Flushes a file to the disk. `path` names it in messages.
 pub(crate) fn sync(file: &File, path: &Path) -> Res<()> {
     file.sync_all().map_err(|error| Failure::io("flushing", path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two outputs, of which the second becomes a folder before it is renamed.
+    #[test]
+    fn a_failed_rename_removes_the_new_names_alone() {
+        for is_replaced in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+            if is_replaced {
+                fs::write(&first, "old").unwrap();
+            }
+            let staged: Vec<Staged> = [&first, &second]
+                .into_iter()
+                .map(|target| {
+                    let staged = Staged::new(target, true, &[]).unwrap();
+                    fs::write(staged.path(), "new").unwrap();
+                    staged
+                })
+                .collect();
+            fs::create_dir(&second).unwrap();
+            assert_eq!(finish_all(staged).unwrap_err().status, Status::Io);
+            assert_eq!(fs::read(&first).ok(), is_replaced.then(|| b"new".to_vec()));
+            let names = fs::read_dir(folder.path()).unwrap().count();
+            assert_eq!(names, 1 + usize::from(is_replaced), "a temporary file is left");
+        }
+    }
 }
