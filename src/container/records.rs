@@ -350,6 +350,11 @@ impl Commit {
                 "the ordinal is {ordinal}: it must be 0 in the commit at byte {start}, and not 0 in any other commit"
             ));
         }
+        // Each commit begins a block, so that there is no room for more before this one.
+        let most = offset.saturating_sub(start) / block;
+        if ordinal > most {
+            return wrong(format!("the ordinal is {ordinal}, and at most {most} commits fit before it"));
+        }
         if first != no_previous {
             let verb = if first { "must not" } else { "must" };
             return wrong(format!("the commit of ordinal {ordinal} {verb} name a previous commit"));

@@ -6,6 +6,7 @@ use super::import::created;
 use super::*;
 use crate::ErrorKind;
 use crate::base::units::TILE_SIZE;
+use crate::container::records::Commit;
 use crate::container::store::GenerationStore;
 use crate::incremental::ProjectionDelta;
 use crate::tile::Tile;
@@ -103,6 +104,30 @@ fn a_record_names_no_bytes_outside_of_the_file_before_it() {
     assert_eq!((check(SpanKind::Zeros, 0, 5), check(SpanKind::Zeros, 8, 5)), (Ok(()), refused));
     // This generation has no base.
     assert_eq!(check(SpanKind::Base, 0, 1), refused);
+}
+
+#[test]
+fn an_ordinal_counts_no_more_commits_than_fit_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let container = created(dir.path(), "ordinals", false);
+    for byte in 0..3 {
+        let source = Source::from_vec(vec![byte; 20_000]);
+        container.import(&source, &CommitOptions::default(), &mut Operation::sequential()).unwrap();
+    }
+    let log = container.log();
+    let tip = log.located.tip.as_ref().unwrap();
+    assert_eq!(tip.ordinal, 2);
+    let most = (tip.offset - log.file.start()) / log.file.block();
+    let parse = |ordinal| {
+        let forged = Commit { ordinal, ..tip.clone() };
+        let record = [vec![0; 32], forged.contents(&log.file.ident)].concat();
+        Commit::parse(&log.file.ident, tip.offset, tip.seal, &record)
+            .map(|_| ())
+            .map_err(|error| error.kind())
+    };
+    assert_eq!([1, 2, most].map(parse), [Ok(()); 3]);
+    // The successor of the greatest number does not exist: adding 1 to it was an overflow.
+    assert_eq!([0, most + 1, u64::MAX - 1, u64::MAX].map(parse), [Err(ErrorKind::Format); 4]);
 }
 
 #[test]
