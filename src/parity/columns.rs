@@ -50,6 +50,11 @@ pub(super) struct Made {
 
 /// Access of an encoding to the data units and to the new parity file.
 pub(super) trait Columns: Sync {
+    /// Returns the number of bytes of memory that a call of `load` or `store` uses besides its arguments.
+    fn footprint(&self) -> u64 {
+        0
+    }
+
     /// Loads consecutive data units of one column. Returns their bytes, in place or in `buffer`, which has the
     /// length of these units, or `None` if all bytes are zeros. Adds results to `made`.
     fn load<'b>(
@@ -110,6 +115,11 @@ impl<C: Columns> Encoding<'_, C> {
         unit * (whole * (last - self.columns.start) + of_column(last).sum::<u64>())
     }
 
+    /// Returns the number of bytes of data that a task loads at a time.
+    fn batch(&self) -> usize {
+        BATCH.max(self.geometry.unit_len())
+    }
+
     /// Divides the encoding so that it fits the memory limit of `call`, of which other data uses `fixed` bytes.
     pub(super) fn plan<'a>(&self, fixed: u64, call: &Call<'_, 'a>) -> Result<Plan<'a>> {
         let Geometry { unit, .. } = *self.geometry;
@@ -140,9 +150,9 @@ impl<C: Columns> Encoding<'_, C> {
         let list = to_u64(parts.len() * size_of::<Range<u64>>());
         let fixed = fixed.saturating_add(slots.saturating_mul(slot)).saturating_add(list);
         // A worker has a piece of parity and a batch of data.
-        let per_worker = to_u64(
-            Buffer::aligned_footprint(to_usize(rows_a_part * unit)) + Buffer::aligned_footprint(BATCH),
-        );
+        let part = Buffer::aligned_footprint(to_usize(rows_a_part * unit));
+        let batch = Buffer::aligned_footprint(self.batch());
+        let per_worker = to_u64(part + batch).saturating_add(self.io.footprint());
         let tasks = groups.saturating_mul(count).min(window);
         let workers = call.workers(tasks, per_worker, fixed)?;
         // A bounded window, because parts far ahead of the report would continue while a callback sleeps.
@@ -165,7 +175,7 @@ impl<C: Columns> Encoding<'_, C> {
         let len = to_usize(plan.rows_a_part * self.geometry.unit);
         plan.workers.run(
             plan.tasks(),
-            || Ok((Buffer::aligned(len)?, Buffer::aligned(BATCH.max(self.geometry.unit_len()))?)),
+            || Ok((Buffer::aligned(len)?, Buffer::aligned(self.batch())?)),
             |(out, buffer), task| {
                 // The slot keeps the encoder between the tasks of a part.
                 let place = plan.place(task);

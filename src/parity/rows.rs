@@ -50,8 +50,8 @@ impl RowPlan {
         let points = geometry.parity.next_power_of_two();
         let sums = match wish {
             Wish::Data => most,
-            // Memory for all M sums, and for copies of q of them as syndromes.
-            Wish::DataAndParity => geometry.parity + most,
+            // Memory for all M sums, for copies of q of them as syndromes, and for the copy of one rebuilt unit.
+            Wish::DataAndParity => geometry.parity + most + 1,
         };
         let lists = 16 * (most + geometry.parity);
         // Memory without transforms: sums and rebuilt units, each as long as a unit. The transforms need an

@@ -391,6 +391,10 @@ struct Grown<'c> {
 }
 
 impl Columns for Grown<'_> {
+    fn footprint(&self) -> u64 {
+        UnitReader::footprint(&self.context.changes.old)
+    }
+
     fn load<'b>(
         &'b self,
         units: Range<u64>,
