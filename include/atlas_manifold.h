@@ -2961,7 +2961,7 @@ enum atlas_status atlas_container_set_base(struct atlas_container *container,
  * newest generation; `newest` may be NULL.
  *
  * `operation` may be NULL; no progress is reported. Fails with STATE (the file lacks the generation that was
- * the newest for this handle: open the container again; pool from before a fork), WITNESS, FORMAT, IO,
+ * the newest for this handle: open the container again; pool from before a fork), WITNESS, FORMAT, LIMIT, IO,
  * INVALID_ARGUMENT or OUT_OF_MEMORY.
  */
 ATLAS_API
@@ -2980,7 +2980,7 @@ enum atlas_status atlas_container_refresh(struct atlas_container *container,
  * `operation` may be NULL. Fails with OUT_OF_RANGE (`keep_from` is after the newest generation), IO (with
  * EEXIST if a file of that name exists), UNSUPPORTED (several hard links, or an owner that cannot be set),
  * WITNESS, FORMAT, CONSERVATION (STRICT, and the sum of a kept generation is not 0 mod 96), STATE, LIMIT
- * (max_domain_size), INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+ * (max_domain_size or memory_limit), INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_container_compact(struct atlas_container *container,

@@ -48,6 +48,11 @@ impl Ranges {
         }
     }
 
+    /// Returns the number of disjoint ranges of the set.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     /// Iterates over the disjoint ranges of the set, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.ends.iter().map(|(start, end)| *start..*end)

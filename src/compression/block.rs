@@ -462,6 +462,12 @@ impl BlockDecoder {
         Ok(footprint(block_size) + codec.get()?.decoder_footprint(block_size))
     }
 
+    /// Returns the largest [`footprint`](Self::footprint) of all codecs that were built in.
+    pub(crate) fn most(block_size: usize) -> usize {
+        let footprints = Codec::ALL.into_iter().map(|codec| Self::footprint(codec, block_size).unwrap_or(0));
+        footprints.max().unwrap_or(0)
+    }
+
     pub(crate) fn new(block_size: usize) -> BlockDecoder {
         BlockDecoder { streams: Streams(None), block_size, filtered: None }
     }

@@ -20,6 +20,9 @@ use crate::tile::stored::{NodeRef, Span, SpanKind, TileEntry, TilePlace};
 
 /// Size from which a run (contiguous payload) begins at a multiple of the block size. Others begin at a multiple of 8.
 const ALIGNED_RUN: usize = 64 * 1024;
+/// Maximum number of bytes of memory of a batch: its body, which is copied behind the commit record of a small batch
+/// when both are written, and lists of one node.
+pub(super) const BODY_MEMORY: u64 = 2 * TILE_SIZE as u64 + 128 * 1024;
 /// Number of bytes of a large batch that are written between two syncs, in units of the maximum size of a small batch
 /// (1 MiB).
 const SYNC_STEP: u64 = 256;
@@ -96,6 +99,12 @@ impl<'f> Body<'f> {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        // Long pieces of a large batch go to the file from the caller's buffer, without a copy into the pending bytes,
+        // which are written before because the file is written in order.
+        if self.is_large && bytes.len() >= ALIGNED_RUN {
+            self.flush()?;
+            return self.write(bytes);
+        }
         try_grow(&mut self.pending, bytes.len())?;
         self.pending.extend_from_slice(bytes);
         // A small batch stays in memory until its commit record exists; a large batch is written in pieces of 1 MiB.
@@ -141,14 +150,7 @@ impl<'f> Body<'f> {
         // Long runs begin at a multiple of B, short runs at a multiple of 8 ("Batch").
         let to = if bytes.len() >= ALIGNED_RUN { self.file.block() } else { 8 };
         let offset = self.place(to, bytes.len())?;
-        // A long run goes to the file from the caller's buffer, without a copy into the pending bytes.
-        if self.is_large && bytes.len() >= ALIGNED_RUN {
-            // The pending bytes are written before the run, because the file is written in order.
-            self.flush()?;
-            self.write(bytes)?;
-        } else {
-            self.append(bytes)?;
-        }
+        self.append(bytes)?;
         Ok(offset)
     }
 

@@ -11,11 +11,12 @@
 //! are decoded, and stored as plain runs. The new place of each node, run and encoded record is kept in memory.
 
 use super::batch::{self, Kept, NewCommit};
-use super::body::{Body, Laid, LeafLayout, Placed, PlacedTile};
+use super::body::{BODY_MEMORY, Body, Laid, LeafLayout, Placed, PlacedTile};
 use super::encoded;
 use super::file::ContainerFile;
 use super::log::{self, Located};
 use super::records::{Commit, ParsedChildren};
+use super::room::{check_room, table};
 use super::seal::Ident;
 use super::store::GenerationStore;
 use super::{Container, Log, open};
@@ -27,7 +28,7 @@ use crate::base::file_lock;
 use crate::base::ranges::Ranges;
 use crate::base::storage::{FileStorage, Storage};
 use crate::base::sync::lock;
-use crate::base::units::{TILE_SIZE, to_u64, to_usize};
+use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::exec::progress::Tracker;
 use crate::hash::digest::Digest;
@@ -133,6 +134,10 @@ impl Container {
     ) -> Result<(ContainerFile, Located)> {
         // A `keep_from` before the oldest generation keeps all; after the newest it is an error.
         let tip = log.located.tip.as_ref();
+        // The batch, and a piece of payload or an encoded record.
+        let fixed = BODY_MEMORY + TILE_BYTES.max(encoded::reading(tip.map_or(0, |tip| tip.features)));
+        operation.reserve(fixed)?;
+        let room = operation.memory_left(fixed);
         let newest = tip.map_or(0, |tip| tip.generation);
         if keep_from > newest {
             return Err(AtlasError::out_of_range(format!(
@@ -147,6 +152,7 @@ impl Container {
             at = log::before(&log.file, &commit)?;
             try_grow(&mut kept, 1)?;
             kept.push(commit);
+            check_room("the list of the generations", table::<Commit>(kept.len()), room)?;
         }
         // Batches are written from the oldest on, because each commit names its predecessor.
         kept.reverse();
@@ -163,6 +169,7 @@ impl Container {
             runs: BTreeMap::new(),
             records: HashMap::new(),
             parts: BTreeMap::new(),
+            room: room.saturating_sub(table::<Commit>(kept.len())),
         };
         // First pass: find the parts of the old file that the kept generations use.
         let total: u64 = kept.iter().map(|commit| commit.size).fold(0, u64::saturating_add);
@@ -321,6 +328,8 @@ struct Compaction<'c> {
     /// Offset in the new file of each decoded part of an encoded record, by the record's offset in the old file and the
     /// part's first byte within the decoded record.
     parts: BTreeMap<(u64, u64), u64>,
+    /// Number of bytes that the memory limit leaves for the lists above.
+    room: u64,
 }
 
 /// New places of the nodes, runs, encoded records and decoded parts of records that the batch under construction
@@ -385,6 +394,10 @@ impl Compaction<'_> {
             return Ok(());
         }
         tracker.advance(0, 0)?;
+        let lists = table::<u64>(seen.len())
+            + table::<(u64, u64)>(live.len())
+            + table::<(u64, (u64, Ranges))>(self.encoded.len()).saturating_mul(2);
+        check_room("the list of the bytes in use", lists, self.room)?;
         match store.parse(node)? {
             ParsedChildren::Nodes(nodes) => {
                 // Every node that the kept generations reach is visited, and its payload is live.
@@ -472,6 +485,12 @@ impl Compaction<'_> {
         };
         // The key has the digest too, because offset and contents together identify a node.
         moved.nodes.insert(key, place);
+        let lists = table::<((u64, Digest), NodeRef)>(self.nodes.len() + moved.nodes.len())
+            + table::<(u64, u64)>(self.live.len() + self.runs.len() + moved.runs.len())
+            + table::<(u64, u64)>(self.records.len() + moved.records.len())
+            + table::<((u64, u64), u64)>(self.parts.len() + moved.parts.len())
+            + table::<(u64, (u64, Ranges))>(self.encoded.len()).saturating_mul(2);
+        check_room("the list of what was copied", lists, self.room)?;
         Ok(place)
     }
 

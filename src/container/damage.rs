@@ -9,6 +9,7 @@ use super::encoded;
 use super::file::ContainerFile;
 use super::log;
 use super::records::{self, Commit, HEADER_SIZE, MAX_CHILDREN, ParsedChildren, RawTile, body_start};
+use super::room::{check_room, table};
 use super::store::GenerationStore;
 use crate::base::buffer::try_grow;
 use crate::base::damage::{Damage, DamageFn, DamageKind, DamagePart};
@@ -50,9 +51,14 @@ impl Container {
         let log = self.usable()?;
         let tip = log.located.tip.as_ref();
         let (total, count) = tip.map_or((0, 0), |tip| (tip.size, tip.tiles));
-        let per_worker = TILE_BYTES + self.context.scheme.workspace();
+        let reading = encoded::reading(tip.map_or(0, |tip| tip.features));
+        let per_worker = TILE_BYTES + self.context.scheme.workspace() + reading;
+        // The end of a batch, of which the digest is computed, and records.
+        let fixed = TILE_BYTES + 64 * 1024;
         // Tiles of a leaf are checked in parallel, so that more workers than tiles of a leaf are of no use.
-        let workers = operation.workers(count.min(to_u64(MAX_CHILDREN)), per_worker, 0)?;
+        let workers = operation.workers(count.min(to_u64(MAX_CHILDREN)), per_worker, fixed)?;
+        let taken = fixed.saturating_add(per_worker.saturating_mul(to_u64(workers.count())));
+        let room = operation.memory_left(taken);
         // Records and tiles are collected in two lists, because they are reported in two orders.
         let mut search = Search {
             container: self,
@@ -66,6 +72,7 @@ impl Container {
             checked: HashMap::new(),
             is_incomplete: false,
             holes: Holes::default(),
+            room,
         };
         let mut tracker = operation.tracker(total, count);
         search.run(tip, from, &mut tracker)?;
@@ -117,6 +124,8 @@ struct Search<'s> {
     checked: HashMap<TileKey, bool>,
     is_incomplete: bool,
     holes: Holes,
+    /// Number of bytes that the memory limit leaves for the lists above.
+    room: u64,
 }
 
 impl Search<'_> {
@@ -370,7 +379,17 @@ impl Search<'_> {
         }
         // Remember the result for the generations that share the node.
         self.nodes.insert(key, whole);
+        self.check_room()?;
         Ok(whole)
+    }
+
+    /// Fails with LIMIT if the lists use more memory than the memory limit leaves for them.
+    fn check_room(&self) -> Result<()> {
+        let lists = table::<((u64, Digest, u64), bool)>(self.nodes.len())
+            + table::<(TileKey, bool)>(self.checked.len())
+            + table::<(u64, u64)>(self.used.len())
+            + table::<Damage>(self.records.len() + self.tiles.len());
+        check_room("the list of what was checked", lists, self.room)
     }
 
     /// Reads and checks the tiles of the leaf at offset `leaf` in parallel, each at most once. Returns a result for

@@ -5,7 +5,7 @@ use super::file::ContainerFile;
 use super::records::{RECORD_HEAD, RecordKind, features, malformed, u32_at, u64_at, up};
 use super::seal::Tag;
 use super::store::damaged;
-use crate::base::buffer::{Buffer, try_vec};
+use crate::base::buffer::Buffer;
 use crate::base::error::Result;
 use crate::base::units::{TILE_SIZE, to_u64};
 use crate::compression::CompressionConfig;
@@ -97,6 +97,15 @@ fn features_of_algorithm(algorithm: u8) -> Option<u32> {
     }
 }
 
+/// Returns the number of bytes of memory that reading tiles of a generation with these feature bits uses: of one
+/// encoded record at a time, and of its decoded bytes. 0 if no tile is encoded.
+pub(super) fn reading(feature_bits: u32) -> u64 {
+    if feature_bits & (features::DEFLATE | features::PLANES | features::ZSTD | features::LZ4) == 0 {
+        return 0;
+    }
+    MOST + to_u64(TILE_SIZE + BlockDecoder::most(TILE_SIZE))
+}
+
 impl EncodedRun {
     /// Appends the encoded record to the body of a batch, and returns its offset in the file.
     pub(super) fn lay_out(&self, body: &mut Body<'_>) -> Laid<u64> {
@@ -151,8 +160,8 @@ pub(super) fn copy(file: &ContainerFile, offset: u64, body: &mut Body<'_>) -> La
     // The seal covers the offset, so that a copy needs a new record around the same contents.
     let (size, _, sealed) = head(file, offset)?;
     let absent = || damaged(file, RecordKind::Encoded, offset, size);
-    let bytes = file.read(offset, usize::try_from(size).unwrap_or(usize::MAX))?.ok_or_else(absent)?;
-    let contents = bytes.get(RECORD_HEAD..).map(<[u8]>::to_vec).unwrap_or_default();
+    let mut contents = file.read(offset, usize::try_from(size).unwrap_or(usize::MAX))?.ok_or_else(absent)?;
+    contents.drain(..RECORD_HEAD.min(contents.len()));
     // Features are computed again, because the compacted file names only the features that it uses.
     let features = features_of(&Record::read(&contents)?.0.needs());
     EncodedRun { contents, sealed: sealed.len() - RECORD_HEAD, features }.lay_out(body)
@@ -179,12 +188,12 @@ pub(super) fn read(file: &ContainerFile, known: u32, offset: u64, limit: u64) ->
         Some(needed) => return wrong(unnamed(needed)),
         None => return wrong(format!("the algorithm {algorithm} of an encoded record is not known")),
     }
-    // Read the remaining bytes of the record: blocks and padding.
-    let mut bytes = try_vec(len)?;
-    bytes.extend_from_slice(&sealed);
-    let rest = file.read(offset + to_u64(sealed.len()), len - sealed.len())?;
-    let Some(rest) = rest else { return Err(damaged(file, RecordKind::Encoded, offset, size)) };
-    bytes.extend_from_slice(&rest);
+    // The whole record is read at once; its sealed part stays as it was when its seal was checked.
+    let Some(mut bytes) = file.read(offset, len)? else {
+        return Err(damaged(file, RecordKind::Encoded, offset, size));
+    };
+    bytes[..sealed.len()].copy_from_slice(&sealed);
+    drop(sealed);
     let place = |error: crate::AtlasError| error.at_range(offset, size);
     // Only padding to a multiple of 8 may follow the blocks.
     let (record, behind) = Record::read(&bytes[RECORD_HEAD..]).map_err(place)?;

@@ -10,7 +10,7 @@
 //! tree. Tiles in holes of a sparse source are known to be zeros and are not read.
 
 use super::batch::{self, NewCommit};
-use super::body::{Body, Laid, Placed, PlacedTile, Stop};
+use super::body::{BODY_MEMORY, Body, Laid, Placed, PlacedTile, Stop};
 use super::encoded::{EncodedRun, Encoder};
 use super::filler::{Filled, Filler};
 use super::records::MAX_TILES;
@@ -275,7 +275,10 @@ impl Import<'_> {
             None => 0,
         };
         let per_worker = if in_place { 0 } else { TILE_BYTES } + scheme.workspace() + encoding;
-        let fixed = if in_place { 0 } else { 2 * TILE_BYTES };
+        // The batch, the tiles of a small batch that may be laid out again, and an encoded record.
+        let fixed = BODY_MEMORY
+            + if in_place { 0 } else { 2 * TILE_BYTES }
+            + if encoding == 0 { 0 } else { 2 * TILE_BYTES };
         let (executor, threads) = (operation.executor, operation.threads());
         // With an accelerator a worker reads several tiles and hashes them at once, within its part of the window.
         let part = (WINDOW / to_u64(threads)).max(1) * TILE_BYTES;
@@ -284,8 +287,15 @@ impl Import<'_> {
         let offload = Offload::of(executor, scheme, count).filter(Offload::is_shared);
         let runs = Runs::new(offload, count, threads, (!in_place).then_some(left))?;
         let per_worker = per_worker + runs.buffers();
-        // The window bounds the finished tiles that wait for an earlier tile.
-        let workers = operation.workers(count, per_worker, fixed)?.within(WINDOW).in_runs(&runs.ends);
+        let workers = operation.workers(count, per_worker, fixed)?;
+        // The window bounds the finished tiles that wait for an earlier tile, each with its bytes.
+        let taken = fixed.saturating_add(per_worker.saturating_mul(to_u64(workers.count())));
+        let spare = match (in_place, encoding) {
+            (true, 0) => WINDOW,
+            _ => operation.memory_left(taken) / TILE_BYTES,
+        };
+        let window = WINDOW.min(spare.saturating_add(to_u64(workers.count())));
+        let workers = workers.within(window).in_runs(&runs.ends);
         let (bytes, tiles) = self.taken_in_all();
         let mut tracker = operation.tracker(bytes, tiles);
         // Tiles that are laid out again in a large batch are reported once.

@@ -10,7 +10,8 @@
 //! All nodes are rewritten, because the offsets in them move. Payload that lies in a part's base is not read.
 
 use super::batch::{self, NewCommit};
-use super::body::{Laid, Placed, PlacedTile, Stop};
+use super::body::{BODY_MEMORY, Laid, Placed, PlacedTile, Stop};
+use super::encoded;
 use super::file::ContainerFile;
 use super::filler::Filler;
 use super::records::{Commit, MAX_NOTE, MAX_TILES, ParsedChildren, RawTile};
@@ -198,6 +199,10 @@ impl<'c> Merge<'c> {
         operation: &mut Operation<'_>,
     ) -> Result<()> {
         let file = Arc::clone(&log.file);
+        // The batch, the payload of a tile, and an encoded record.
+        let features =
+            self.parts.iter().filter_map(|part| part.tip.as_ref()).fold(0, |all, tip| all | tip.features);
+        operation.reserve(BODY_MEMORY + TILE_BYTES + encoded::reading(features))?;
         let mut tracker = operation.tracker(self.bytes, self.tiles);
         // The new file has no generation from which nodes could be taken over.
         let none = Tree::default();

@@ -29,6 +29,7 @@ mod merge;
 mod open;
 mod planted;
 mod records;
+mod room;
 mod seal;
 mod store;
 mod tree_writer;
@@ -41,7 +42,7 @@ use crate::base::file_lock;
 use crate::base::process::Process;
 use crate::base::storage::FileStorage;
 use crate::base::sync::lock;
-use crate::base::units::to_u64;
+use crate::base::units::{GROUP_SIZE, TILE_BYTES, to_u64};
 use crate::compression::CompressionConfig;
 use crate::exec::operation::Operation;
 use crate::hash::digest::{Digest, same};
@@ -54,6 +55,7 @@ use crate::tile::options::{ConservationPolicy, ProjectionType};
 use crate::tile::stored::Store;
 use crate::tile::tree::{NodeCache, Tree};
 use batch::{NewCommit, Unwritten};
+use body::BODY_MEMORY;
 use encoded::Encoder;
 use file::ContainerFile;
 use log::Located;
@@ -504,6 +506,19 @@ impl Container {
             };
             // The base that is attached now is used for the whole commit.
             let base = lock(&self.base).clone();
+            // The batch, a tile that is assembled, a reader with a checked tile, and an encoder with a record.
+            let encoding = match &self.options.compression {
+                Some(config) => Encoder::footprint(config)? + TILE_BYTES,
+                None => 0,
+            };
+            let fixed = BODY_MEMORY
+                + 2 * TILE_BYTES
+                + 2 * to_u64(GROUP_SIZE)
+                + self.context.scheme.workspace()
+                + self.context.reading()
+                + encoding;
+            operation.reserve(fixed)?;
+            let room = operation.memory_left(fixed);
             let mut encoder = self.encoder()?;
             let file = Arc::clone(&log.file);
             // Parts that an earlier commit in the chain stored keep their places ("Places").
@@ -517,6 +532,7 @@ impl Container {
                     if is_large { &mut reported } else { &mut quiet };
                 let mut writer =
                     TreeWriter::new(&chain, &self.context, base.as_ref(), encoder.as_mut(), body, progress);
+                writer.places.room = room;
                 let top = writer.tree(&tree)?;
                 let TreeWriter { body, places, base_size, .. } = writer;
                 Ok((body, (top, places, base_size)))

@@ -15,7 +15,7 @@ use crate::base::out_bytes::OutBytes;
 use crate::base::process::Process;
 use crate::base::storage::{FileStorage, Storage};
 use crate::base::sync::lock;
-use crate::base::units::to_usize;
+use crate::base::units::{TILE_BYTES, to_usize};
 use crate::exec::operation::Operation;
 use crate::hash::digest::{hex, same};
 use crate::shard::VerifyOptions;
@@ -112,6 +112,10 @@ pub(super) fn random() -> Result<[u8; 16]> {
     Ok(bytes)
 }
 
+/// Number of bytes of memory that locating the newest generation uses: the end of a batch, of which the digest is
+/// computed, and records.
+const LOCATING: u64 = TILE_BYTES + 64 * 1024;
+
 impl Container {
     /// Creates a container file without a generation, durable on return, and returns a handle that may write.
     ///
@@ -161,6 +165,7 @@ impl Container {
         operation: &mut Operation<'_>,
     ) -> Result<Container> {
         operation.executor.check()?;
+        operation.reserve(LOCATING)?;
         let path = path.as_ref();
         // A writer takes the lock before it reads anything.
         let (file, writer) = open_file(path, mode)?;
@@ -207,6 +212,7 @@ impl Container {
         operation: &mut Operation<'_>,
     ) -> Result<Container> {
         operation.executor.check()?;
+        operation.reserve(LOCATING)?;
         let storage: Arc<dyn Storage> = Arc::new(SourceStorage::new(source.clone()));
         let key = verify.key.as_deref();
         let file = ContainerFile::open(storage, Path::new(&source.name()), key)?;
@@ -380,6 +386,7 @@ impl Container {
         if log.writer.is_some() {
             return Ok(newest(&log));
         }
+        operation.reserve(LOCATING)?;
         // The path may name another file after a compaction.
         let is_another = match &self.path {
             Some(path) => {

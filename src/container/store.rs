@@ -6,7 +6,7 @@ use super::records::{
     self, Commit, MAX_DECODED, MAX_TILE_RECORD, ParsedChildren, RawTile, RecordKind, features, malformed,
 };
 use super::seal::CHAINS;
-use crate::base::buffer::{Buffer, try_vec};
+use crate::base::buffer::{Buffer, try_push, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
 use crate::base::storage::FileId;
@@ -23,7 +23,6 @@ use crate::tile::stored::{
 };
 use crate::tile::tree::NodeCache;
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// Generation of a container file, and the base that was attached when this store was made.
@@ -48,6 +47,7 @@ impl GenerationStore {
         context: &Arc<Context>,
         cache: &Arc<NodeCache>,
     ) -> Result<GenerationStore> {
+        context.raise_reading(encoded::reading(commit.features));
         Ok(GenerationStore {
             payload: Source::from_storage(Arc::clone(&file.storage), &file.path)?,
             file: Arc::clone(file),
@@ -326,9 +326,9 @@ impl Store for GenerationStore {
     }
 
     fn read(&self, spans: &TileSpans, start: u32, mut out: OutBytes<'_>) -> Result<()> {
-        // Several spans of a tile may lie in the same record, which is decoded once.
-        let mut decoded: BTreeMap<u64, Buffer> = BTreeMap::new();
-        let (mut skip, mut total) = (start, 0_u64);
+        // The parts that lie in encoded records, by the record.
+        let mut encoded: BTreeMap<u64, Vec<EncodedPart<'_>>> = BTreeMap::new();
+        let mut skip = start;
         for span in &spans.spans {
             if out.is_empty() {
                 break;
@@ -346,50 +346,48 @@ impl Store for GenerationStore {
                 SpanKind::Zeros => part.into_initialised().fill(0),
                 SpanKind::Raw => self.payload.read_raw(from, part)?,
                 SpanKind::Base => self.read_base(from, part)?,
-                SpanKind::Encoded => {
-                    let bytes = match decoded.entry(span.place) {
-                        Entry::Occupied(known) => known.into_mut(),
-                        Entry::Vacant(place) => {
-                            let bytes = self.decoded(span.place, spans.record)?;
-                            // The format bounds the memory for one tile ("Limits").
-                            total += to_u64(bytes.len());
-                            if total > MAX_DECODED {
-                                let what = "encoded records of one tile decode to more than 8 MiB";
-                                return Err(malformed(spans.record, 0, what));
-                            }
-                            place.insert(bytes)
-                        }
-                    };
-                    // The record must contain the whole span, even if only a part of it is read.
-                    let first = to_usize(u64::from(span.start));
-                    let whole = bytes.get(first..first + to_usize(u64::from(span.len)));
-                    let Some(whole) = whole else {
-                        return Err(malformed(
-                            span.place,
-                            0,
-                            format!(
-                                "the record decodes to {} bytes, and a tile uses {} bytes from byte {first} \
-                                 on",
-                                bytes.len(),
-                                span.len
-                            ),
-                        ));
-                    };
-                    let skip = to_usize(u64::from(skip));
-                    part.copy_from(&whole[skip..skip + len]);
-                }
+                SpanKind::Encoded => try_push(encoded.entry(span.place).or_default(), (*span, skip, part))?,
             }
             // Only the first span that is read begins in its middle.
             skip = 0;
         }
         // The spans add up to the tile, so that bytes which are missing here mean a defect of the caller.
-        if out.is_empty() {
-            Ok(())
-        } else {
-            Err(AtlasError::internal(
+        if !out.is_empty() {
+            return Err(AtlasError::internal(
                 "a defect of the library, please report it: a read ends after the end of its tile",
-            ))
+            ));
         }
+        // Each record is decoded once, and one at a time is in memory.
+        let mut total = 0;
+        for (place, parts) in encoded {
+            let bytes = self.decoded(place, spans.record)?;
+            // The format bounds the work for one tile ("Limits").
+            total += to_u64(bytes.len());
+            if total > MAX_DECODED {
+                let what = "encoded records of one tile decode to more than 8 MiB";
+                return Err(malformed(spans.record, 0, what));
+            }
+            for (span, skip, part) in parts {
+                // The record must contain the whole span, even if only a part of it is read.
+                let first = to_usize(u64::from(span.start));
+                let whole = bytes.get(first..first + to_usize(u64::from(span.len)));
+                let Some(whole) = whole else {
+                    return Err(malformed(
+                        place,
+                        0,
+                        format!(
+                            "the record decodes to {} bytes, and a tile uses {} bytes from byte {first} on",
+                            bytes.len(),
+                            span.len
+                        ),
+                    ));
+                };
+                let skip = to_usize(u64::from(skip));
+                let len = part.len();
+                part.copy_from(&whole[skip..skip + len]);
+            }
+        }
+        Ok(())
     }
 
     fn file(&self) -> Option<FileId> {
@@ -400,6 +398,9 @@ impl Store for GenerationStore {
         self.file.path.display().to_string()
     }
 }
+
+/// Span in an encoded record, the number of its bytes before the part that is read, and the memory for that part.
+type EncodedPart<'o> = (Span, u32, OutBytes<'o>);
 
 impl GenerationStore {
     fn read_base(&self, offset: u64, out: OutBytes<'_>) -> Result<()> {

@@ -6,6 +6,7 @@ use super::encoded::Encoder;
 use super::file::ContainerFile;
 use super::log;
 use super::records::{Commit, MAX_DECODED};
+use super::room::{check_room, table};
 use super::seal::CHAINS;
 use crate::base::buffer::{Buffer, try_grow};
 use crate::base::error::{AtlasError, Result};
@@ -64,9 +65,19 @@ pub(super) struct Places {
     nodes: Vec<(Arc<Node>, NodeRef)>,
     tiles: Vec<(Arc<Tile>, TileEntry)>,
     runs: Vec<(Arc<Extent>, u32, Span)>,
+    /// Number of bytes that the memory limit leaves for these lists.
+    pub(super) room: u64,
 }
 
 impl Places {
+    /// Fails with LIMIT if the lists use more memory than the memory limit leaves for them.
+    fn check_room(&self) -> Result<()> {
+        let lists = table::<(Arc<Node>, NodeRef)>(self.nodes.len())
+            + table::<(Arc<Tile>, TileEntry)>(self.tiles.len())
+            + table::<(Arc<Extent>, u32, Span)>(self.runs.len());
+        check_room("the list of the places in the file", lists, self.room)
+    }
+
     /// Stores in each node, tile and extent its place in the file, so that later commits refer to it. The commit `id`,
     /// whose batch ends at `end`, wrote them.
     pub(super) fn remember(self, id: &Arc<CommitId>, end: u64) {
@@ -168,6 +179,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         // The place is remembered for the next commit.
         try_grow(&mut self.places.nodes, 1)?;
         self.places.nodes.push((Arc::clone(node), place));
+        self.places.check_room()?;
         Ok(place)
     }
 

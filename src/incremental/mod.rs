@@ -269,7 +269,7 @@ impl AtlasProjection {
         let tree = state.tree.retiled(earlier, &mut CheckedReader::new(&state.context), |bytes| {
             taken = bytes;
             // The memory limit is checked tile by tile, before the memory is used.
-            operation.reserve(taken)
+            operation.reserve(taken.saturating_add(state.context.reading()))
         })?;
         if tree.residue() != state.tree.residue() || tree.bytes() != state.tree.bytes() {
             return Err(AtlasError::internal(

@@ -71,7 +71,7 @@ impl<'s> Survey<'s> {
         // Edited tiles are hashed by a reader with buffers of its own.
         let edits =
             if self.is_edited { 2 * TILE_BYTES + 2 * to_u64(GROUP_SIZE) + scheme.workspace() } else { 0 };
-        scheme.workspace() + edits
+        scheme.workspace() + edits + self.state.context.reading()
     }
 
     pub(super) fn worker(&self) -> Worker<'s> {

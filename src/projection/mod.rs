@@ -268,7 +268,7 @@ impl AtlasProjection {
         let state = self.state();
         // Edited tiles get their witnesses first, with which their bytes are compared.
         state.levels(operation, 0)?;
-        check::for_each_checked_tile(&state.context.scheme, &state.tree, operation, true, |_, _| Ok(()))
+        check::for_each_checked_tile(&state.context, &state.tree, operation, true, |_, _| Ok(()))
     }
 
     /// Writes all bytes to a file, each verified before it is written.
@@ -284,7 +284,7 @@ impl AtlasProjection {
         // The file gets its full length at once, because tiles of zeros are never written.
         file.set_len(state.tree.bytes())?;
         // The tiles are never hashed in place, so that exactly the hashed copy is written.
-        check::for_each_checked_tile(&state.context.scheme, &state.tree, operation, false, |at, bytes| {
+        check::for_each_checked_tile(&state.context, &state.tree, operation, false, |at, bytes| {
             file.write_sparse_at(at.offset.0, bytes)
         })?;
         file.persist().map_err(|failed| failed.1)

@@ -11,6 +11,7 @@ use crate::hash::outboard::source_changed;
 use crate::layer2::Residue;
 use crate::source::{Holes, Source};
 use crate::tile::Tile;
+use crate::tile::context::Context;
 use crate::tile::offload::{Confirmed, Offload, Runs};
 use crate::tile::one_tile::Scratch;
 use crate::tile::scheme::{Scheme, Workspace};
@@ -61,15 +62,16 @@ fn compare(at: &TileAt, residue: Residue, found: &Digest) -> Result<()> {
 /// `in_place`, bytes in memory are checked without a copy, and `then` is not called for tiles that an accelerator
 /// has checked.
 pub(crate) fn for_each_checked_tile(
-    scheme: &Scheme,
+    context: &Context,
     tree: &Tree,
     operation: &mut Operation<'_>,
     in_place: bool,
     then: impl Fn(&TileAt, &[u8]) -> Result<()> + Sync,
 ) -> Result<()> {
+    let scheme = &context.scheme;
     // Memory needs no buffer per worker.
     let in_memory = in_place && tree.is_in_memory()?;
-    let per_worker = scheme.workspace() + if in_memory { 0 } else { TILE_BYTES };
+    let per_worker = scheme.workspace() + if in_memory { 0 } else { TILE_BYTES + context.reading() };
     // With an accelerator a worker takes several tiles, which are confirmed before each is looked at.
     let offload = Offload::of_tree(operation.executor, scheme, tree).filter(|_| in_place);
     let left = operation.memory_left(per_worker);

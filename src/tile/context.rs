@@ -7,6 +7,7 @@ use super::outboards::OutboardCache;
 use super::scheme::Scheme;
 use crate::base::error::Result;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Scheme (type, K and key), conservation policy and cache of chaining values. Shared by all states of a projection
 /// and by its snapshots.
@@ -14,6 +15,8 @@ pub(crate) struct Context {
     pub(crate) scheme: Scheme,
     pub(crate) policy: ConservationPolicy,
     pub(crate) outboards: OutboardCache,
+    /// See [`reading`](Self::reading).
+    reading: AtomicU64,
 }
 
 impl Context {
@@ -29,11 +32,24 @@ impl Context {
         options: &ProjectionOptions,
         outboards: OutboardCache,
     ) -> Result<Arc<Context>> {
-        Ok(Arc::new(Context { scheme: Scheme::new(kind, options)?, policy: options.policy, outboards }))
+        let (scheme, policy, reading) = (Scheme::new(kind, options)?, options.policy, AtomicU64::new(0));
+        Ok(Arc::new(Context { scheme, policy, outboards, reading }))
     }
 
     /// Returns a context with the same scheme and policy, and with `outboards` as its cache of chaining values.
     pub(crate) fn beside(&self, outboards: OutboardCache) -> Result<Arc<Context>> {
-        Ok(Arc::new(Context { scheme: self.scheme.duplicate()?, policy: self.policy, outboards }))
+        let (scheme, reading) = (self.scheme.duplicate()?, AtomicU64::new(self.reading()));
+        Ok(Arc::new(Context { scheme, policy: self.policy, outboards, reading }))
+    }
+
+    /// Returns the number of bytes of memory that reading a tile uses besides the buffer that gets its bytes. 0 unless
+    /// a container of this projection has compressed tiles.
+    pub(crate) fn reading(&self) -> u64 {
+        self.reading.load(Ordering::Relaxed)
+    }
+
+    /// Raises [`reading`](Self::reading) to at least `bytes`.
+    pub(crate) fn raise_reading(&self, bytes: u64) {
+        self.reading.fetch_max(bytes, Ordering::Relaxed);
     }
 }

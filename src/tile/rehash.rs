@@ -536,7 +536,7 @@ pub(crate) fn witnesses(
     let own = if shared.ends.is_empty() { runs(&pending, operation.threads())? } else { Vec::new() };
     let runs = if shared.ends.is_empty() { &own } else { &shared.ends };
     // Each worker holds a checked extent, a checked group and an assembled group.
-    let per_worker = TILE_BYTES + 2 * to_u64(GROUP_SIZE) + whole;
+    let per_worker = TILE_BYTES + 2 * to_u64(GROUP_SIZE) + whole + context.reading();
     let workers = operation.workers(to_u64(runs.len()), per_worker, result)?;
     // The threads share the work on a single tile; several tiles occupy them anyway.
     let alone = if count == 1 && operation.threads() > 1 { operation.executor } else { Executor::Inline };

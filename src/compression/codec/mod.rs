@@ -61,7 +61,7 @@ impl Codec {
     }
 
     /// All codecs that the format knows.
-    const ALL: [Codec; 3] = [Codec::Deflate, Codec::Zstd, Codec::Lz4];
+    pub(super) const ALL: [Codec; 3] = [Codec::Deflate, Codec::Zstd, Codec::Lz4];
 
     /// Returns the levels that a caller may request and the format can hold. Never includes 0, which means
     /// stored.

@@ -386,7 +386,7 @@ fn extract(
     let spans = spans(state, scopes)?;
     let memory = memory(state, &spans);
     // One worker and the result must fit the memory limit before anything is allocated.
-    operation.reserve(TILE_BYTES.saturating_add(memory))?;
+    operation.reserve((TILE_BYTES + state.context.reading()).saturating_add(memory))?;
     let bytes = spans.iter().map(|span| to_u64(span.payload_len)).fold(0, u64::saturating_add);
     let parts = spans.iter().map(Span::tile_count).fold(0, u64::saturating_add);
     // The proofs of an edited state need the witnesses of all its tiles, so that an error here has no index
@@ -463,7 +463,8 @@ impl Batch<'_> {
         let count = to_u64(tasks.len());
         // A second thread is worth waking from 64 KiB of work on.
         let worth = usize::try_from(cost).unwrap_or(usize::MAX) / pool::TASK_BYTES;
-        let per_worker = TILE_BYTES + self.state.context.scheme.workspace();
+        let context = &self.state.context;
+        let per_worker = TILE_BYTES + context.scheme.workspace() + context.reading();
         let workers = operation.workers(count, per_worker, memory)?.at_most(worth);
         let taken = per_worker.saturating_mul(to_u64(workers.count())).saturating_add(memory);
         // Outboards outlive the call, and get the part of the memory limit that is left.
