@@ -9,6 +9,9 @@ use std::sync::LazyLock;
 
 const SIZE: usize = (3 << 20) + 77;
 
+/// Bytes of all regions together.
+const MOST: u64 = 3 << 20;
+
 static DATA: LazyLock<Vec<u8>> = LazyLock::new(|| (0..SIZE).map(|i| (i * 31 + i / 4_093) as u8).collect());
 static PROJECTION: LazyLock<AtlasProjection> = LazyLock::new(|| {
     let (source, options) = (Source::copy(&DATA).unwrap(), ProjectionOptions::new());
@@ -28,6 +31,10 @@ pub fn run(input: &[u8]) {
             let offset = u64::from(a) | u64::from(b) << 8 | u64::from(c & 63) << 16;
             let length = u64::from(d) | u64::from(e) << 8;
             AtlasBoundaryRegion::new(offset, if c & 128 == 0 { length } else { length << 5 })
+        })
+        .scan(0, |total, region| {
+            *total += region.length;
+            (*total <= MOST).then_some(region)
         })
         .collect();
     let strategy = match how % 4 {

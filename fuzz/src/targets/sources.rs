@@ -9,29 +9,33 @@ static DATA: LazyLock<Vec<u8>> =
 /// Bytes of the largest whole.
 const MOST: usize = 300_000;
 
+/// Parts of a whole, at most.
+const PARTS: usize = 2_000;
+
 /// Runs one input.
 pub fn run(input: &[u8]) {
-    // A stack of sources with the bytes that each must have.
-    let mut stack: Vec<(Source, Vec<u8>)> = vec![(Source::copy(&DATA).unwrap(), DATA.clone())];
+    // A stack of sources, with the bytes that each must have and the number of its parts at most.
+    let mut stack: Vec<(Source, Vec<u8>, usize)> = vec![(Source::copy(&DATA).unwrap(), DATA.clone(), 1)];
     for &[what, a, b] in input.as_chunks::<3>().0.iter().take(30) {
-        let (source, bytes) = stack.last().expect("at least one source");
+        let (source, bytes, parts) = stack.last().expect("at least one source");
         let made = match what % 3 {
             0 => {
                 let (from, to) = (usize::from(a) * bytes.len() / 255, usize::from(b) * bytes.len() / 255);
                 let (from, to) = (from.min(to), from.max(to));
                 let range = source.range(from as u64, (to - from) as u64).expect("a range of the source");
-                (range, bytes[from..to].to_vec())
+                (range, bytes[from..to].to_vec(), *parts)
             }
             1 => {
                 // The last ones, in their order.
                 let count = 1 + usize::from(a) % stack.len();
                 let parts = &stack[stack.len() - count..];
-                if parts.iter().map(|part| part.1.len()).sum::<usize>() > MOST {
+                let count = parts.iter().map(|part| part.2).sum();
+                if parts.iter().map(|part| part.1.len()).sum::<usize>() > MOST || count > PARTS {
                     continue;
                 }
                 let bytes = parts.iter().map(|part| &part.1[..]).collect::<Vec<_>>().concat();
                 let parts = parts.iter().map(|part| &part.0);
-                (Source::concat(parts).expect("parts of a whole"), bytes)
+                (Source::concat(parts).expect("parts of a whole"), bytes, count)
             }
             _ => {
                 let outside = source.range(bytes.len() as u64, 1 + u64::from(a));
@@ -42,7 +46,7 @@ pub fn run(input: &[u8]) {
         assert_eq!(made.0.size(), made.1.len() as u64);
         stack.push(made);
     }
-    let (source, bytes) = stack.last().expect("at least one source");
+    let (source, bytes, _) = stack.last().expect("at least one source");
     let (operation, options) = (&mut Operation::sequential(), ProjectionOptions::new());
     let parts = AtlasProjection::create(ProjectionType::Linear, source, &options, operation).unwrap();
     let whole = Source::copy(bytes).unwrap();
