@@ -1,4 +1,4 @@
-//! What a call allocates stays within its `memory_limit`, whatever the limit and the number of threads. Alone in its
+//! A call allocates no more than its `memory_limit`, whatever the limit and the number of threads. The only test of its
 //! process, whose allocator it is.
 #![cfg(all(target_os = "linux", feature = "streaming", feature = "parity", feature = "compression"))]
 #![allow(clippy::cast_possible_truncation, reason = "test data are small numbers")]
