@@ -27,6 +27,8 @@ for message in map(json.loads, open(sys.argv[1])):
 # Processes that are killed write no profile; those of one program are merged into one file.
 export LLVM_PROFILE_FILE=$folder/profiles/%m.profraw
 for test in "${tests[@]}"; do
+    # The tests of memory run calls hundreds of times under other limits, which reach the same code.
+    [[ $test != *_memory-* ]] || continue
     "$test" || echo "failed: $test"
 done 2>&1 | tee "$folder/tests.log" | grep -E '^test result|^failed' || :
 
