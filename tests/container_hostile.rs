@@ -3,6 +3,7 @@
 
 #![allow(missing_docs, clippy::cast_possible_truncation, clippy::unwrap_used)]
 
+mod counting;
 // Of another package, whose items are public.
 #[allow(unreachable_pub)]
 #[path = "../fuzz/src/forge.rs"]
@@ -13,33 +14,7 @@ mod hostile;
 
 use forge::{CHANGES, Sealing};
 use hostile::{Seed, Trust};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-struct Counting;
-
-static TAKEN: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: hands everything through to the allocator of the system.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let taken = TAKEN.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        MOST.fetch_max(taken, Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        TAKEN.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[cfg_attr(not(feature = "reserve"), global_allocator)]
-static ALLOCATOR: Counting = Counting;
 
 /// Bytes that looking at one file may take: a generation of 4 MiB as it is read, compared and edited, the tiles at
 /// work, and the caches.
@@ -141,10 +116,8 @@ fn look(files: u64) {
             forgery.seal(sealing, random.below(2) == 0);
         }
         let trust = Trust::of(random.below(4) as u8);
-        let before = TAKEN.load(Ordering::Relaxed);
-        MOST.store(before, Ordering::Relaxed);
-        read[usize::from(is_forged)] += u64::from(seed.look(&forgery.bytes, trust));
-        let taken = MOST.load(Ordering::Relaxed) - before;
+        let (is_read, taken) = counting::most(|| seed.look(&forgery.bytes, trust));
+        read[usize::from(is_forged)] += u64::from(is_read);
         most = most.max(taken);
         assert!(taken < BOUND, "file {number}: {taken} bytes");
     }

@@ -1,8 +1,16 @@
 //! A call allocates no more than its `memory_limit`, whatever the limit and the number of threads. The only test of its
 //! process, whose allocator it is.
-#![cfg(all(target_os = "linux", feature = "streaming", feature = "parity", feature = "compression"))]
+#![cfg(all(
+    not(feature = "reserve"),
+    target_os = "linux",
+    feature = "streaming",
+    feature = "parity",
+    feature = "compression"
+))]
 #![allow(clippy::cast_possible_truncation, reason = "test data are small numbers")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod counting;
 
 use atlas_manifold::{
     AtlasBoundaryRegion, AtlasParity, AtlasProjection, AtlasReconstruction, AtlasShard, CommitOptions,
@@ -11,34 +19,8 @@ use atlas_manifold::{
     ProjectionType, ReconstructionOptions, RepairMode, RepairOptions, Result, Source, StreamingConfig,
     VerifyOptions, stream_projection, trim,
 };
-use std::alloc::{GlobalAlloc, Layout, System};
+use counting::most;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Bytes that are allocated, and the most of them since the peak was set back.
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-struct Counting;
-
-// SAFETY: the system's allocator does the work.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(live, Ordering::Relaxed);
-        // SAFETY: as promised by the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as promised by the caller.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Bytes of errors, names, small records and lists of workers, which no limit counts.
 const SMALL: usize = 48 << 10;
@@ -52,10 +34,7 @@ fn check<T>(name: &str, mut call: impl FnMut(&mut Operation<'_>) -> Result<T>) {
             _ => Operation::new().with_pool(&pool),
         };
         trim();
-        let before = LIVE.load(Ordering::Relaxed);
-        PEAK.store(before, Ordering::Relaxed);
-        let done = call(&mut operation.with_memory_limit(limit as u64));
-        let peak = PEAK.load(Ordering::Relaxed) - before;
+        let (done, peak) = most(|| call(&mut operation.with_memory_limit(limit as u64)));
         // Some calls report damage.
         let is_accepted = done.as_ref().map_or_else(|error| error.kind() != ErrorKind::Limit, |_| true);
         (is_accepted, peak)
@@ -99,6 +78,7 @@ const SIZE: usize = 3_300_000;
 /// All in one test, because they share the allocator.
 #[test]
 fn no_call_uses_more_memory_than_its_limit() {
+    assert!(most(|| noise(100_000)).1 >= 100_000, "memory is not counted");
     projections();
     containers();
     parity_files();

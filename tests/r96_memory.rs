@@ -1,45 +1,14 @@
 //! Memory of R96, counted allocation by allocation. One test, since it counts the process.
 #![allow(missing_docs, clippy::cast_possible_truncation, clippy::unwrap_used)]
 
+mod counting;
+
 use atlas_manifold::{
     AtlasProjection, AtlasReconstruction, Operation, Pool, Progress, ProjectionOptions, ProjectionType,
     ReconstructionOptions, Source, TILE_SIZE,
 };
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use counting::most;
 use std::time::Duration;
-
-struct Counting;
-
-static TAKEN: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: hands everything through to the allocator of the system.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let taken = TAKEN.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        MOST.fetch_max(taken, Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        TAKEN.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[cfg_attr(not(feature = "reserve"), global_allocator)]
-static ALLOCATOR: Counting = Counting;
-
-/// Peak of memory during `work`, less the memory before.
-fn most<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = TAKEN.load(Ordering::Relaxed);
-    MOST.store(before, Ordering::Relaxed);
-    let result = work();
-    (result, MOST.load(Ordering::Relaxed).saturating_sub(before))
-}
 
 fn project(data: &[u8], k: u8, operation: &mut Operation<'_>) -> AtlasProjection {
     let source = Source::copy(data).unwrap();
