@@ -2977,10 +2977,11 @@ enum atlas_status atlas_container_refresh(struct atlas_container *container,
  * generation keeps only this generation. When the container itself is replaced, readers keep the old file
  * and other changing calls wait. Snapshots that were taken before stay valid and keep the old file on the
  * disk; take new ones, because a commit of an old one stores its bytes again, except those of the base.
- * `operation` may be NULL. Fails with OUT_OF_RANGE (`keep_from` is after the newest generation), IO (with
- * EEXIST if a file of that name exists), UNSUPPORTED (several hard links, or an owner that cannot be set),
- * WITNESS, FORMAT, CONSERVATION (STRICT, and the sum of a kept generation is not 0 mod 96), STATE, LIMIT
- * (max_domain_size or memory_limit), INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+ * The call keeps lists of the compressed runs, some 320 bytes for each. `operation` may be NULL. Fails with
+ * OUT_OF_RANGE (`keep_from` is after the newest generation), IO (with EEXIST if a file of that name exists),
+ * UNSUPPORTED (several hard links, or an owner that cannot be set), WITNESS, FORMAT, CONSERVATION (STRICT,
+ * and the sum of a kept generation is not 0 mod 96), STATE, LIMIT (max_domain_size or memory_limit),
+ * INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_container_compact(struct atlas_container *container,
@@ -2995,11 +2996,11 @@ enum atlas_status atlas_container_compact(struct atlas_container *container,
  *
  * `damage` receives records by their offset, then tiles, generation by generation from the oldest; a tile
  * that several generations share is reported once, with the oldest of these generations. If a base was
- * changed in place, the earlier generations stay damaged: in that case pass info.newest as `from`. `damage`
- * and `operation` may be NULL. Fails with the status of the first fault in the order header, chain,
- * generations from the oldest, zero bytes (WITNESS, FORMAT, CONSERVATION, UNSUPPORTED); with INCOMPLETE if
- * all bytes of the file are intact and bytes of the base could not be checked; with STATE, LIMIT, IO,
- * INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+ * changed in place, the earlier generations stay damaged: in that case pass info.newest as `from`. The call
+ * keeps a list of the tiles, some 200 bytes for each. `damage` and `operation` may be NULL. Fails with the
+ * status of the first fault in the order header, chain, generations from the oldest, zero bytes (WITNESS,
+ * FORMAT, CONSERVATION, UNSUPPORTED); with INCOMPLETE if all bytes of the file are intact and bytes of the
+ * base could not be checked; with STATE, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_container_find_damage(const struct atlas_container *container,
