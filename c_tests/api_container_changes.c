@@ -313,6 +313,82 @@ static void compaction_drops_generations(void)
     CHECK(unlink(path) == 0 && unlink(copy) == 0);
 }
 
+/* A file that has taken the container's name meanwhile is not replaced. */
+static void compaction_replaces_no_other_file(void)
+{
+    char path[PATH_MAX], moved[PATH_MAX], before[PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s", temp_path("named.atlas"));
+    (void)snprintf(moved, sizeof moved, "%s", temp_path("moved.atlas"));
+    uint8_t *data = random_bytes(70000, 24);
+    atlas_container *container = created(path, 0, NULL, NULL);
+    CHECK_EQ(imported(container, data, 70000), 1);
+    CHECK(rename(path, moved) == 0);
+    CHECK_STATUS(atlas_container_compact(container, NULL, 0, NULL), ATLAS_STATUS_STATE);
+    CHECK_SAYS("renamed, replaced or removed");
+    write_file(path, "mine", 4);
+    CHECK_STATUS(atlas_container_compact(container, NULL, 0, NULL), ATLAS_STATUS_STATE);
+    CHECK(file_is(path, "mine", 4) && unlink(path) == 0);
+    CHECK_EQ(temp_names(), 1);
+    CHECK(rename(moved, path) == 0);
+    CHECK_OK(atlas_container_compact(container, NULL, 0, NULL));
+    atlas_container_destroy(container);
+
+    /* A relative path leads elsewhere once the process has changed its folder. */
+    CHECK(getcwd(before, sizeof before) != NULL && chdir(temp_dir()) == 0);
+    container = opened("named.atlas", ATLAS_CONTAINER_WRITE);
+    CHECK(mkdir("other", 0700) == 0 && chdir("other") == 0);
+    write_file("named.atlas", "mine", 4);
+    CHECK_STATUS(atlas_container_compact(container, NULL, 0, NULL), ATLAS_STATUS_STATE);
+    CHECK(file_is("named.atlas", "mine", 4) && unlink("named.atlas") == 0 && !exists("named.atlas.compact"));
+    CHECK(chdir("..") == 0 && rmdir("other") == 0);
+    CHECK_OK(atlas_container_compact(container, NULL, 0, NULL));
+    check_generation(container, 1, data, 70000);
+    atlas_container_destroy(container);
+    CHECK(chdir(before) == 0);
+    CHECK(unlink(path) == 0);
+    free(data);
+}
+
+static bool has_no_name(const atlas_progress *progress, void *path)
+{
+    CHECK(!exists((const char *)path) && progress->bytes_done <= progress->bytes_total);
+    return true;
+}
+
+/* A process that is killed in a compaction or a merge leaves no file that opens. */
+static void a_file_is_named_once_it_is_complete(void)
+{
+    char path[PATH_MAX], target[PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s", temp_path("whole.atlas"));
+    (void)snprintf(target, sizeof target, "%s", temp_path("target.atlas"));
+    uint8_t *data = random_bytes(2 * TILE, 25);
+    atlas_container *container = created(path, 0, NULL, NULL), *merged = NULL;
+    for (uint64_t i = 1; i <= 3; i++) {
+        data[0] = (uint8_t)i;
+        CHECK_EQ(imported(container, data, 2 * TILE), i);
+    }
+    atlas_operation operation;
+    atlas_operation_init(&operation);
+    operation.progress = has_no_name;
+    operation.user_data = target;
+    CHECK_OK(atlas_container_compact(container, target, 0, &operation));
+    CHECK(exists(target) && unlink(target) == 0);
+    const atlas_container *parts[2] = {container, container};
+    CHECK_OK(atlas_container_merge(parts, 2, target, NULL, NULL, &operation, &merged));
+    CHECK(exists(target));
+    /* The handle of a merge writes, and no other. */
+    atlas_container *second = NULL;
+    CHECK_STATUS(atlas_container_open(target, ATLAS_CONTAINER_WRITE, NULL, NULL, NULL, &second), ATLAS_STATUS_STATE);
+    CHECK_EQ(imported(merged, data, TILE), 2);
+    atlas_container_destroy(merged);
+    merged = opened(target, ATLAS_CONTAINER_WRITE);
+    CHECK_EQ(info_of(merged).newest, 2);
+    atlas_container_destroy(merged);
+    atlas_container_destroy(container);
+    CHECK(unlink(path) == 0 && unlink(target) == 0);
+    free(data);
+}
+
 /* ---- a source that is inserted --------------------------------------------------------------------------- */
 
 static void insert_into(uint8_t *data, size_t size, size_t offset, const uint8_t *bytes, size_t count)
@@ -560,6 +636,8 @@ int main(void)
     TEST(a_cancelled_call_changes_nothing);
     TEST(a_write_that_fails_commits_nothing);
     TEST(compaction_drops_generations);
+    TEST(compaction_replaces_no_other_file);
+    TEST(a_file_is_named_once_it_is_complete);
     TEST(sources_are_inserted);
     TEST(insertions_that_fail);
     TEST(regions_are_imported);

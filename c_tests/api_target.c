@@ -265,6 +265,22 @@ static void lists_and_attributes_stay(void)
     CHECK(stat(plain, &info) == 0);
     CHECK_EQ(info.st_mode & 07777, 0644);
     remove_path(folder);
+
+    /* A compaction in place replaces a file too. */
+    path = temp_path("listed.atlas");
+    atlas_container *container = NULL;
+    atlas_source *source = borrowed(bytes, SIZE);
+    CHECK_OK(atlas_container_create(path, ATLAS_PROJECTION_LINEAR, NULL, NULL, NULL, &container));
+    CHECK_OK(atlas_container_import(container, source, NULL, 0, NULL, NULL, NULL));
+    CHECK(setxattr(path, "system.posix_acl_access", list, len, 0) == 0);
+    CHECK(!named || setxattr(path, "user.origin", "far away", 8, 0) == 0);
+    CHECK_OK(atlas_container_compact(container, NULL, 0, NULL));
+    CHECK_EQ(getxattr(path, "system.posix_acl_access", found, sizeof found), len);
+    CHECK(memcmp(found, list, len) == 0);
+    CHECK(!named || (getxattr(path, "user.origin", found, sizeof found) == 8 && memcmp(found, "far away", 8) == 0));
+    atlas_container_destroy(container);
+    atlas_source_destroy(source);
+    CHECK(unlink(path) == 0);
 }
 #else
 static void lists_and_attributes_stay(void) {}

@@ -68,8 +68,8 @@
  *            at the moment of the fork: it may stay locked forever. A projection and its snapshots count
  *            as one handle here. A file that is still being written (spool_path) belongs to the process
  *            that began it: in the child, adding to it or finishing it fails with STATE. After a fork in
- *            a progress callback, the call returns STATE in the child; if it uses a single thread, it
- *            runs to its end in both processes.
+ *            a callback, the call goes on in the parent and returns STATE in the child. Only the thread
+ *            that made the call may return from the callback in the child.
  * Structs    Fill a struct that begins with struct_size with its *_init, which ignores NULL. For a struct
  *            that the library fills, set struct_size to sizeof and nothing else. Older, smaller sizes stay
  *            valid.
@@ -2979,9 +2979,10 @@ enum atlas_status atlas_container_refresh(struct atlas_container *container,
  * disk; take new ones, because a commit of an old one stores its bytes again, except those of the base.
  * The call keeps lists of the compressed runs, some 320 bytes for each. `operation` may be NULL. Fails with
  * OUT_OF_RANGE (`keep_from` is after the newest generation), IO (with EEXIST if a file of that name exists),
- * UNSUPPORTED (several hard links, or an owner that cannot be set), WITNESS, FORMAT, CONSERVATION (STRICT,
- * and the sum of a kept generation is not 0 mod 96), STATE, LIMIT (max_domain_size or memory_limit),
- * INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+ * UNSUPPORTED (several hard links, or attributes of the file that cannot be kept), WITNESS, FORMAT,
+ * CONSERVATION (STRICT, and the sum of a kept generation is not 0 mod 96), STATE (also if the path of the
+ * container leads to another file now), LIMIT (max_domain_size or memory_limit), INVALID_ARGUMENT,
+ * OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_container_compact(struct atlas_container *container,

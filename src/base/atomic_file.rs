@@ -12,15 +12,16 @@
 #![forbid(unsafe_code)]
 
 use crate::base::buffer::{Buffer, is_zero};
+#[cfg(target_os = "linux")]
+use crate::base::descriptor;
 use crate::base::error::{AtlasError, Result};
 use crate::base::fallible::file_name as file_name_of;
 use crate::base::folder::{Entry, Folder};
 use crate::base::out_bytes::OutBytes;
 use crate::base::process::Process;
-use crate::base::storage::{FileStorage, Storage};
+use crate::base::storage::{FileId, FileStorage, Storage};
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_usize};
 use std::ffi::{OsStr, OsString};
-#[cfg(unix)]
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -119,15 +120,6 @@ impl Temporary {
     }
 }
 
-/// Flushes the folder of the file at `path`, so that the file's name survives a crash. A folder that cannot be
-/// read, or that its file system cannot flush, is no failure.
-pub(crate) fn sync_folder(path: &Path) -> Result<()> {
-    let folder = folder(path);
-    Folder::open(folder)
-        .and_then(|folder| folder.to_flush()?.flush())
-        .map_err(|error| AtlasError::io(format_args!("flushing the folder {}", folder.display()), error))
-}
-
 /// Returns the parent folder of `path`, which is `.` for a bare file name.
 fn folder(path: &Path) -> &Path {
     // A bare name lies in the working folder.
@@ -188,6 +180,70 @@ impl AtomicFile {
         let temporary = Temporary::create(folder).map_err(failed)?;
         let storage = storage(Arc::clone(&temporary.file));
         Ok(AtomicFile { temporary, storage, target: target.to_owned(), unflushed: None, is_named: false })
+    }
+
+    /// Creates a temporary file that has the name `temporary` and will replace `target`. `clear` may remove an older file
+    /// of this name first. Fails with IO (EEXIST) if there is one.
+    pub(crate) fn create_as(
+        target: &Path,
+        temporary: &OsStr,
+        clear: impl FnOnce(&Folder) -> Result<()>,
+    ) -> Result<AtomicFile> {
+        let failed = |error| {
+            let path = target.with_file_name(temporary);
+            AtlasError::io(format_args!("creating {}", path.display()), error)
+        };
+        let folder = Folder::open(folder(target)).map_err(failed)?;
+        clear(&folder)?;
+        let file = folder.create(temporary, 0o600).map_err(failed)?;
+        let (file, name) = (Arc::new(FileStorage::new(file)), Some(temporary.to_owned()));
+        let storage: Arc<dyn Storage> = Arc::clone(&file) as _;
+        let temporary = Temporary { folder, file, name, process: Process::current() };
+        Ok(AtomicFile { temporary, storage, target: target.to_owned(), unflushed: None, is_named: false })
+    }
+
+    /// Returns the temporary file itself.
+    pub(crate) fn file(&self) -> &Arc<FileStorage> {
+        &self.temporary.file
+    }
+
+    /// Opens the temporary file a second time, for reading and writing.
+    pub(crate) fn open_again(&self) -> io::Result<File> {
+        match &self.temporary.name {
+            Some(name) => self.temporary.folder.open_file(name, true),
+            #[cfg(target_os = "linux")]
+            None => {
+                let path = crate::base::folder::itself(self.temporary.file.file())?;
+                descriptor::open(File::options().read(true).write(true), &path)
+            }
+            #[cfg(not(target_os = "linux"))]
+            None => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Gives the temporary file the attributes of the target now, and not only when it replaces it.
+    pub(crate) fn take_over_attributes_now(&self) -> Result<()> {
+        file_name(&self.target).map_or(Ok(()), |name| self.take_over_attributes(name))
+    }
+
+    /// Returns the identity of the file that has the target's name now. `None` if there is none, or the system has no
+    /// such identities.
+    pub(crate) fn identity_of_target(&self) -> io::Result<Option<FileId>> {
+        let Some(name) = file_name(&self.target) else { return Ok(None) };
+        Ok(self.temporary.folder.entry(name)?.and_then(|entry| FileId::of(&entry.metadata)))
+    }
+
+    /// Returns true once the target's name leads to the file, also if the folder could not be flushed.
+    pub(crate) fn is_named(&self) -> bool {
+        self.is_named
+    }
+
+    /// Removes the name of a new file whose folder could not be flushed.
+    pub(crate) fn withdraw(self) {
+        if let Some(name) = file_name(&self.target).filter(|_| self.is_named && self.check_process().is_ok())
+        {
+            drop(self.temporary.folder.remove(name));
+        }
     }
 
     pub(crate) fn target(&self) -> &Path {

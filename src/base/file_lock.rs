@@ -4,10 +4,8 @@
 //! open file, not to the process, and ends with it. Some file systems accept the lock and do not enforce it.
 //! Locking therefore includes a second attempt through another description, which must be refused.
 
-use super::descriptor;
 use std::fs::File;
 use std::io;
-use std::path::Path;
 
 /// Outcome of an attempt to lock a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,9 +82,9 @@ mod system {
     }
 }
 
-/// Tries to lock `file`, which was opened through `path`, without waiting. Opens `path` a second time to prove
-/// that the file system refuses a second lock.
-pub(crate) fn lock(file: &File, path: &Path) -> io::Result<Locked> {
+/// Tries to lock `file` without waiting. `again` opens the same file a second time, to prove that the file system
+/// refuses a second lock.
+pub(crate) fn lock(file: &File, again: impl FnOnce() -> io::Result<File>) -> io::Result<Locked> {
     match system::lock(file) {
         Err(error) if system::is_refusal(&error) => return Ok(Locked::ByAnother),
         // Any other failure means that the file system has no such locks.
@@ -94,8 +92,7 @@ pub(crate) fn lock(file: &File, path: &Path) -> io::Result<Locked> {
         Ok(()) => {}
     }
     // A second description must be refused; otherwise the lock protects nothing.
-    let second = descriptor::open(File::options().read(true).write(true), path);
-    let refused = second.and_then(|second| match system::lock(&second) {
+    let refused = again().and_then(|second| match system::lock(&second) {
         Err(error) if system::is_refusal(&error) => Ok(true),
         Err(_) => Ok(false),
         // Granted twice: the file system keeps no such lock.
@@ -126,16 +123,17 @@ mod tests {
         let path = dir.path().join("locked");
         std::fs::write(&path, b"x").unwrap();
         let open = || File::options().read(true).write(true).open(&path).unwrap();
+        let lock = |file: &File| lock(file, || Ok(open()));
         let (first, second) = (open(), open());
-        assert_eq!(lock(&first, &path).unwrap(), Locked::Yes);
-        assert_eq!(lock(&second, &path).unwrap(), Locked::ByAnother);
+        assert_eq!(lock(&first).unwrap(), Locked::Yes);
+        assert_eq!(lock(&second).unwrap(), Locked::ByAnother);
         // A clone shares the open file, and keeps the lock when the other is closed.
         let clone = first.try_clone().unwrap();
         drop(first);
-        assert_eq!(lock(&second, &path).unwrap(), Locked::ByAnother);
+        assert_eq!(lock(&second).unwrap(), Locked::ByAnother);
         unlock(&clone);
-        assert_eq!(lock(&second, &path).unwrap(), Locked::Yes);
+        assert_eq!(lock(&second).unwrap(), Locked::Yes);
         drop(second);
-        assert_eq!(lock(&open(), &path).unwrap(), Locked::Yes);
+        assert_eq!(lock(&open()).unwrap(), Locked::Yes);
     }
 }

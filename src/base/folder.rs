@@ -163,6 +163,12 @@ mod system {
             removed.map(drop)
         }
 
+        /// Opens the file `name` in the folder, which is no symbolic link, without waiting for a writer of a FIFO.
+        pub(crate) fn open_file(&self, name: &OsStr, writable: bool) -> io::Result<File> {
+            let access = if writable { libc::O_RDWR } else { libc::O_RDONLY };
+            open_at(self.at(), name, access | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0)
+        }
+
         pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
             let name = c_string(name)?;
             // SAFETY: the name ends with a NUL, and the folder is open.
@@ -265,6 +271,10 @@ mod system {
             // A link fails if the name exists, whereas a rename replaces the file.
             std::fs::hard_link(self.path.join(from), self.path.join(to))?;
             self.remove(from)
+        }
+
+        pub(crate) fn open_file(&self, name: &OsStr, writable: bool) -> io::Result<File> {
+            descriptor::open(File::options().read(true).write(writable), &self.path.join(name))
         }
 
         pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {

@@ -93,6 +93,10 @@ pub(super) fn lay_out<'f, T>(
 /// Cuts the container file back to the end of its newest batch after a failed commit, and syncs it. Returns `error`,
 /// with `outcome_is_open` set if the cut or an earlier sync of a batch failed.
 pub(super) fn undo(file: &ContainerFile, located: &Located, error: AtlasError) -> Unwritten {
+    // In the child of a fork in a callback the commit is the parent's, which may still go on.
+    if !file.process.is_current() {
+        return Unwritten { error, outcome_is_open: true };
+    }
     let end = located.end(file);
     // The cut must be durable too, or a later opening could find a part of the attempt.
     let cut = file.storage.set_len(end).and_then(|()| file.storage.sync());

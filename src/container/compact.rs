@@ -19,14 +19,13 @@ use super::records::{Commit, ParsedChildren};
 use super::room::{check_room, table};
 use super::seal::Ident;
 use super::store::GenerationStore;
+use super::unfinished::{Unfinished, beside};
 use super::{Container, Log, open};
-use crate::base::atomic_file::sync_folder;
 use crate::base::buffer::{Buffer, try_grow};
-use crate::base::descriptor;
 use crate::base::error::{AtlasError, Result};
 use crate::base::file_lock;
 use crate::base::ranges::Ranges;
-use crate::base::storage::{FileStorage, Storage};
+use crate::base::storage::Storage;
 use crate::base::sync::lock;
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
@@ -34,8 +33,7 @@ use crate::exec::progress::Tracker;
 use crate::hash::digest::Digest;
 use crate::tile::stored::{NodeRef, Span, SpanKind, Store, StoredTile};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 impl Container {
@@ -61,14 +59,9 @@ impl Container {
                 path.display()
             )));
         }
-        // The lock keeps other writers away until the file is complete.
-        let writer = create_locked(path, None)?;
-        let made = self
-            .write_compacted(&log, as_storage(&writer), path, keep_from, operation)
-            .and_then(|_| sync_folder(path));
-        file_lock::unlock(writer.file());
-        // A compaction that fails leaves no file.
-        made.inspect_err(|_| drop(std::fs::remove_file(path)))
+        let unfinished = Unfinished::create(path)?;
+        self.write_compacted(&log, unfinished.storage(), path, keep_from, operation)?;
+        unfinished.name_new()
     }
 
     /// Compacts the container in place: a new file takes the name of the old one, with only the generations from
@@ -88,27 +81,24 @@ impl Container {
             ));
         };
         let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
-        // A symbolic link stays a link: the file that it leads to is replaced.
-        let target = std::fs::canonicalize(path).map_err(|error| failed("finding", error))?;
-        let metadata = std::fs::metadata(&target).map_err(|error| failed("looking at", error))?;
+        // A symbolic link stays a link: the file that it leads to is replaced. Another path is left as it is, since the
+        // process may not search the folders above it.
+        let is_link = std::fs::symlink_metadata(path).is_ok_and(|there| there.is_symlink());
+        let target = if is_link { std::fs::canonicalize(path) } else { Ok(path.clone()) };
+        let target = target.map_err(|error| failed("finding", error))?;
         // A second hard link would keep the old file.
-        check_links(&metadata, &target)?;
-        let new_path = beside(&target);
-        remove_left_over(&new_path, &log.file)?;
+        if let Some(writer) = &log.writer {
+            check_links(&writer.file().metadata().map_err(|error| failed("looking at", error))?, &target)?;
+        }
         // The new file is locked before it gets the name, so that no other writer comes in between.
-        let writer = create_locked(&new_path, Some(&metadata))?;
-        let made = (|| {
-            let storage = as_storage(&writer);
-            let (file, located) = self.write_compacted(&log, storage, &new_path, keep_from, operation)?;
-            std::fs::rename(&new_path, &target)
-                .map_err(|error| failed("renaming the compacted file to", error))?;
-            Ok((file, located))
-        })();
-        let (mut file, located) = made.inspect_err(|_: &AtlasError| {
-            file_lock::unlock(writer.file());
-            drop(std::fs::remove_file(&new_path));
-        })?;
-        // From here on the name leads to the new file, even if a later step fails.
+        let new = Unfinished::create_beside(&target, &log.file)?;
+        let (mut file, located) = self.write_compacted(&log, new.storage(), &target, keep_from, operation)?;
+        let writer = Arc::clone(new.writer());
+        let (is_named, flushed) = new.replace(&target, &log.file);
+        if !is_named {
+            return flushed;
+        }
+        // From here on the name leads to the new file, even if its folder could not be flushed.
         file.path.clone_from(path);
         // The handle changes to the new file before the old lock is released.
         let old = log.writer.replace(writer);
@@ -118,8 +108,8 @@ impl Container {
         if let Some(old) = old {
             file_lock::unlock(old.file());
         }
-        // The rename is durable after this sync; a failure fails the call, and the handle stays usable.
-        sync_folder(&target)
+        // The new name is durable only after this flush; a failure fails the call, and the handle stays usable.
+        flushed
     }
 
     /// Writes the generations from `keep_from` on to `storage`, a new and empty file, and syncs it. Returns the new
@@ -217,21 +207,10 @@ impl Container {
     }
 }
 
-fn as_storage(file: &Arc<FileStorage>) -> Arc<dyn Storage> {
-    Arc::clone(file) as Arc<dyn Storage>
-}
-
-/// Returns the path of the temporary file of a compaction in place: the container's path with `.compact` appended.
-fn beside(path: &Path) -> PathBuf {
-    // The suffix is appended to the whole name, so that two containers never share a temporary name.
-    let mut name = path.as_os_str().to_owned();
-    name.push(".compact");
-    PathBuf::from(name)
-}
-
 /// Returns true if `path` names the temporary file of a compaction in place of the container `own`, also if symbolic
 /// links lead to `own` or to the folder of `path`.
 fn is_beside(own: &Path, path: &Path) -> bool {
+    let beside = |path: &Path| path.with_file_name(beside(path.file_name().unwrap_or_default()));
     let target = std::fs::canonicalize(own).unwrap_or_else(|_| own.to_owned());
     // An empty path of the folder means the current folder.
     let folder = match path.parent() {
@@ -246,40 +225,6 @@ fn is_beside(own: &Path, path: &Path) -> bool {
     [beside(own), beside(&target)].iter().any(|beside| *beside == path || *beside == named)
 }
 
-/// Creates the new file `path`, with the owner and mode of `like` if given, and takes the writer's lock on it.
-fn create_locked(path: &Path, like: Option<&std::fs::Metadata>) -> Result<Arc<FileStorage>> {
-    let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
-    // `create_new` never follows a link and never opens an existing file.
-    let file = descriptor::open(File::options().read(true).write(true).create_new(true), path);
-    let file = file.map_err(|error| failed("creating", error))?;
-    let made = (|| {
-        // In place the new file must be readable by exactly the users who could read the old file.
-        if let Some(like) = like {
-            #[cfg(unix)]
-            {
-                use std::os::unix::fs::{MetadataExt, fchown};
-                // The owner is set first, because a change of owner may clear bits of the mode.
-                let own = file.metadata().map_err(|error| failed("looking at", error))?;
-                if (own.uid(), own.gid()) != (like.uid(), like.gid())
-                    && fchown(&file, Some(like.uid()), Some(like.gid())).is_err()
-                {
-                    return Err(AtlasError::unsupported(format!(
-                        "{}: the process may not give a file the owner {}:{} of the container; compact \
-                         into a new file",
-                        path.display(),
-                        like.uid(),
-                        like.gid()
-                    )));
-                }
-            }
-            file.set_permissions(like.permissions()).map_err(|error| failed("setting the mode of", error))?;
-        }
-        // The lock comes last: the file has no record yet that another writer could change.
-        open::lock_writer(file, path)
-    })();
-    made.inspect_err(|_: &AtlasError| drop(std::fs::remove_file(path)))
-}
-
 fn check_links(metadata: &std::fs::Metadata, path: &Path) -> Result<()> {
     #[cfg(unix)]
     if std::os::unix::fs::MetadataExt::nlink(metadata) > 1 {
@@ -291,23 +236,6 @@ fn check_links(metadata: &std::fs::Metadata, path: &Path) -> Result<()> {
     }
     let _ = (metadata, path);
     Ok(())
-}
-
-/// Removes the temporary file at `path` that an interrupted compaction of the container `own` left. Fails with IO
-/// (EEXIST) for any other file of that name.
-fn remove_left_over(path: &Path, own: &ContainerFile) -> Result<()> {
-    // A symbolic link is never a left-over, wherever it leads.
-    let is_file = std::fs::symlink_metadata(path).is_ok_and(|file| file.is_file());
-    // If an entry cannot be opened, it does not exist, or the creation that follows fails.
-    let Ok(file) = descriptor::open_now(File::options().read(true), path) else { return Ok(()) };
-    let storage: Arc<dyn Storage> = Arc::new(FileStorage::new(file));
-    // Only a header of this container, or no bytes but zeros, proves that the file is a left-over.
-    if is_file && (open::is_blank(&*storage) || ContainerFile::open_like(storage, own).is_ok()) {
-        return std::fs::remove_file(path)
-            .map_err(|error| AtlasError::io(format_args!("removing {}", path.display()), error));
-    }
-    let exists = std::io::Error::from_raw_os_error(libc::EEXIST);
-    Err(AtlasError::io(format_args!("creating {}", path.display()), exists))
 }
 
 /// Compaction in progress: the live bytes of the old file, and the new place of each object that was copied.

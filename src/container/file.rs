@@ -10,6 +10,7 @@ use super::seal::{Ident, Seals, Tag};
 use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
+use crate::base::process::Process;
 use crate::base::storage::Storage;
 use crate::base::units::{to_u64, to_usize};
 use crate::hash::digest::{Digest, same};
@@ -29,6 +30,8 @@ pub(super) struct ContainerFile {
     pub(super) header_damaged: bool,
     /// True after a sync of a batch to this container file failed. The bytes on the disk are unknown then.
     pub(super) sync_failed: AtomicBool,
+    /// Process that opened the file, and alone may change it.
+    pub(super) process: Process,
 }
 
 /// Bytes of a record whose seal was checked, and its full seal of 32 bytes.
@@ -111,6 +114,7 @@ impl ContainerFile {
                 seals,
                 header_damaged: false,
                 sync_failed: AtomicBool::default(),
+                process: Process::current(),
             });
         }
         // The first commit record repeats the header's fields.
@@ -132,6 +136,7 @@ impl ContainerFile {
                 seals: seals.clone(),
                 header_damaged: true,
                 sync_failed: AtomicBool::default(),
+                process: Process::current(),
             };
             // Such a file opens only for reading, because a damaged header is never rewritten.
             if file.sealed_commit(start)?.is_some() {
@@ -182,6 +187,7 @@ impl ContainerFile {
                     seals,
                     header_damaged: false,
                     sync_failed: AtomicBool::default(),
+                    process: Process::current(),
                 })
             }
             None => Err(AtlasError::state(format!(
@@ -201,6 +207,7 @@ impl ContainerFile {
             seals,
             header_damaged: self.header_damaged,
             sync_failed: AtomicBool::default(),
+            process: Process::current(),
         }
     }
 

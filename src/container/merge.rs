@@ -20,7 +20,6 @@ use super::store::GenerationStore;
 use super::{CommitOptions, Container, ContainerCreateOptions, open};
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, Result};
-use crate::base::file_lock;
 use crate::base::out_bytes::OutBytes;
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
@@ -63,15 +62,10 @@ impl Container {
         let (cache, outboards) = open::caches(create.handle.cache_size);
         let context = first.container.context.beside(outboards)?;
         // Type, K and flags are taken from the parts; id, salt and block size are new.
-        let mut log = open::new_log(path, create, &first.file.ident, first.file.seals.clone())?;
-        // A merge that fails leaves no file.
-        if let Err(error) = merge.write(&mut log, options, operation) {
-            if let Some(writer) = &log.writer {
-                file_lock::unlock(writer.file());
-            }
-            drop(std::fs::remove_file(path));
-            return Err(error);
-        }
+        let (mut log, unfinished) = open::new_log(path, create, &first.file.ident, first.file.seals.clone())?;
+        // A merge that fails, or is killed, leaves no file.
+        merge.write(&mut log, options, operation)?;
+        unfinished.name_new()?;
         let path = Some(path.to_owned());
         Ok(Container::of(log, context, Arc::new(cache), path, create.handle.clone(), false))
     }

@@ -33,6 +33,7 @@ mod room;
 mod seal;
 mod store;
 mod tree_writer;
+mod unfinished;
 
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,8 @@ use super::log::{self, Located, Until};
 use super::planted::{Planted, planted};
 use super::records::{self, Slot};
 use super::seal::{CHAINS, Ident, KEYED, STRICT, Seals};
+use super::unfinished::Unfinished;
 use super::{Container, ContainerCreateOptions, ContainerMode, ContainerOptions, Log, batch};
-use crate::base::atomic_file::sync_folder;
 use crate::base::buffer::Buffer;
 use crate::base::descriptor;
 use crate::base::error::{AtlasError, ErrorKind, Result};
@@ -35,58 +35,42 @@ pub(super) fn caches(cache_size: u64) -> (NodeCache, OutboardCache) {
     (NodeCache::new(cache_size / 2), OutboardCache::within(cache_size / 2))
 }
 
-/// Creates the container file `path` without a generation, with the type, K and flags of `like`. Returns its log.
+/// Begins the container file `path`, without a generation, with the type, K and flags of `like`. Returns its log, and the
+/// file that is still to be named.
 pub(super) fn new_log(
     path: &Path,
     create: &ContainerCreateOptions,
     like: &Ident,
     seals: Seals,
-) -> Result<Log> {
+) -> Result<(Log, Unfinished)> {
     // Refuse unusable options before the file is made.
     if let Some(config) = &create.handle.compression {
         super::Encoder::new(config)?;
     }
     let block_code = create.block_log2.map(block_code).transpose()?;
     let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
-    // An existing file is never opened for creation, because it may hold data.
-    let file = descriptor::open(File::options().read(true).write(true).create_new(true), path);
-    let file = file.map_err(|error| {
-        // The hint names the usual cause. The file is not removed here, because only its owner may do that.
-        let is_left_over = error.kind() == std::io::ErrorKind::AlreadyExists && is_blank_file(path);
-        let hint = if is_left_over {
-            " (the file has no bytes but zeros, as an interrupted creation leaves it; remove it)"
-        } else {
-            ""
-        };
-        AtlasError::io(format_args!("creating {}{hint}", path.display()), error)
-    })?;
-    // If a later step fails, the file is removed.
-    let made = (|| {
-        let block_code = match block_code {
-            Some(code) => code,
-            None => block_for(&file).map_err(|error| failed("reading the block size of", error))?,
-        };
-        // The lock comes first, so that no other process can write to the new file.
-        let writer = lock_writer(file, path)?;
-        // A given id makes the salt and so the whole file reproducible.
-        let (id, salt) = match create.id {
-            Some(id) => (id, Ident::derived_salt(&id)),
-            None => (random()?, random()?),
-        };
-        let storage: Arc<dyn Storage> = Arc::clone(&writer) as Arc<dyn Storage>;
-        let file = write_empty(storage, path, like.of_file(id, salt, block_code), seals)?;
-        sync_folder(path)?;
-        Ok((file, writer))
-    })();
-    let (file, writer) = made.inspect_err(|_: &AtlasError| drop(std::fs::remove_file(path)))?;
+    let unfinished = Unfinished::create(path)?;
+    let block_code = match block_code {
+        Some(code) => code,
+        None => block_for(unfinished.writer().file())
+            .map_err(|error| failed("reading the block size of", error))?,
+    };
+    // A given id makes the salt and so the whole file reproducible.
+    let (id, salt) = match create.id {
+        Some(id) => (id, Ident::derived_salt(&id)),
+        None => (random()?, random()?),
+    };
+    let file = write_empty(unfinished.storage(), path, like.of_file(id, salt, block_code), seals)?;
+    let writer = Arc::clone(unfinished.writer());
     // The log of an empty container.
-    Ok(Log {
+    let log = Log {
         file: Arc::new(file),
         located: Located { is_confirmed: true, ..Located::default() },
         writer: Some(writer),
         slot_is_unsynced: false,
         is_broken: false,
-    })
+    };
+    Ok((log, unfinished))
 }
 
 /// Returns true if a file has only zeros, and at most the 192 KiB of an empty container: the process that created it
@@ -99,7 +83,7 @@ pub(super) fn is_blank(storage: &dyn Storage) -> bool {
     storage.read_at(0, OutBytes::new(&mut bytes)).is_ok() && bytes.iter().all(|byte| *byte == 0)
 }
 
-fn is_blank_file(path: &Path) -> bool {
+pub(super) fn is_blank_file(path: &Path) -> bool {
     open_file(path, ContainerMode::Read).is_ok_and(|(file, _)| is_blank(&*file))
 }
 
@@ -146,7 +130,8 @@ impl Container {
         let classes = context.scheme.data_classes();
         // Id, salt and block size are zero here; they are chosen when the file is made.
         let like = Ident::new([0; 16], [0; 16], 0, projection_type, classes, flags);
-        let log = new_log(path, create, &like, Seals::new(options.key.as_deref()))?;
+        let (log, unfinished) = new_log(path, create, &like, Seals::new(options.key.as_deref()))?;
+        unfinished.name_new()?;
         let path = Some(path.to_owned());
         Ok(Container::of(log, context, Arc::new(cache), path, create.handle.clone(), false))
     }
@@ -513,15 +498,20 @@ pub(super) fn write_empty(
         seals,
         header_damaged: false,
         sync_failed: AtomicBool::default(),
+        process: Process::current(),
     })
 }
 
-/// Takes the writer's lock on a file that is open for writing. Fails with STATE if another handle has the lock,
-/// UNSUPPORTED if the file system keeps no lock.
-pub(super) fn lock_writer(file: File, path: &Path) -> Result<Arc<FileStorage>> {
+/// Takes the writer's lock on `file`, which is open for writing and `again` opens a second time. Fails with STATE if
+/// another handle has the lock, UNSUPPORTED if the file system keeps no lock.
+pub(super) fn lock_writer(
+    file: &File,
+    path: &Path,
+    again: impl FnOnce() -> std::io::Result<File>,
+) -> Result<()> {
     let failed = |error| AtlasError::io(format_args!("locking {}", path.display()), error);
-    match file_lock::lock(&file, path).map_err(failed)? {
-        Locked::Yes => Ok(Arc::new(FileStorage::new(file))),
+    match file_lock::lock(file, again).map_err(failed)? {
+        Locked::Yes => Ok(()),
         Locked::ByAnother => Err(AtlasError::state(format!(
             "{}: another handle is open for writing; close that handle, or open the container for reading",
             path.display()
@@ -554,7 +544,8 @@ fn open_file(path: &Path, mode: ContainerMode) -> Result<(Arc<FileStorage>, Opti
         if mode == ContainerMode::Read {
             return Ok((Arc::new(FileStorage::new(file)), None));
         }
-        let writer = lock_writer(file, path)?;
+        lock_writer(&file, path, || descriptor::open(&options, path))?;
+        let writer = Arc::new(FileStorage::new(file));
         // A compaction may have replaced the file before the lock was taken.
         let now = std::fs::metadata(path).map_err(failed)?;
         if writer.identity() == crate::base::storage::FileId::of(&now) {
