@@ -191,7 +191,7 @@ static int is_not_slowed_by_callbacks(void)
     return 0;
 }
 
-/* ---- fork in a progress callback --------------------------------------------------------------- */
+/* ---- fork in a callback ------------------------------------------------------------------------ */
 
 static pid_t forked = -1;
 
@@ -219,9 +219,8 @@ static int forks_in_progress(void)
     const atlas_status status =
         atlas_projection_create(ATLAS_PROJECTION_LINEAR, source, NULL, &operation, &projection);
     if (forked == 0) {
-        /* The child: on one core the call goes on, else its threads are the parent's. */
-        const bool told = status == ATLAS_STATUS_OK || status == ATLAS_STATUS_STATE;
-        atlas_projection_destroy(projection);
+        /* The call is the parent's. */
+        const bool told = status == ATLAS_STATUS_STATE && projection == NULL;
         atlas_projection *fresh = projected_bytes(bytes, SIZE);
         atlas_projection_destroy(fresh);
         _exit(told ? 0 : 1);
@@ -233,6 +232,128 @@ static int forks_in_progress(void)
     CHECK_EQ(WEXITSTATUS(ended), 0);
     atlas_projection_destroy(projection);
     atlas_source_destroy(source);
+    return 0;
+}
+
+static pthread_t caller;
+
+static int read_and_fork(void *unused, uint64_t offset, void *buffer, size_t size)
+{
+    (void)unused;
+    memcpy(buffer, bytes + offset, size);
+    /* The other threads have earlier tasks by then, and not yet their results. */
+    nap(pthread_equal(caller, pthread_self()) ? 20 : 100);
+    if (pthread_equal(caller, pthread_self()) && offset != 0) {
+        (void)fork_once(NULL, NULL);
+    }
+    return 0;
+}
+
+static int wait_for_the_child(void)
+{
+    int ended = 0;
+    CHECK(forked > 0 && waitpid(forked, &ended, 0) == forked);
+    if (!WIFEXITED(ended) || WEXITSTATUS(ended) != 0) {
+        fprintf(stderr, "the child ended with %s %d\n", WIFEXITED(ended) ? "status" : "signal",
+                WIFEXITED(ended) ? WEXITSTATUS(ended) : WTERMSIG(ended));
+        return 1;
+    }
+    return 0;
+}
+
+static int forks_in_a_read(void)
+{
+    for (uint32_t threads = 1; threads <= 3; threads += 2) {
+        atlas_operation operation;
+        atlas_operation_init(&operation);
+        atlas_pool *pool = NULL;
+        CHECK_OK(atlas_pool_create(threads, &pool));
+        operation.pool = pool;
+        atlas_source *source = NULL;
+        atlas_projection *projection = NULL;
+        CHECK_OK(atlas_source_from_callback(SIZE, read_and_fork, NULL, NULL, &source));
+        forked = -1;
+        caller = pthread_self();
+        const atlas_status status =
+            atlas_projection_create(ATLAS_PROJECTION_LINEAR, source, NULL, &operation, &projection);
+        if (forked == 0) {
+            _exit(status == ATLAS_STATUS_STATE && projection == NULL ? 0 : 1);
+        }
+        CHECK_STATUS(status, ATLAS_STATUS_OK);
+        /* On some runs the threads of the pool read all of it. */
+        if (forked > 0 && wait_for_the_child() != 0) {
+            return 1;
+        }
+        atlas_projection_destroy(projection);
+        atlas_source_destroy(source);
+        atlas_pool_destroy(pool);
+    }
+    return 0;
+}
+
+/* The child's answer, false, must not make it undo the work of the parent. */
+static bool fork_and_cancel(const atlas_progress *progress, void *unused)
+{
+    return fork_once(progress, unused) && forked != 0;
+}
+
+static int forks_in_calls_on_files(void)
+{
+    const char *path = temp_path("forked.atlas"), *target = temp_path("target.atlas");
+    atlas_operation operation;
+    atlas_operation_init(&operation);
+    atlas_pool *pool = NULL;
+    CHECK_OK(atlas_pool_create(1, &pool));
+    operation.pool = pool;
+    atlas_source *source = borrowed(bytes, SIZE);
+    atlas_container *container = NULL, *made = NULL;
+    CHECK_OK(atlas_container_create(path, ATLAS_PROJECTION_LINEAR, NULL, NULL, NULL, &container));
+    CHECK_OK(atlas_container_import(container, source, NULL, 0, NULL, NULL, NULL));
+    bytes[0]++;
+    atlas_projection *projection = projected(source, NULL);
+    const atlas_container *parts[1] = {container};
+    for (int step = 0; step < 10; step++) {
+        forked = -1;
+        operation.progress = step % 2 == 0 ? fork_and_cancel : fork_once;
+        atlas_status status = ATLAS_STATUS_OK;
+        switch (step / 2) {
+        case 0: status = atlas_container_commit(container, projection, NULL, &operation, NULL); break;
+        case 1: status = atlas_container_import(container, source, NULL, 0, NULL, &operation, NULL); break;
+        case 2: status = atlas_container_compact(container, target, 0, &operation); break;
+        case 3: status = atlas_container_compact(container, NULL, 0, &operation); break;
+        default: status = atlas_container_merge(parts, 1, target, NULL, NULL, &operation, &made);
+        }
+        if (forked == 0) {
+            atlas_container_destroy(container);
+            _exit(status == ATLAS_STATUS_STATE && made == NULL ? 0 : 1);
+        }
+        CHECK_STATUS(status, ATLAS_STATUS_OK);
+        if (wait_for_the_child() != 0) {
+            fprintf(stderr, "in step %d\n", step);
+            return 1;
+        }
+        if (step / 2 == 2 || step / 2 == 4) {
+            atlas_container_destroy(made);
+            made = NULL;
+            CHECK_OK(atlas_container_open(target, ATLAS_CONTAINER_READ, NULL, NULL, NULL, &made));
+            CHECK_OK(atlas_container_find_damage(made, 0, NULL, NULL, NULL));
+            atlas_container_destroy(made);
+            made = NULL;
+            CHECK(unlink(target) == 0);
+        }
+        CHECK_OK(atlas_container_find_damage(container, 0, NULL, NULL, NULL));
+        /* The lock is still the parent's. */
+        CHECK_STATUS(atlas_container_open(path, ATLAS_CONTAINER_WRITE, NULL, NULL, NULL, &made), ATLAS_STATUS_STATE);
+        CHECK_EQ(temp_names(), 1);
+    }
+    atlas_container_destroy(container);
+    CHECK_OK(atlas_container_open(path, ATLAS_CONTAINER_WRITE, NULL, NULL, NULL, &container));
+    CHECK_OK(atlas_container_find_damage(container, 0, NULL, NULL, NULL));
+    atlas_container_destroy(container);
+    atlas_projection_destroy(projection);
+    atlas_source_destroy(source);
+    atlas_pool_destroy(pool);
+    CHECK(unlink(path) == 0);
     return 0;
 }
 
@@ -395,6 +516,8 @@ static const struct {
     {"a call beside callbacks that wait for it", waits_for_no_callback},
     {"a call beside slow callbacks", is_not_slowed_by_callbacks},
     {"fork in a progress callback", forks_in_progress},
+    {"fork in a read callback", forks_in_a_read},
+    {"fork in a call that writes a file", forks_in_calls_on_files},
     {"pthread_exit in callbacks", exits_are_stopped},
     {"pthread_cancel of threads in calls", cancellations_wait_for_the_end},
 #ifdef __linux__

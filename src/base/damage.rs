@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::error::{AtlasError, ErrorKind};
+use crate::base::error::{AtlasError, ErrorKind, Result};
+use crate::base::process::in_one_process;
 use std::io;
 
 /// Kind of bytes that a damaged range belongs to: data, or a part of a container or parity file.
@@ -115,6 +116,11 @@ pub(crate) fn kind_of(error: &AtlasError) -> Option<DamageKind> {
 /// Callback that receives each damaged range. In a search, `false` cancels the search; in a repair, it leaves
 /// the range as it is.
 pub type DamageFn<'a> = dyn FnMut(&Damage) -> bool + 'a;
+
+/// Passes `found` to the callback `damage`, and returns its answer. Fails with STATE in a child that the callback forked.
+pub(crate) fn tell(damage: &mut DamageFn<'_>, found: &Damage) -> Result<bool> {
+    in_one_process(|| damage(found))
+}
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@
 //! This module never removes the handler, whose code must stay mapped. The shared library is never unmapped. If
 //! another library contains the static one and is unmapped, glibc removes the handler; musl unmaps nothing.
 
+use super::error::{AtlasError, Result};
 use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -41,6 +42,21 @@ impl Process {
         };
         self == Process { number, forks: FORKS.load(Ordering::Relaxed) }
     }
+}
+
+/// Calls `callback`, a function of the host. Fails with STATE in a child that the callback forked: the work, its threads
+/// and its files belong to the parent.
+pub(crate) fn in_one_process<T>(callback: impl FnOnce() -> T) -> Result<T> {
+    let here = Process::current();
+    let value = callback();
+    if here.is_current() { Ok(value) } else { Err(forked()) }
+}
+
+#[cold]
+pub(crate) fn forked() -> AtlasError {
+    AtlasError::state(
+        "the call began in the parent process before a fork, and only the parent can finish it: start a new call",
+    )
 }
 
 fn process_id() -> usize {

@@ -12,7 +12,7 @@ use super::records::{self, Commit, HEADER_SIZE, MAX_CHILDREN, ParsedChildren, Ra
 use super::room::{check_room, table};
 use super::store::GenerationStore;
 use crate::base::buffer::try_grow;
-use crate::base::damage::{Damage, DamageFn, DamageKind, DamagePart};
+use crate::base::damage::{Damage, DamageFn, DamageKind, DamagePart, tell};
 use crate::base::error::{AtlasError, ErrorKind, Result};
 use crate::base::out_bytes::OutBytes;
 use crate::base::ranges::Ranges;
@@ -80,7 +80,7 @@ impl Container {
         let Search { first, mut records, tiles, is_incomplete, .. } = search;
         records.sort_by_key(|damage| damage.offset);
         for found in records.iter().chain(&tiles) {
-            if !damage(found) {
+            if !tell(damage, found)? {
                 return Err(AtlasError::cancelled(
                     "the damage callback returned false, which ended the search",
                 ));

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{AtlasError, Result};
+use crate::base::process::in_one_process;
 
 /// Progress of a long call. Its values never decrease within a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,7 +52,8 @@ impl<'t, 'a> Tracker<'t, 'a> {
         self.finished = false;
     }
 
-    /// Adds bytes and chunks of work done, and calls the callback. Fails with CANCELLED if it returns `false`.
+    /// Adds bytes and chunks of work done, and calls the callback. Fails with CANCELLED if it returns `false`, and
+    /// with STATE in a child that it forked.
     pub(crate) fn advance(&mut self, bytes: u64, chunks: u64) -> Result<()> {
         self.progress.bytes_done = self.progress.bytes_done.saturating_add(bytes);
         self.progress.chunks_done = self.progress.chunks_done.saturating_add(chunks);
@@ -81,11 +83,13 @@ impl<'t, 'a> Tracker<'t, 'a> {
         self.finished =
             progress.bytes_done == progress.bytes_total && progress.chunks_done == progress.chunks_total;
         let Some(callback) = &mut self.callback else { return Ok(()) };
-        if callback(progress) {
+        let answer = in_one_process(|| callback(progress));
+        if matches!(answer, Ok(true)) {
             return Ok(());
         }
         // A callback that cancelled is not called again.
         self.callback = None;
+        answer?;
         Err(AtlasError::cancelled(format!(
             "the progress callback cancelled after {} of {} bytes",
             progress.bytes_done, progress.bytes_total

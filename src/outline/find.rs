@@ -2,7 +2,7 @@
 
 use super::select::{Selected, Selection};
 use super::survey::{AHEAD, Looked, Lost, Survey, Worker, lacks_base, lost, unloaded_spans};
-use crate::base::damage::{Damage, DamageFn, DamageKind, DamagePart, kind_of};
+use crate::base::damage::{Damage, DamageFn, DamageKind, DamagePart, kind_of, tell};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{TILE_BYTES, to_u64};
 use crate::exec::operation::Operation;
@@ -199,11 +199,13 @@ impl Search<'_, '_> {
         self.ranges += 1;
         // The error of the call names the first range.
         self.first.get_or_insert(*damage);
-        if (self.damage)(damage) {
+        let answer = tell(self.damage, damage);
+        if matches!(answer, Ok(true)) {
             return Ok(());
         }
         // The search was cancelled, so that the waiting range is dropped.
         self.last = None;
+        answer?;
         Err(AtlasError::cancelled("the damage callback returned false, which ended the search"))
     }
 

@@ -12,7 +12,7 @@ use super::places;
 use super::select::Selection;
 use super::survey::{AHEAD, Looked, Lost, Survey, Worker, compare_with};
 use crate::base::buffer::{Buffer, try_grow};
-use crate::base::damage::{Damage, DamageFn, DamageKind};
+use crate::base::damage::{Damage, DamageFn, DamageKind, tell};
 use crate::base::error::{AtlasError, ErrorKind, Result};
 use crate::base::out_bytes::OutBytes;
 use crate::base::storage::Storage;
@@ -91,7 +91,7 @@ pub(super) fn repair(
             // The ranges are offered on the calling thread and in order, because the owner is asked before
             // each write.
             for offer in &found.offers {
-                repair.settle(offer, damage, &mut outcome);
+                repair.settle(offer, damage, &mut outcome)?;
             }
             tracker.advance(found.bytes, 1)
         },
@@ -221,17 +221,20 @@ impl<'r> Repair<'r> {
 
     /// Passes the damaged range of `offer` to the callback `damage`. If there are verified bytes for it and the
     /// callback returns true, writes them to the file. Counts the result in `outcome`.
-    fn settle(&self, offer: &Offer, damage: &mut DamageFn<'_>, outcome: &mut Outcome) {
+    fn settle(&self, offer: &Offer, damage: &mut DamageFn<'_>, outcome: &mut Outcome) -> Result<()> {
         // The owner is asked about every range, also if there are no good bytes for it.
-        let wanted = damage(&offer.damage);
+        let wanted = tell(damage, &offer.damage)?;
         let Damage { offset, length, index, .. } = offer.damage;
         let good = match &offer.good {
             Ok(good) => good,
-            Err(error) => return outcome.note(error.clone().at_index(index).at_range(offset, length)),
+            Err(error) => {
+                outcome.note(error.clone().at_index(index).at_range(offset, length));
+                return Ok(());
+            }
         };
         if !wanted {
             outcome.refused += 1;
-            return;
+            return Ok(());
         }
         // A range that cannot be written stays unchanged, and the repair continues.
         match self.storage.write_at(offset, good) {
@@ -242,6 +245,7 @@ impl<'r> Repair<'r> {
                 outcome.note(AtlasError::io(what, error).at_index(index).at_range(offset, length));
             }
         }
+        Ok(())
     }
 }
 

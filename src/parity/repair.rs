@@ -13,7 +13,7 @@ use super::survey::{Bits, Survey};
 use super::write::refuse_existing;
 use crate::base::atomic_file::AtomicFile;
 use crate::base::buffer::{Buffer, try_grow};
-use crate::base::damage::DamageFn;
+use crate::base::damage::{DamageFn, tell};
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
 use crate::base::storage::Storage;
@@ -176,7 +176,7 @@ impl Repair<'_> {
             let found = survey.damage(self.file, data, unit);
             // The owner is also told of units that cannot be rebuilt, but only repairable units can be
             // chosen.
-            let wanted = damage.as_mut().is_none_or(|damage| damage(&found));
+            let wanted = damage.as_mut().map_or(Ok(true), |damage| tell(damage, &found))?;
             if !found.repairable {
                 continue;
             }

@@ -7,7 +7,7 @@ use super::file::{BATCH, Found, Padded, ParityFile, State, UnitReader};
 use super::geometry::{BLOCK, Copies, DIGESTS_A_BLOCK, Geometry};
 use super::options::{ParityReport, ParityVerdict};
 use crate::base::buffer::{try_grow, try_vec};
-use crate::base::damage::{Damage, DamageFn, DamageKind, DamagePart};
+use crate::base::damage::{Damage, DamageFn, DamageKind, DamagePart, tell};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{PAGE_SIZE, to_u64, to_usize};
 use std::ops::Range;
@@ -364,7 +364,7 @@ impl Survey {
         // The order of the offsets in each file: head blocks lie before parity units, tail blocks after them.
         for range in [0..units, all..all + blocks, units..all, all + blocks..all + 2 * blocks] {
             for number in self.hurt.iter(range) {
-                if !damage(&self.damage(file, data, number)) {
+                if !tell(damage, &self.damage(file, data, number))? {
                     return Err(AtlasError::cancelled(
                         "the damage callback returned false, which ended the check",
                     ));

@@ -18,6 +18,7 @@ use crate::accelerator::{Accelerator, DeviceBuffer};
 use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, ErrorKind, Result, check_range};
 use crate::base::out_bytes::OutBytes;
+use crate::base::process::in_one_process;
 use crate::base::shrinkable;
 use crate::base::storage::{FileId, FileStorage, Storage};
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
@@ -641,7 +642,10 @@ impl Source {
             }
             SourceKind::File(file) => file.read_at(offset, out),
             // The reader is safe code, which may look at its buffer, so that the bytes are initialised.
-            SourceKind::ReadAt(reader) => ask(&**reader, offset, out.into_initialised()),
+            SourceKind::ReadAt(reader) => {
+                let out = out.into_initialised();
+                in_one_process(|| ask(&**reader, offset, out))?
+            }
             SourceKind::Stored(reader) => reader.read_at(offset, out),
             SourceKind::Device(buffer) => buffer.read(offset, out),
             // Errors of a run get their place in the whole source from `read_raw`, instead of a place in the
@@ -650,7 +654,7 @@ impl Source {
                 .runs(offset, len)
                 .try_for_each(|run| run.source.fetch(run.offset, out.split_off_front(to_usize(run.len)))),
             // A callback of C reports a number, which becomes that of the error.
-            SourceKind::Raw(reader) => reader.read_at(offset, out).map_err(|code| {
+            SourceKind::Raw(reader) => in_one_process(|| reader.read_at(offset, out))?.map_err(|code| {
                 let what = format_args!("the read callback failed for {len} bytes at offset {offset}");
                 AtlasError::errno(what, code)
             }),

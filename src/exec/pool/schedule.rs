@@ -6,7 +6,7 @@ use super::threads::Team;
 use super::ticket::Lent;
 use super::{Order, panic_error};
 use crate::base::error::{AtlasError, Result};
-use crate::base::process::Process;
+use crate::base::process::{Process, forked};
 use crate::base::sync::lock;
 use crate::base::units::{to_u64, to_usize};
 #[cfg(loom)]
@@ -271,9 +271,9 @@ pub(super) fn run_on<S, T: Send>(
             }
         }))
         .unwrap_or_else(|payload| Err(panic_error(payload)));
-        // An error stops all later tasks; earlier ones still run, so that the first error in order is
-        // found.
-        if result.is_err() {
+        // An error stops all later tasks; earlier ones still run, so that the first error in order is found. In the
+        // child of a fork in a callback no other thread is there, and one may have had the lock.
+        if result.is_err() && process.is_current() {
             let mut queue = locked();
             queue.stop = queue.stop.min(task);
         }
@@ -319,10 +319,7 @@ pub(super) fn run_on<S, T: Send>(
             sink(due, result?)?;
             // In the child of a fork in a callback, the threads that run tasks do not exist.
             if !process.is_current() {
-                return Err(AtlasError::state(
-                    "the call began in the parent process before a fork, and only the parent can finish \
-                     it: start a new call",
-                ));
+                return Err(forked());
             }
             continue;
         }
@@ -332,7 +329,12 @@ pub(super) fn run_on<S, T: Send>(
         }
         match run.next() {
             Some(task) => {
-                if let Some(result) = perform(&mut state, task) {
+                let result = perform(&mut state, task);
+                // A callback that the task called may have forked. The other threads may have had the locks.
+                if !process.is_current() {
+                    return Err(forked());
+                }
+                if let Some(result) = result {
                     early.put(task, result)?;
                 }
                 done.look(&mut arrived)?;
