@@ -6,8 +6,8 @@
 # i686 and musl, a static library, run on this machine, s390x and AArch64 under qemu-user, Windows under wine: there without
 # the C tests that need more of POSIX than c_tests/mingw.h has. The standard libraries come with Debian's second Rust, which
 # tests/second_rust.sh fetches, or are built of its sources (musl, windows); ./setup.sh cross installs the rest.
-# TESTS='lib roots' chooses among lib, the files of tests/ and `c`. On one core a system takes 7 minutes to build, and up to
-# half an hour to run.
+# TESTS='lib roots c:api_statuses.*' chooses among lib, the files of tests/, `c`, and C programs by their name. On one core a
+# system takes 7 minutes to build, and up to half an hour to run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 folder=$PWD/build/cross
@@ -16,7 +16,7 @@ mkdir -p "$folder"
 
 # The other files of tests/ look at the source, or at memory. These tests take longest.
 long=(--skip a_hundred_random --skip cancelling_an_add --skip classes_come_of_streams)
-programs=(lib roots compat projection streaming edits r96 container container_hostile)
+programs=(lib roots compat projection streaming edits r96 container container_hostile fuzz_corpus)
 # qemu-user has a thread of its own, sets no limit of the address space, clears no page in a forked child, and a child that
 # starts threads fails in it.
 emulator=(--skip a_child_)
@@ -85,10 +85,10 @@ setup_wine() {
     export WINEPREFIX=$folder/wine WINEDEBUG=-all WINEPATH=Z:${libraries//\//\\}
 }
 
-# The C programs that need nothing but the library, which must export its own names and no other. A failed step ends by
-# `return`, since `set -e` has no effect in a function whose result is looked at.
+# The C programs of this name that need nothing but the library, which must export its own names and no other. A failed step
+# ends by `return`, since `set -e` has no effect in a function whose result is looked at.
 run_c_tests() {
-    local library=$folder/$triple/debug programs=$folder/$triple/c source name status=0 linked headers=()
+    local chosen=$1 library=$folder/$triple/debug programs=$folder/$triple/c source name status=0 linked headers=()
     mkdir -p "$programs"
     cargo build --locked --lib --target "$triple" "${cargo_options[@]}" || return
     if [[ $triple == *musl ]]; then
@@ -111,6 +111,7 @@ run_c_tests() {
     fi
     for source in c_tests/api_*.c c_tests/null_*.c c_tests/leak_*.c; do
         name=$(basename "$source" .c)
+        [[ $name =~ ^$chosen$ ]] || continue
         if [ "$name" = api_faults ] || { [ -n "$left_out" ] && [[ $name =~ ^$left_out$ ]]; }; then continue; fi
         # A program of an earlier run must not stand for this one.
         rm -f "$programs/$name" "$programs/$name.exe"
@@ -144,7 +145,8 @@ run_one() {
     local part chosen start=$SECONDS failed=()
     for part in ${TESTS:-"${programs[@]}" c}; do
         case $part in
-            c) run_c_tests || failed+=(c) ;;
+            c) run_c_tests '.*' || failed+=(c) ;;
+            c:*) run_c_tests "${part#c:}" || failed+=("$part") ;;
             *)
                 chosen=(--test "$part")
                 [ "$part" != lib ] || chosen=(--lib)
