@@ -77,7 +77,8 @@
  * Callbacks  Callbacks must not throw or longjmp. The progress callback runs on the thread that made the
  *            call. A callback that ends its thread (pthread_exit) counts as failed, a read callback with
  *            ECANCELED; the thread continues. Callbacks may hold locks and call the library with other
- *            handles: no call waits for the callback of another call.
+ *            handles: no call waits for the callback of another call (ATLAS_PARALLEL_POOL: unless such
+ *            callbacks hold all threads of its pool).
  * Files      A file that the library writes appears under its name complete or not at all. Until then it has
  *            no name (Linux), or is named .atlas-*.tmp in the same folder and removed if the call fails. A
  *            killed process leaves such .tmp files, and so does a process that exceeds its file size limit
@@ -1108,7 +1109,7 @@ typedef enum atlas_parallel_strategy {
   /**
    * Like DEFAULT, but all tasks run on the operation's pool, even those of a small batch; the operation
    * must have a pool. For hosts whose calling thread must not do such work: it waits, reports progress and
-   * assembles the shards.
+   * assembles the shards. While callbacks of other calls hold all threads of the pool, it waits for these.
    */
   ATLAS_PARALLEL_POOL = 2,
   /**

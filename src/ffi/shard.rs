@@ -126,7 +126,7 @@ pub enum atlas_parallel_strategy {
     ATLAS_PARALLEL_DEFAULT = 1,
     /// Like DEFAULT, but all tasks run on the operation's pool, even those of a small batch; the operation
     /// must have a pool. For hosts whose calling thread must not do such work: it waits, reports progress and
-    /// assembles the shards.
+    /// assembles the shards. While callbacks of other calls hold all threads of the pool, it waits for these.
     ATLAS_PARALLEL_POOL = 2,
     /// Like DEFAULT, but a task has chunk_size regions. For many small regions whose neighbours lie in the
     /// same tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of the
