@@ -25,6 +25,10 @@ pub(crate) mod process {
             true
         }
     }
+
+    pub(crate) fn forked() -> super::error::AtlasError {
+        super::error::AtlasError("forked".into())
+    }
 }
 
 pub(crate) mod stack {
@@ -56,10 +60,6 @@ pub(crate) mod error {
         }
 
         pub(crate) fn out_of_memory(text: &str) -> AtlasError {
-            AtlasError(text.into())
-        }
-
-        pub(crate) fn state(text: &str) -> AtlasError {
             AtlasError(text.into())
         }
     }
