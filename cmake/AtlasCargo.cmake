@@ -1,8 +1,8 @@
 # The library as cargo builds it, and as it is shipped.
 #
-#   cargo/release/libatlas_manifold.{so,a}    what cargo makes
-#   lib/libatlas_manifold.so.<version>        the same with the links that its soname asks for
-#   lib/libatlas_manifold.a                   the same with its foreign names hidden
+#   cargo/<target>/release/libatlas_manifold.{so,a}    what cargo makes
+#   lib/libatlas_manifold.so.<version>                 the same with the links that its soname asks for
+#   lib/libatlas_manifold.a                            the same with its foreign names hidden
 
 # PATHS and not HINTS: the cargo on PATH comes first.
 find_program(ATLAS_CARGO cargo REQUIRED
@@ -11,14 +11,14 @@ find_program(ATLAS_CARGO cargo REQUIRED
 
 if(CMAKE_BUILD_TYPE STREQUAL "Debug")
     set(atlas_cargo_profile dev)
-    set(atlas_cargo_output "${ATLAS_CARGO_TARGET_DIR}/debug")
+    set(atlas_cargo_output debug)
 else()
     set(atlas_cargo_profile release)
-    set(atlas_cargo_output "${ATLAS_CARGO_TARGET_DIR}/release")
+    set(atlas_cargo_output release)
 endif()
 
-# The target that a cross compiler is for, in Rust's words. Its folder then lies below cargo's.
-set(atlas_cargo_target "")
+# The target in Rust's words. Cargo always gets it, and its folder then lies below cargo's: a target that the
+# environment or a configuration file in any folder above names would otherwise decide about the place.
 if(CMAKE_CROSSCOMPILING)
     set(atlas_triple "")
     if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
@@ -38,10 +38,18 @@ if(CMAKE_CROSSCOMPILING)
         message(FATAL_ERROR "no target of Rust is known for ${CMAKE_SYSTEM_NAME} on ${CMAKE_SYSTEM_PROCESSOR}: "
             "set ATLAS_CARGO_TARGET to one that `rustc --print target-list` names")
     endif()
-    get_filename_component(atlas_cargo_output "${atlas_cargo_output}" NAME)
-    set(atlas_cargo_output "${ATLAS_CARGO_TARGET_DIR}/${ATLAS_CARGO_TARGET}/${atlas_cargo_output}")
-    set(atlas_cargo_target "-DTARGET=${ATLAS_CARGO_TARGET}" "-DTARGET_CC=${CMAKE_C_COMPILER}" "-DTARGET_AR=${CMAKE_AR}")
+    set(atlas_triple "${ATLAS_CARGO_TARGET}")
+    set(atlas_cargo_target "-DTARGET_CC=${CMAKE_C_COMPILER}" "-DTARGET_AR=${CMAKE_AR}")
+else()
+    execute_process(COMMAND "${ATLAS_CARGO}" -vV OUTPUT_VARIABLE atlas_cargo_version COMMAND_ERROR_IS_FATAL ANY)
+    if(NOT atlas_cargo_version MATCHES "host: ([^\n]+)")
+        message(FATAL_ERROR "`${ATLAS_CARGO} -vV` does not name its host:\n${atlas_cargo_version}")
+    endif()
+    set(atlas_triple "${CMAKE_MATCH_1}")
+    set(atlas_cargo_target "")
 endif()
+list(PREPEND atlas_cargo_target "-DTARGET=${atlas_triple}")
+set(atlas_cargo_output "${ATLAS_CARGO_TARGET_DIR}/${atlas_triple}/${atlas_cargo_output}")
 
 # What a static link needs beside the C library and the compiler's own; tested against rustc's list.
 # The static library is one object: unused functions are removed by sections.

@@ -1,7 +1,10 @@
 # Builds the shared and the static library with cargo, or, with -DCLI=ON, the command line.
 #
-#   cmake -DCARGO=... -DSOURCE=... -DTARGET_DIR=... -DPROFILE=... [-DDEBUG_INFO=ON] [-DOPENCL=ON] [-DCLI=ON]
-#       [-DTARGET=triple -DTARGET_CC=... -DTARGET_AR=...] -P RunCargo.cmake
+#   cmake -DCARGO=... -DSOURCE=... -DTARGET_DIR=... -DTARGET=triple -DPROFILE=... [-DDEBUG_INFO=ON] [-DOPENCL=ON]
+#       [-DCLI=ON] [-DTARGET_CC=... -DTARGET_AR=...] -P RunCargo.cmake
+#
+# They lie in TARGET_DIR/TARGET/release or debug: the arguments take the place of a target and of a target folder in the
+# environment or in a configuration file of cargo.
 #
 # They get the flags of SOURCE/.cargo/config.toml wherever the build folder lies, since cargo
 # looks for that file from the working folder upwards. They name no folder of this machine: each path
@@ -76,7 +79,6 @@ else()
     set(config --config "${SOURCE}/.cargo/config.toml" --config "build.rustflags=[${flags}]")
 endif()
 
-set(ENV{CARGO_TARGET_DIR} "${TARGET_DIR}")
 # Both kinds in one run and no rlib, or else there is no link-time optimisation.
 set(features reserve)
 if(OPENCL)
@@ -88,18 +90,17 @@ if(CLI)
     set(what build --package atlasm --bin atlasm --config "profile.release.lto=\"thin\"")
 endif()
 # A cross compiler also links, and compiles the C sources.
-if(TARGET)
+if(TARGET_CC)
     string(REPLACE "-" "_" name "${TARGET}")
     set(ENV{CC_${name}} "${TARGET_CC}")
     set(ENV{AR_${name}} "${TARGET_AR}")
     string(TOUPPER "${name}" name)
     set(ENV{CARGO_TARGET_${name}_LINKER} "${TARGET_CC}")
-    list(APPEND what --target "${TARGET}")
 endif()
 list(POP_FRONT what command)
 execute_process(
     COMMAND "${CARGO}" ${command} ${config} ${profile} ${what} --profile "${PROFILE}"
-        --locked --manifest-path "${SOURCE}/Cargo.toml"
+        --target "${TARGET}" --target-dir "${TARGET_DIR}" --locked --manifest-path "${SOURCE}/Cargo.toml"
     RESULT_VARIABLE result)
 if(NOT result EQUAL 0)
     message(FATAL_ERROR "cargo ${command}: ${result}")

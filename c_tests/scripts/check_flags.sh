@@ -2,7 +2,8 @@
 # check_flags.sh CMAKE CARGO RUSTC SOURCE: cmake/RunCargo.cmake gives rustc the flags of .cargo/config.toml and
 # hides the machine's folders, from a folder outside of the source, whatever flags the environment has.
 #
-# In place of rustc a script writes down its arguments, and fails at the first crate.
+# In place of rustc a script writes down its arguments for the target, and fails. Build scripts are for the host and have
+# no flags, so that cargo goes on after they failed.
 set -eu
 cmake=$1 cargo=$2 rustc=$3 source=$4
 folder=$(mktemp -d)
@@ -13,17 +14,19 @@ cat > "$folder/rustc" <<EOF
 #!/bin/sh
 case " \$* " in
     *' --crate-name ___ '* | *' -vV '* | ' --print sysroot ') exec "$rustc" "\$@" ;;
+    *' --target '*) printf '%s\n' "\$@" >> "$folder/arguments" ;;
 esac
-printf '%s\n' "\$@" >> "$folder/arguments"
 exit 1
 EOF
-chmod +x "$folder/rustc"
+printf '#!/bin/sh\nexec "%s" "$@" --keep-going\n' "$cargo" > "$folder/cargo"
+chmod +x "$folder/rustc" "$folder/cargo"
 
 # Words that are expected, one an argument, after the build in the environment of the caller.
 expect() {
     : > "$folder/arguments"
-    if (cd "$folder" && RUSTC=$folder/rustc "$cmake" "-DCARGO=$cargo" "-DSOURCE=$source" \
-        "-DTARGET_DIR=$folder/target" -DPROFILE=release -P "$source/cmake/RunCargo.cmake") > "$folder/said" 2>&1; then
+    if (cd "$folder" && RUSTC=$folder/rustc "$cmake" "-DCARGO=$folder/cargo" "-DSOURCE=$source" \
+        "-DTARGET_DIR=$folder/target" "-DTARGET=$target" -DPROFILE=release \
+        -P "$source/cmake/RunCargo.cmake") > "$folder/said" 2>&1; then
         fail 'a build without a compiler succeeds'
     fi
     [ -s "$folder/arguments" ] || fail 'no crate was compiled'
@@ -35,6 +38,7 @@ expect() {
     done
 }
 
+target=$("$rustc" -vV | sed -n 's/^host: //p')
 hash=$("$rustc" -vV | sed -n 's/^commit-hash: //p')
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 expect

@@ -5,7 +5,7 @@
 #   out_of_tree    a build of the source elsewhere has the bytes of the one below build/: the same flags
 #   matrix         find_package and pkg-config, with Make and Ninja, as Debug and Release
 #   fetch          FetchContent of an archive, built as Debug; the installed program finds the library
-#   subdirectory   add_subdirectory, built as Debug with Ninja
+#   subdirectory   add_subdirectory, built as Debug with Ninja, while cargo is configured for another target and folder
 #   cross          a toolchain file: cargo gets the target of its processor, and the programs run
 set -euo pipefail
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -103,8 +103,14 @@ subdirectory() {
     rm -rf "$work/as a part"
     mkdir -p "$work/as a part"
     tar -C "$work/as a part" -xzf "$work/archive.tar.gz"
-    project subdirectory -G "${generators[-1]}" -DCMAKE_BUILD_TYPE=Debug -DATLAS_SOURCE="$work/as a part/atlas_manifold" \
+    # Cargo looks for this file from the build folder upwards.
+    mkdir -p "$work/.cargo"
+    printf '[build]\ntarget = "wasm32-unknown-unknown"\ntarget-dir = "elsewhere"\n' > "$work/.cargo/config.toml"
+    CARGO_BUILD_TARGET=wasm32-wasip1 CARGO_TARGET_DIR="$work/elsewhere" \
+        project subdirectory -G "${generators[-1]}" -DCMAKE_BUILD_TYPE=Debug -DATLAS_SOURCE="$work/as a part/atlas_manifold" \
         -DBUILD_TESTING=ON
+    rm -r "$work/.cargo"
+    [ -z "$(find "$work" -name elsewhere)" ] || fail 'cargo builds elsewhere'
 }
 
 # toolchain PROCESSOR C++-COMPILER: a file for it; names it.

@@ -98,7 +98,7 @@ try_program() {
 clashing_names() {
     echo '#include <stdlib.h>'
     { "$NM" -g --defined-only "$prefix/lib/libatlas_conservation.a" | awk 'NF == 3 { print $3 }'
-        "$NM" -g --defined-only "$CARGO_OUTPUT/release/libatlas_manifold.a" 2> /dev/null |
+        "$NM" -g --defined-only "$CARGO_OUTPUT"/*/release/libatlas_manifold.a 2> /dev/null |
             awk 'NF == 3 && $3 ~ /^(ZSTD|HUF|FSE|HIST|ERR|COVER|POOL)_/ { print $3 }'
         echo blake3_hash_many_avx2
         echo rust_eh_personality; } | sort -u |
