@@ -49,11 +49,19 @@ pub(crate) fn cancelled() -> bool {
 /// Maximum time between two checks for a signal while the program waits for input, in milliseconds.
 const LOOK: libc::c_int = 50;
 
-/// Opens a file to read. For a pipe, waits until it has a writer. Fails with `Interrupted` if a signal asks the
-/// run to stop.
+/// Opens a file to read. For a pipe, waits until it has a writer, and for a file on which another process has a lease,
+/// until the lease is given up. Fails with `Interrupted` if a signal asks the run to stop.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     // Without O_NONBLOCK the system call would wait, and the standard library would repeat it after a signal.
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let options = File::options().read(true).custom_flags(libc::O_NONBLOCK).clone();
+    let file = loop {
+        match options.open(path) {
+            // The attempt has asked the holder of the lease to give it up, and the system ends the lease after a time
+            // limit (45 seconds by default).
+            Err(error) if error.kind() == ErrorKind::WouldBlock => pause()?,
+            opened => break opened?,
+        }
+    };
     wait_readable(&file)?;
     // SAFETY: the descriptor is open, and the call accesses no memory.
     let is_done = unsafe {
@@ -61,6 +69,16 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
         flags >= 0 && libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) >= 0
     };
     if is_done { Ok(file) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Waits for a moment. Fails with `Interrupted` if a signal asks the run to stop.
+fn pause() -> io::Result<()> {
+    if cancelled() {
+        return Err(ErrorKind::Interrupted.into());
+    }
+    // SAFETY: without descriptors the call only waits. A signal ends it early.
+    unsafe { libc::poll(std::ptr::null_mut(), 0, LOOK) };
+    Ok(())
 }
 
 /// Waits until `file` has bytes to read or has ended. Fails with `Interrupted` if a signal asks the run to

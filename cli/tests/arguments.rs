@@ -390,3 +390,45 @@ fn parts_are_merged_in_their_order_alone() {
     place.line("merge 0 1 2 -o a.atlas").expect(0);
     place.line("verify a").expect(0);
 }
+
+/// Runs a line of words while this process has a lease on the file `name`, which it gives up when the system asks for
+/// it. `None` if the system grants no lease.
+fn with_lease(place: &Place, name: &str, line: &str) -> Option<common::Ran> {
+    use std::os::fd::AsRawFd;
+    // The system asks by this signal, which ends a process by default.
+    // SAFETY: a valid signal, and no handler.
+    unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
+    let file = fs::File::options().read(true).write(true).open(place.path(name)).unwrap();
+    let lease = |command, argument: libc::c_int| {
+        // SAFETY: the descriptor is open, and the call accesses no memory.
+        unsafe { libc::fcntl(file.as_raw_fd(), command, argument) }
+    };
+    if lease(libc::F_SETLEASE, libc::F_WRLCK) != 0 {
+        return None;
+    }
+    let mut command = place.command(line.split_whitespace());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    // Once the lease is asked for, the system states the type that it shall get.
+    while lease(libc::F_GETLEASE, 0) == libc::F_WRLCK && begun.elapsed() < Duration::from_secs(30) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(lease(libc::F_SETLEASE, libc::F_UNLCK), 0);
+    Some(common::ran(child.wait_with_output().unwrap()))
+}
+
+#[test]
+fn a_file_under_a_lease_is_waited_for() {
+    let place = Place::new();
+    place.write("a", bytes(12_345));
+    place.write("key", [7; 32]);
+    for (name, line) in [("a", "hash --also sha256 a"), ("key", "hash --key-file key a"), ("a", "hash a")] {
+        let expected = place.line(line).expect(0).text();
+        let Some(ran) = with_lease(&place, name, line) else {
+            eprintln!("no leases here");
+            return;
+        };
+        assert_eq!(ran.expect(0).text(), expected, "{line}");
+    }
+}
