@@ -172,6 +172,8 @@ mod ffi;
 
 #[doc(inline)]
 pub use accelerator::{AcceleratorInfo, AcceleratorOptions};
+#[doc(hidden)]
+pub use base::atomic_file::{inherit_attributes, temporary_name};
 #[doc(inline)]
 pub use base::damage::{Damage, DamageFn, DamageKind, DamagePart};
 #[doc(inline)]

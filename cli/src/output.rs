@@ -6,9 +6,8 @@ use std::ffi::CString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Writer to standard output. Once the reader of the output has closed it, everything written is discarded
@@ -92,7 +91,13 @@ pub(crate) fn check_target(target: &Path, force: bool, inputs: &[&Path]) -> Res<
         )));
     }
     if exists(target)? {
-        if let Ok(metadata) = fs::metadata(target) {
+        let there = match fs::metadata(target) {
+            Ok(metadata) => Some(metadata),
+            // A link may lead nowhere.
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(Failure::io("looking at", target, &error)),
+        };
+        if let Some(metadata) = there {
             for input in inputs {
                 if fs::metadata(input).is_ok_and(|input| same_file(&input, &metadata)) {
                     return Err(Failure::usage(format!("{name} is the input, and would be overwritten"))
@@ -149,11 +154,10 @@ pub(crate) struct Staged {
 impl Staged {
     /// Checks the target with `check_target` and chooses a free temporary name in its folder. Creates no file.
     pub(crate) fn new(target: &Path, force: bool, inputs: &[&Path]) -> Res<Staged> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         check_target(target, force, inputs)?;
         loop {
-            let count = COUNT.fetch_add(1, Ordering::Relaxed);
-            let name = format!(".atlas-{}-{count}.tmp", std::process::id());
+            let name = atlas_manifold::temporary_name()
+                .map_err(|error| Failure::io("choosing a temporary name beside", target, &error))?;
             let temporary = names::folder(target).join(name);
             if !exists(&temporary)? {
                 let target_text = names::shown(target);
@@ -174,31 +178,64 @@ impl Staged {
         &self.target
     }
 
-    /// Creates the temporary file and opens it to read and write.
+    /// Creates the temporary file, which only its owner can read, and opens it to read and write.
     pub(crate) fn create(&self) -> Res<File> {
         File::options()
             .read(true)
             .write(true)
             .create_new(true)
+            .mode(0o600)
             .open(&self.temporary)
             .map_err(|error| Failure::io("creating a temporary file beside", &self.target, &error))
     }
 
-    /// Renames the temporary file to the target, and flushes the folder so that the name survives a crash. The
-    /// caller has flushed the bytes.
+    /// Gives the temporary file the attributes of the file that it replaces, flushes it, renames it to the target, and
+    /// flushes the folder, so that the output survives a crash.
     pub(crate) fn finish(self) -> Res<()> {
         let target = self.target.clone();
-        self.finish_unsynced()?;
+        self.prepare()?;
+        self.rename()?;
         sync_folder(&target)
     }
 
-    /// Renames the temporary file to the target. The name survives a crash only after a call of
-    /// `sync_file_system`.
+    /// Gives the temporary file its attributes and renames it to the target. The output survives a crash only after
+    /// a call of `sync_file_system`.
     pub(crate) fn finish_unsynced(self) -> Res<()> {
-        // A file that is replaced passes its mode on to the new file.
-        if let Ok(metadata) = fs::metadata(&self.target) {
-            drop(fs::set_permissions(&self.temporary, metadata.permissions()));
-        }
+        self.inherit()?;
+        self.rename()
+    }
+
+    /// Gives the temporary file the owner, group, mode, access list and extended attributes of the file that it will
+    /// replace, or those of any new file, and flushes it. Fails if one of them cannot be kept: nothing is replaced yet.
+    pub(crate) fn prepare(&self) -> Res<()> {
+        let failed = |error| Failure::io("flushing the temporary file of", &self.target, &error);
+        self.inherit()?.sync_all().map_err(failed)
+    }
+
+    fn inherit(&self) -> Res<File> {
+        let opened = File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(&self.temporary);
+        let file = opened
+            .map_err(|error| Failure::io("opening the finished temporary file of", &self.target, &error))?;
+        atlas_manifold::inherit_attributes(&file, &self.target)?;
+        Ok(file)
+    }
+
+    /// Renames the temporary file to the target, with the attributes that it has.
+    pub(crate) fn rename(self) -> Res<()> {
+        self.try_rename()
+    }
+
+    /// Renames like `rename`. If that fails, the temporary file stays, and the failure names it.
+    pub(crate) fn rename_or_leave(mut self) -> Res<()> {
+        self.try_rename().map_err(|failure| {
+            // The drop then finds no file to remove.
+            let left = std::mem::take(&mut self.temporary);
+            forget(&left);
+            failure.with_hint(format!("the bytes are in {}", names::shown(&left)))
+        })
+    }
+
+    fn try_rename(&self) -> Res<()> {
         let renamed = if self.force {
             fs::rename(&self.temporary, &self.target)
         } else {
@@ -212,9 +249,14 @@ impl Drop for Staged {
     fn drop(&mut self) {
         // After `finish` there is no temporary file.
         drop(fs::remove_file(&self.temporary));
-        let name = self.temporary.display().to_string();
-        NAMES.lock().unwrap_or_else(PoisonError::into_inner).retain(|(temporary, _)| *temporary != name);
+        forget(&self.temporary);
     }
+}
+
+/// Removes the temporary name `path` from [`NAMES`].
+fn forget(path: &Path) {
+    let name = path.display().to_string();
+    NAMES.lock().unwrap_or_else(PoisonError::into_inner).retain(|(temporary, _)| *temporary != name);
 }
 
 /// Temporary names in use, each with the final name of the file. Messages show the final name.
@@ -259,6 +301,20 @@ pub(crate) fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Gives the file at `path` the name `kept` too. If `replace` is set, an older file of that name is replaced in one
+/// step. Returns true if the file system has no links, so that the file has lost its first name.
+pub(crate) fn keep(path: &Path, kept: &Path, replace: bool) -> Res<bool> {
+    // A rename replaces an older file in one step, and a link replaces none.
+    let second = Staged::new(kept, replace, &[])?;
+    if fs::hard_link(path, second.path()).is_ok() {
+        second.rename()?;
+        return Ok(false);
+    }
+    let moved = if replace { fs::rename(path, kept) } else { rename_to_free(path, kept) };
+    moved.map_err(|error| Failure::io("keeping the damaged file as", kept, &error))?;
+    Ok(true)
+}
+
 /// Flushes the folder of `path`, so that a new name in it survives a crash. Does nothing if the file system
 /// cannot flush folders.
 pub(crate) fn sync_folder(path: &Path) -> Res<()> {
@@ -281,4 +337,39 @@ pub(crate) fn sync_file_system(folder: &Path) -> Res<()> {
         return Ok(());
     }
     Err(failed(io::Error::last_os_error()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_get_its_name_is_left_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("kept");
+        let staged = Staged::new(&target, true, &[]).unwrap();
+        let temporary = staged.path().to_owned();
+        fs::write(&temporary, "bytes").unwrap();
+        fs::create_dir(&target).unwrap();
+        let failure = staged.rename_or_leave().unwrap_err();
+        let name = temporary.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(failure.hint.unwrap().contains(&name));
+        assert_eq!(fs::read(&temporary).unwrap(), b"bytes");
+    }
+
+    #[test]
+    fn a_file_that_is_kept_has_its_own_name_until_it_is_replaced() {
+        for replace in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let [path, kept] = ["file", "kept"].map(|name| folder.path().join(name));
+            fs::write(&path, "damaged").unwrap();
+            fs::write(&kept, "older").unwrap();
+            assert_eq!(keep(&path, &kept, replace).is_ok(), replace);
+            assert_eq!(fs::read(&path).unwrap(), b"damaged");
+            assert_eq!(fs::read(&kept).unwrap(), if replace { &b"damaged"[..] } else { b"older" });
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        }
+    }
 }

@@ -62,7 +62,7 @@ impl Drop for Temporary {
 
 /// Returns a random temporary name, which no other file is likely to have. Fails if the system provides no
 /// random bytes.
-fn temporary_name() -> io::Result<OsString> {
+pub fn temporary_name() -> io::Result<OsString> {
     // 64 random bits: process ids and times repeat among the machines that share a folder.
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|error| {
@@ -385,36 +385,50 @@ impl AtomicFile {
         })
     }
 
-    /// Gives the temporary file the attributes of the file that it will replace (links are followed), or those
-    /// of any new file in the folder if there is none.
-    #[cfg(unix)]
     fn take_over_attributes(&self, name: &OsStr) -> Result<()> {
-        use crate::base::attributes::take_over;
-        let file = self.temporary.file.file();
-        let folder = &self.temporary.folder;
-        let done = match replaceable(&self.target, folder.entry(name))? {
-            Some(there) => take_over(file, &there.file, &there.metadata),
-            // Reading the umask means changing it for a moment, for all threads, and the folder may have a
-            // default access control list. Therefore a file is made as any program would make it, and its
-            // attributes are copied.
-            None => {
-                let failed = |error| self.failed("finding the mode of a new file", error);
-                let fresh = fresh_file(folder).map_err(failed)?;
-                let metadata = fresh.metadata().map_err(failed)?;
-                take_over(file, &fresh, &metadata)
-            }
-        };
-        done.map_err(|(what, error)| self.failed(&what, error))
-    }
-
-    #[cfg(not(unix))]
-    fn take_over_attributes(&self, name: &OsStr) -> Result<()> {
-        replaceable(&self.target, self.temporary.folder.entry(name)).map(drop)
+        inherit(self.temporary.file.file(), &self.temporary.folder, name, &self.target)
     }
 
     fn failed(&self, what: &str, error: io::Error) -> AtlasError {
-        AtlasError::io(format_args!("the temporary file of {}, {what}", self.target.display()), error)
+        failed(&self.target, what, error)
     }
+}
+
+fn failed(target: &Path, what: &str, error: io::Error) -> AtlasError {
+    AtlasError::io(format_args!("the temporary file of {}, {what}", target.display()), error)
+}
+
+/// Gives `file`, a temporary file in the folder of `target`, the attributes of the file `target` that it will
+/// replace (links are followed), or those of any new file in the folder if there is none. Fails if one of them cannot
+/// be kept, or if `target` is no regular file.
+pub fn inherit_attributes(file: &File, target: &Path) -> Result<()> {
+    let finding = |error| failed(target, "opening its folder", error);
+    let name = file_name(target).ok_or_else(|| finding(io::ErrorKind::InvalidInput.into()))?;
+    inherit(file, &Folder::open(folder(target)).map_err(finding)?, name, target)
+}
+
+/// Gives `file` attributes like [`inherit_attributes`]. `target` has the name `name` in `folder`.
+#[cfg(unix)]
+fn inherit(file: &File, folder: &Folder, name: &OsStr, target: &Path) -> Result<()> {
+    use crate::base::attributes::take_over;
+    let done = match replaceable(target, folder.entry(name))? {
+        Some(there) => take_over(file, &there.file, &there.metadata),
+        // Reading the umask means changing it for a moment, for all threads, and the folder may have a
+        // default access control list. Therefore a file is made as any program would make it, and its
+        // attributes are copied.
+        None => {
+            let failed = |error| failed(target, "finding the mode of a new file", error);
+            let fresh = fresh_file(folder).map_err(failed)?;
+            let metadata = fresh.metadata().map_err(failed)?;
+            take_over(file, &fresh, &metadata)
+        }
+    };
+    done.map_err(|(what, error)| failed(target, &what, error))
+}
+
+#[cfg(not(unix))]
+fn inherit(_: &File, folder: &Folder, name: &OsStr, target: &Path) -> Result<()> {
+    replaceable(target, folder.entry(name)).map(drop)
 }
 
 /// Creates an empty file without a name, which has the attributes that any new file in `folder` gets.

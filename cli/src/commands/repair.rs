@@ -417,6 +417,11 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
         Err(failure) if is_partial && failure.status == Status::Incomplete && !ctx.is_stopped() => Ok(()),
         other => other,
     };
+    // The library linked the damaged file to the temporary name, which it keeps if the call failed later.
+    if ends_as.is_some() && options.force && output::exists(aside.path())? {
+        aside.rename_or_leave()?;
+        output::sync_folder(&kept)?;
+    }
     if let Err(failure) = outcome {
         // Nothing was written. A parity file that was made of other bytes treats good bytes as damage.
         if let Some(known) = known
@@ -450,10 +455,8 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
             .map_err(|error| Failure::io("cutting off the end of", repaired_as, &error))?;
         super::seal::sync(&opened, repaired_as)?;
     }
-    match &options.output {
-        Some(_) => new.finish()?,
-        None if options.force && !options.discard => aside.finish()?,
-        None => {}
+    if options.output.is_some() {
+        new.finish()?;
     }
     let repaired: u64 = bad.iter().map(|bad| bad.length).sum();
     let (bad, lost) = (verify::merged(&bad), verify::merged(&lost));
@@ -573,21 +576,25 @@ fn cut(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline, surplus: u6
     let new = Staged::new(target, true, &[])?;
     let projection = damage::snapshot(ctx, outline)?;
     ctx.operate(file, outline.size, |operation| projection.write_file(new.path(), operation))?;
-    let permissions =
-        fs::metadata(file).map_err(|error| Failure::io("looking at", file, &error))?.permissions();
-    fs::set_permissions(new.path(), permissions)
-        .map_err(|error| Failure::io("setting the mode of", new.path(), &error))?;
-    if options.output.is_none() && !options.discard {
-        if options.force {
-            drop(fs::remove_file(&kept));
-        }
-        // The file has both names for a moment, so that a file of its name exists at any time.
-        fs::hard_link(file, &kept)
-            .or_else(|_| output::rename_to_free(file, &kept))
-            .map_err(|error| Failure::io("keeping the damaged file as", &kept, &error))?;
-        report.put_path("kept", &kept);
+    // Attributes that cannot be kept are refused while the file still has its name.
+    new.prepare()?;
+    if options.output.is_some() && !output::exists(target)? {
+        let permissions =
+            fs::metadata(file).map_err(|error| Failure::io("looking at", file, &error))?.permissions();
+        fs::set_permissions(new.path(), permissions)
+            .map_err(|error| Failure::io("setting the mode of", new.path(), &error))?;
     }
-    new.finish()?;
+    if options.output.is_none() && !options.discard {
+        let is_moved = output::keep(file, &kept, options.force)?;
+        new.rename().inspect_err(|_| {
+            // The damaged file gets its only name back, or loses the second one.
+            drop(if is_moved { output::rename_to_free(&kept, file) } else { fs::remove_file(&kept) });
+        })?;
+        report.put_path("kept", &kept);
+    } else {
+        new.rename()?;
+    }
+    output::sync_folder(target)?;
     report.line_of(file, format!("{}, {text} cut off", ctx.coloured(Colour::Good, "repaired")));
     if options.output.is_some() {
         report.put_path("output", target);

@@ -323,16 +323,17 @@ fn warn_of_log(ctx: &Ctx, file: &Path, outline: &Path) {
     }
 }
 
-/// Renames all temporary files to their targets. If that fails, removes the new names. A target that was replaced
-/// keeps its new bytes, which are complete, because the old ones are gone.
+/// Gives all temporary files their attributes, and then renames them to their targets. If a rename fails, removes the
+/// new names. A target that was replaced keeps its new bytes, which are complete, because the old ones are gone.
 fn finish_all(staged: Vec<Staged>) -> Res<()> {
     let mut targets: Vec<PathBuf> = Vec::new();
     let mut new: Vec<PathBuf> = Vec::new();
+    staged.iter().try_for_each(Staged::prepare)?;
     let rename = || {
         for one in staged {
             let target = one.target().to_owned();
             let is_new = !output::exists(&target)?;
-            one.finish_unsynced()?;
+            one.rename()?;
             if is_new {
                 new.push(target.clone());
             }
@@ -356,27 +357,45 @@ pub(crate) fn sync(file: &File, path: &Path) -> Res<()> {
 mod tests {
     use super::*;
 
-    /// Two outputs, of which the second becomes a folder before it is renamed.
+    /// Two outputs. The second name is taken, by `take`, after both were checked.
+    fn finish_two(
+        is_replaced: bool,
+        take: fn(&Path) -> std::io::Result<()>,
+    ) -> (Status, Option<Vec<u8>>, usize) {
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+        if is_replaced {
+            fs::write(&first, "old").unwrap();
+        }
+        let staged: Vec<Staged> = [(&first, true), (&second, false)]
+            .into_iter()
+            .map(|(target, force)| {
+                let staged = Staged::new(target, force, &[]).unwrap();
+                fs::write(staged.path(), "new").unwrap();
+                staged
+            })
+            .collect();
+        take(&second).unwrap();
+        let status = finish_all(staged).unwrap_err().status;
+        (status, fs::read(&first).ok(), fs::read_dir(folder.path()).unwrap().count())
+    }
+
     #[test]
     fn a_failed_rename_removes_the_new_names_alone() {
         for is_replaced in [false, true] {
-            let folder = tempfile::tempdir().unwrap();
-            let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
-            if is_replaced {
-                fs::write(&first, "old").unwrap();
-            }
-            let staged: Vec<Staged> = [&first, &second]
-                .into_iter()
-                .map(|target| {
-                    let staged = Staged::new(target, true, &[]).unwrap();
-                    fs::write(staged.path(), "new").unwrap();
-                    staged
-                })
-                .collect();
-            fs::create_dir(&second).unwrap();
-            assert_eq!(finish_all(staged).unwrap_err().status, Status::Io);
-            assert_eq!(fs::read(&first).ok(), is_replaced.then(|| b"new".to_vec()));
-            let names = fs::read_dir(folder.path()).unwrap().count();
+            let (status, first, names) = finish_two(is_replaced, |second| fs::write(second, "other"));
+            assert_eq!(status, Status::Exists);
+            assert_eq!(first, is_replaced.then(|| b"new".to_vec()));
+            assert_eq!(names, 1 + usize::from(is_replaced), "a temporary file is left");
+        }
+    }
+
+    #[test]
+    fn an_output_that_cannot_be_replaced_leaves_the_others_too() {
+        for is_replaced in [false, true] {
+            let (status, first, names) = finish_two(is_replaced, |second| fs::create_dir(second));
+            assert_eq!(status, Status::Usage);
+            assert_eq!(first, is_replaced.then(|| b"old".to_vec()));
             assert_eq!(names, 1 + usize::from(is_replaced), "a temporary file is left");
         }
     }
