@@ -54,7 +54,12 @@ impl AtlasProjection {
     /// Sets the configuration of later updates. A shorter history drops the oldest deltas at once, and the
     /// call frees the memory that only they needed.
     pub fn configure_incremental(&self, config: &IncrementalConfig) {
-        self.changing(0, |history| Ok(self.updates.configure(history, config))).unwrap_or_default();
+        let configure = |history: &mut History| {
+            self.updates.configure(history, config);
+            Ok(())
+        };
+        // This change is never refused.
+        self.changing(0, configure).unwrap_or_default();
         let state = self.state();
         // The dropped trees are in the queue now, and `clear` frees them at once.
         state.cache.clear(&state.tree);
@@ -114,11 +119,11 @@ impl AtlasProjection {
             // Reserve room in the history first, because nothing may fail once the state is set.
             history.reserve(steps.len())?;
             self.set_state(before.successor(tree, None));
-            let dropped = history.extend(steps);
+            history.extend(steps);
             let nanoseconds = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
             stats.avg_update_time_ns = nanoseconds.checked_div(stats.total_updates).unwrap_or(0);
             self.updates.count(&stats, nanoseconds);
-            Ok(dropped)
+            Ok(())
         })?;
         Ok(stats)
     }
@@ -176,7 +181,7 @@ impl AtlasProjection {
             history.reserve(1)?;
             self.set_state(before.successor(tree, None));
             let step = PastState { tree: before.tree.clone(), root: before.known_root() };
-            let dropped = history.extend([step]);
+            history.extend([step]);
             let stats = IncrementalStats {
                 total_updates: 1,
                 insert_operations: 1,
@@ -184,7 +189,7 @@ impl AtlasProjection {
                 ..IncrementalStats::default()
             };
             self.updates.count(&stats, u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
-            Ok(dropped)
+            Ok(())
         })
     }
 
@@ -202,7 +207,6 @@ impl AtlasProjection {
                     "rollback of {count} deltas, and the history of the projection holds only {held}"
                 )));
             }
-            let mut dropped = Vec::new();
             // A rollback of 0 deltas changes nothing, and counts as a call.
             let back = to_usize(count);
             if let Some(target) = back.checked_sub(1).and_then(|last| history.newest_first().nth(last)) {
@@ -217,10 +221,10 @@ impl AtlasProjection {
                 }
                 // The old tree comes back with its root, so that nothing is hashed again.
                 self.set_state(state.successor(target.tree.clone(), target.root));
-                dropped = history.truncate(back);
+                history.truncate(back);
             }
             self.updates.count_rollback();
-            Ok(dropped)
+            Ok(())
         })
     }
 
@@ -253,7 +257,8 @@ impl AtlasProjection {
                 optimized = Self::optimized(&now, Some(&optimized.tree), &mut operation.silent())?;
             }
             self.set_state(optimized);
-            Ok(history.clear())
+            history.clear();
+            Ok(())
         })?;
         // The queue gets the old state first, and `clear` frees the queue.
         drop(before);
@@ -283,27 +288,21 @@ impl AtlasProjection {
         Ok(state)
     }
 
-    /// Runs `change`, one call that changes the projection, with the history locked, and queues the trees that it
-    /// returns for freeing. First spends about `budget` nanoseconds on freeing states that earlier calls dropped.
-    fn changing(&self, budget: u64, change: impl FnOnce(&mut History) -> Result<Vec<Tree>>) -> Result<()> {
+    /// Runs `change`, one call that changes the projection, with the history locked, and queues the trees of the
+    /// states that it drops for freeing. First spends about `budget` nanoseconds on freeing states that earlier calls
+    /// dropped.
+    fn changing(&self, budget: u64, change: impl FnOnce(&mut History) -> Result<()>) -> Result<()> {
         let state = self.state();
         let cache = Arc::clone(&state.cache);
         // Clean up before the change, so that later calls free the states that this call drops.
         cache.tidy(&state.tree, budget);
         drop(state);
-        match self.updates.update(change) {
-            Ok(dropped) => {
-                cache.reclaimer.put(dropped);
-                Ok(())
+        self.updates.update(|dropped| cache.reclaimer.put(dropped), change).inspect_err(|error| {
+            // A refused call changes nothing, and only this counter records it.
+            if error.kind() == ErrorKind::Conservation {
+                self.updates.count_violation();
             }
-            Err(error) => {
-                // A refused call changes nothing, and only this counter records it.
-                if error.kind() == ErrorKind::Conservation {
-                    self.updates.count_violation();
-                }
-                Err(error)
-            }
-        }
+        })
     }
 }
 

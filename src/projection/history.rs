@@ -8,8 +8,9 @@ use crate::base::units::to_u64;
 use crate::hash::digest::Digest;
 use crate::tile::tree::Tree;
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 /// Settings of incremental updates: validation, and the length of the history.
 ///
@@ -95,18 +96,28 @@ pub(crate) struct PastState {
     pub(crate) root: Option<Digest>,
 }
 
+/// Number of dropped trees that are taken out of a history at a time.
+const TAKEN: usize = 64;
+
 /// States to which a projection can be rolled back, one per delta.
+///
+/// Dropping states needs no memory: dropped states stay in the list until [`take_dropped`](Self::take_dropped)
+/// returns their trees, a few at a time.
 #[derive(Default)]
 pub(crate) struct History {
     config: IncrementalConfig,
-    /// States before each delta in the history, oldest first.
+    /// States before each delta in the history, oldest first. Dropped states are at both ends.
     past: VecDeque<PastState>,
+    /// Number of dropped states at the start of `past`.
+    evicted: usize,
+    /// Number of dropped states at the end of `past`.
+    undone: usize,
 }
 
 impl History {
     /// Returns an empty history with this configuration.
     fn new(config: IncrementalConfig) -> History {
-        History { config, past: VecDeque::new() }
+        History { config, ..History::default() }
     }
 
     pub(crate) fn config(&self) -> &IncrementalConfig {
@@ -115,12 +126,17 @@ impl History {
 
     /// Returns the number of deltas that can be undone.
     pub(crate) fn len(&self) -> u64 {
-        to_u64(self.past.len())
+        to_u64(self.kept().len())
+    }
+
+    /// Returns the indices in `past` of the states that were not dropped.
+    fn kept(&self) -> Range<usize> {
+        self.evicted..self.past.len() - self.undone
     }
 
     /// Iterates over the states, from the state before the last delta back to the oldest.
     pub(crate) fn newest_first(&self) -> impl Iterator<Item = &PastState> {
-        self.past.iter().rev()
+        self.past.range(self.kept()).rev()
     }
 
     /// Reserves room for `deltas` more states, so that [`extend`](Self::extend) cannot fail.
@@ -132,37 +148,56 @@ impl History {
         })
     }
 
-    /// Adds `states`, oldest first, each from before one delta. Removes the oldest states beyond the configured
-    /// maximum and returns their trees.
-    pub(crate) fn extend(&mut self, states: impl IntoIterator<Item = PastState>) -> Vec<Tree> {
+    /// Adds `states`, oldest first, each from before one delta. Drops the oldest states beyond the configured maximum.
+    /// The trees of undone states must have been taken.
+    pub(crate) fn extend(&mut self, states: impl IntoIterator<Item = PastState>) {
+        debug_assert_eq!(self.undone, 0);
         self.past.extend(states);
-        self.evict()
+        self.evict();
     }
 
-    /// Removes the states of the last `deltas` deltas and returns their trees, oldest first.
-    pub(crate) fn truncate(&mut self, deltas: usize) -> Vec<Tree> {
+    /// Drops the states of the last `deltas` deltas.
+    pub(crate) fn truncate(&mut self, deltas: usize) {
         // The newest states are at the end.
-        let kept = self.past.len().saturating_sub(deltas);
-        self.past.drain(kept..).map(|state| state.tree).collect()
+        self.undone += deltas.min(self.kept().len());
     }
 
-    /// Removes all states and returns their trees, oldest first.
-    pub(crate) fn clear(&mut self) -> Vec<Tree> {
-        self.truncate(self.past.len())
+    /// Drops all states.
+    pub(crate) fn clear(&mut self) {
+        self.truncate(usize::MAX);
     }
 
-    /// Sets the configuration. Removes the oldest states beyond its maximum and returns their trees.
-    fn configure(&mut self, config: IncrementalConfig) -> Vec<Tree> {
+    /// Sets the configuration. Drops the oldest states beyond its maximum.
+    fn configure(&mut self, config: IncrementalConfig) {
         self.config = config;
-        self.evict()
+        self.evict();
     }
 
-    /// Removes the oldest states beyond the configured maximum and returns their trees.
-    fn evict(&mut self) -> Vec<Tree> {
+    /// Drops the oldest states beyond the configured maximum.
+    fn evict(&mut self) {
         // A capacity above the address space is no bound.
         let capacity = usize::try_from(self.config.capacity()).unwrap_or(usize::MAX);
-        let surplus = self.past.len().saturating_sub(capacity);
-        self.past.drain(..surplus).map(|state| state.tree).collect()
+        self.evicted += self.kept().len().saturating_sub(capacity);
+    }
+
+    /// Removes dropped states and returns their trees, at most [`TAKEN`], followed by empty trees. `None` if there are
+    /// no dropped states.
+    fn take_dropped(&mut self) -> Option<[Tree; TAKEN]> {
+        let any = self.evicted + self.undone > 0;
+        any.then(|| std::array::from_fn(|_| self.pop_dropped().unwrap_or_default()))
+    }
+
+    fn pop_dropped(&mut self) -> Option<Tree> {
+        let state = if self.evicted > 0 {
+            self.evicted -= 1;
+            self.past.pop_front()
+        } else if self.undone > 0 {
+            self.undone -= 1;
+            self.past.pop_back()
+        } else {
+            None
+        };
+        state.map(|state| state.tree)
     }
 }
 
@@ -197,21 +232,36 @@ impl UpdateLog {
         }
     }
 
-    /// Runs `call`, one update, with the history locked. Other updates wait.
-    pub(crate) fn update<R>(&self, call: impl FnOnce(&mut History) -> R) -> R {
-        let mut history = lock(&self.history);
+    /// Runs `call`, one update, with the history locked. Other updates wait. Then passes the trees of dropped states to
+    /// `free`, with no lock held.
+    pub(crate) fn update<R>(&self, free: impl Fn([Tree; TAKEN]), call: impl FnOnce(&mut History) -> R) -> R {
+        // Another thread may not have taken all states that its update dropped.
+        let mut history = self.without_dropped(&free);
         let result = call(&mut history);
         // Still under the lock, so that lengths are published in the order of the updates.
         self.len.store(history.len(), Ordering::Release);
+        drop(history);
+        drop(self.without_dropped(&free));
         result
     }
 
-    /// Sets the configuration of `history`, the locked history of this log. Removes the oldest states beyond its
-    /// maximum and returns their trees.
-    pub(crate) fn configure(&self, history: &mut History, config: &IncrementalConfig) -> Vec<Tree> {
+    /// Passes the trees of dropped states to `free`, with no lock held, and returns the locked history, which has no
+    /// dropped states.
+    fn without_dropped(&self, free: impl Fn([Tree; TAKEN])) -> MutexGuard<'_, History> {
+        loop {
+            let mut history = lock(&self.history);
+            let Some(trees) = history.take_dropped() else { return history };
+            // A tree may be the last owner of a source, whose release may take long.
+            drop(history);
+            free(trees);
+        }
+    }
+
+    /// Sets the configuration of `history`, the locked history of this log. Drops the oldest states beyond its maximum.
+    pub(crate) fn configure(&self, history: &mut History, config: &IncrementalConfig) {
         // Readers take the lock of this copy alone.
         *lock(&self.config) = *config;
-        history.configure(*config)
+        history.configure(*config);
     }
 
     /// Returns the number of deltas that can be undone.
@@ -258,24 +308,49 @@ mod tests {
         history.newest_first().map(|state| state.root.map_or(0, |root| root[0])).collect()
     }
 
+    /// Takes all dropped trees, and returns the number of states that the history then has in memory.
+    fn left(history: &mut History) -> usize {
+        while history.take_dropped().is_some() {}
+        history.past.len()
+    }
+
     #[test]
     fn a_history_forgets_the_oldest_and_goes_back_from_the_newest() {
         let mut history = History::new(IncrementalConfig { max_deltas: 3, ..IncrementalConfig::default() });
         history.reserve(5).unwrap();
-        assert_eq!(history.extend((1..=5).map(past)).len(), 2);
+        history.extend((1..=5).map(past));
         assert_eq!((history.len(), roots(&history)), (3, vec![5, 4, 3]));
-        assert_eq!(history.truncate(2).len(), 2);
-        assert_eq!(roots(&history), [3]);
+        history.truncate(2);
+        assert_eq!((history.len(), roots(&history)), (1, vec![3]));
+        assert_eq!((left(&mut history), roots(&history)), (1, vec![3]));
         let off = IncrementalConfig { enable_rollback: false, ..IncrementalConfig::default() };
-        assert_eq!(history.configure(off).len(), 1);
-        assert_eq!(history.extend([past(6)]).len(), 1);
-        assert!(history.clear().is_empty());
+        history.configure(off);
+        assert_eq!((history.len(), left(&mut history)), (0, 0));
+        history.extend([past(6)]);
+        assert_eq!((history.len(), left(&mut history)), (0, 0));
+        history.clear();
+        assert!(history.take_dropped().is_none());
+    }
+
+    #[test]
+    fn dropped_states_stay_in_place_until_they_are_taken() {
+        let many = 3 * TAKEN as u64 + 1;
+        let mut history =
+            History::new(IncrementalConfig { max_deltas: many, ..IncrementalConfig::default() });
+        history.extend((0..many).map(|_| past(1)));
+        history.extend([past(2)]);
+        history.truncate(many as usize - 1);
+        assert_eq!((history.len(), history.past.len() as u64), (1, many + 1));
+        assert_eq!(left(&mut history), 1);
+        history.clear();
+        assert_eq!((history.len(), left(&mut history)), (0, 0));
     }
 
     #[test]
     fn a_log_reports_the_length_without_its_lock() {
         let log = UpdateLog::default();
-        log.update(|history| {
+        let none = |_| panic!("nothing was dropped");
+        log.update(none, |history| {
             history.extend([past(1), past(2)]);
             assert_eq!(log.len(), 0, "an update is seen when it is done");
         });

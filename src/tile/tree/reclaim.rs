@@ -101,7 +101,7 @@ impl Reclaimer {
         made.saturating_mul(2).saturating_add(CALL)
     }
 
-    /// Queues trees that are no longer needed, oldest first. Frees them now if there is no memory for the queue.
+    /// Queues trees that are no longer needed. Frees them now if there is no memory for the queue.
     pub(crate) fn put(&self, trees: impl IntoIterator<Item = Tree>) {
         for tree in trees {
             let mut items = lock(&self.items);
