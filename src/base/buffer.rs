@@ -7,7 +7,8 @@ use crate::base::block::{ALIGNMENT, Block};
 use crate::base::error::{AtlasError, Result};
 use crate::base::recycle::{self, RECYCLED_MIN};
 use crate::base::reserve;
-use std::collections::TryReserveError;
+use std::collections::{HashMap, TryReserveError};
+use std::hash::Hash;
 use std::ops::{Deref, DerefMut};
 
 /// The size of a recycled buffer is rounded up to a multiple of this, so that used buffers fit requests of
@@ -37,6 +38,37 @@ pub(crate) fn try_push<T>(vec: &mut Vec<T>, item: T) -> Result<()> {
     }
     vec.push(item);
     Ok(())
+}
+
+/// Appends `items` to `vec`. Fails with OUT_OF_MEMORY, and then appends nothing.
+pub(crate) fn try_extend<T>(
+    vec: &mut Vec<T>,
+    items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+) -> Result<()> {
+    let items = items.into_iter();
+    try_grow(vec, items.len())?;
+    vec.extend(items);
+    Ok(())
+}
+
+/// Returns the elements of `vec` in memory of exactly their size. Fails with OUT_OF_MEMORY.
+pub(crate) fn try_boxed<T>(vec: Vec<T>) -> Result<Box<[T]>> {
+    // A vector with spare room would be allocated again by `into_boxed_slice`, which cannot fail.
+    let exact = if vec.len() == vec.capacity() { vec } else { try_collect(vec.into_iter())? };
+    Ok(exact.into_boxed_slice())
+}
+
+/// Sets the value of `key` in `map`. Fails with OUT_OF_MEMORY, and then leaves the map as it was.
+pub(crate) fn try_insert<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: K, value: V) -> Result<()> {
+    map.try_reserve(1).map_err(|_| no_memory_for(map.len() + 1))?;
+    map.insert(key, value);
+    Ok(())
+}
+
+/// Returns the error for a table of `entries` entries that has no memory.
+#[cold]
+pub(crate) fn no_memory_for(entries: usize) -> AtlasError {
+    AtlasError::out_of_memory(format!("allocation of a table of {entries} entries failed"))
 }
 
 /// Returns a vector of `len` copies of `value`. Fails with OUT_OF_MEMORY.

@@ -9,7 +9,7 @@ use super::block::{Attempt, BlockDecoder, BlockEncoder, BlockHead, Encoded};
 use super::config::{CompressionConfig, MAX_BLOCK_SIZE, Plan};
 use super::method::CompressionAlgorithm;
 use super::{Body, CompressedShard, auto, available, coding, flags, no_method};
-use crate::base::buffer::{Buffer, try_vec};
+use crate::base::buffer::{Buffer, try_collect, try_vec};
 use crate::base::error::{AtlasError, ErrorKind, Result};
 use crate::base::sync::lock;
 use crate::base::units::{to_u64, to_usize};
@@ -181,7 +181,7 @@ pub(super) fn compress_all(
     // With AUTO, first choose an algorithm for each shard.
     if config.is_auto() {
         let tried = drafts.iter_mut().filter(|draft| draft.tried);
-        let mut tried: Vec<&mut Draft<'_>> = tried.collect();
+        let mut tried: Vec<&mut Draft<'_>> = try_collect(tried)?;
         let mut chosen: Vec<Plan> = try_vec(tried.len())?;
         workers.run(
             to_u64(tried.len()),

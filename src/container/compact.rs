@@ -21,7 +21,7 @@ use super::seal::Ident;
 use super::store::GenerationStore;
 use super::unfinished::{Unfinished, beside};
 use super::{Container, Log, open};
-use crate::base::buffer::{Buffer, try_grow};
+use crate::base::buffer::{Buffer, no_memory_for, try_grow, try_insert};
 use crate::base::error::{AtlasError, Result};
 use crate::base::file_lock;
 use crate::base::ranges::Ranges;
@@ -182,7 +182,7 @@ impl Container {
             })?;
             let reported = steps.reported;
             let (body, (top, moved)) = moved;
-            compaction.keep(moved, body.end);
+            compaction.keep(moved, body.end)?;
             let commit = commit.clone();
             let size = commit.size;
             let kept = Kept { generation: commit.generation, history: commit.history };
@@ -318,6 +318,7 @@ impl Compaction<'_> {
         tracker: &mut Tracker<'_, '_>,
     ) -> Result<()> {
         // A node is shared by many generations and visited once.
+        seen.try_reserve(1).map_err(|_| no_memory_for(seen.len() + 1))?;
         if !seen.insert(node.offset) {
             return Ok(());
         }
@@ -412,7 +413,7 @@ impl Compaction<'_> {
             }
         };
         // The key has the digest too, because offset and contents together identify a node.
-        moved.nodes.insert(key, place);
+        try_insert(&mut moved.nodes, key, place)?;
         let lists = table::<((u64, Digest), NodeRef)>(self.nodes.len() + moved.nodes.len())
             + table::<(u64, u64)>(self.live.len() + self.runs.len() + moved.runs.len())
             + table::<(u64, u64)>(self.records.len() + moved.records.len())
@@ -469,12 +470,12 @@ impl Compaction<'_> {
             .into());
         };
         // If all parts are live, the record is copied without decoding.
-        if parts.gaps(0..*size).is_empty() {
+        if parts.gaps(0..*size).next().is_none() {
             let place = match self.records.get(&span.place).or_else(|| moved.records.get(&span.place)) {
                 Some(place) => *place,
                 None => {
                     let place = encoded::copy(self.old, span.place, body)?;
-                    moved.records.insert(span.place, place);
+                    try_insert(&mut moved.records, span.place, place)?;
                     place
                 }
             };
@@ -551,13 +552,18 @@ impl Compaction<'_> {
     }
 
     /// Adds `moved`, the new places of the objects that a batch copied, to the maps of the compaction. `end` is the
-    /// offset in the new file at which the batch ends.
-    fn keep(&mut self, moved: Moved, end: u64) {
+    /// offset in the new file at which the batch ends. Fails with OUT_OF_MEMORY.
+    fn keep(&mut self, moved: Moved, end: u64) -> Result<()> {
+        // The tables get their memory first, so that the additions below cannot fail.
+        let (nodes, records) = (moved.nodes.len(), moved.records.len());
+        self.nodes.try_reserve(nodes).map_err(|_| no_memory_for(self.nodes.len() + nodes))?;
+        self.records.try_reserve(records).map_err(|_| no_memory_for(self.records.len() + records))?;
         // The nodes end at or before `end`, which is their limit from now on.
         let limited = |(key, node)| (key, NodeRef { limit: end, ..node });
         self.nodes.extend(moved.nodes.into_iter().map(limited));
         self.runs.extend(moved.runs);
         self.records.extend(moved.records);
         self.parts.extend(moved.parts);
+        Ok(())
     }
 }

@@ -11,7 +11,7 @@ use super::log;
 use super::records::{self, Commit, HEADER_SIZE, MAX_CHILDREN, ParsedChildren, RawTile, body_start};
 use super::room::{check_room, table};
 use super::store::GenerationStore;
-use crate::base::buffer::try_grow;
+use crate::base::buffer::{try_grow, try_insert, try_push, try_vec};
 use crate::base::damage::{Damage, DamageFn, DamageKind, DamagePart, tell};
 use crate::base::error::{AtlasError, ErrorKind, Result};
 use crate::base::out_bytes::OutBytes;
@@ -77,9 +77,12 @@ impl Container {
         let mut tracker = operation.tracker(total, count);
         search.run(tip, from, &mut tracker)?;
         // Findings are reported in the order of the file, whatever the order of the search.
-        let Search { first, mut records, tiles, is_incomplete, .. } = search;
-        records.sort_by_key(|damage| damage.offset);
-        for found in records.iter().chain(&tiles) {
+        let Search { first, records, tiles, is_incomplete, .. } = search;
+        // A stable sort of the list itself would need memory that cannot be refused.
+        let mut order = try_vec(records.len())?;
+        order.extend(0..records.len());
+        order.sort_unstable_by_key(|number| (records[*number].offset, *number));
+        for found in order.into_iter().map(|number| &records[number]).chain(&tiles) {
             if !tell(damage, found)? {
                 return Err(AtlasError::cancelled(
                     "the damage callback returned false, which ended the search",
@@ -138,7 +141,7 @@ impl Search<'_> {
                  new file",
             )
             .at_range(0, to_u64(HEADER_SIZE));
-            self.record(Order::Header, 0, to_u64(HEADER_SIZE), 0, error);
+            self.record(Order::Header, 0, to_u64(HEADER_SIZE), 0, error)?;
         }
         // The chain is read from the newest commit on, and the generations are checked from the oldest on.
         let chain = self.chain(tip)?;
@@ -171,7 +174,7 @@ impl Search<'_> {
                 // The links end at a damaged commit, so that older generations cannot be reached.
                 Err(error) => {
                     let size = u64::from(records::COMMIT_SIZE);
-                    self.record(Order::Chain, commit.previous, size, commit.previous_generation, error);
+                    self.record(Order::Chain, commit.previous, size, commit.previous_generation, error)?;
                     None
                 }
             };
@@ -183,12 +186,19 @@ impl Search<'_> {
 
     /// Adds a damaged record of the container file to the damage to report, and `error` to the candidates for the
     /// call's error. The range in `error`, if any, replaces `offset` and `length`.
-    fn record(&mut self, order: Order, offset: u64, length: u64, generation: u64, error: AtlasError) {
+    fn record(
+        &mut self,
+        order: Order,
+        offset: u64,
+        length: u64,
+        generation: u64,
+        error: AtlasError,
+    ) -> Result<()> {
         // The error may know the place better than the caller.
         let known = error.length().filter(|length| *length > 0);
         let (offset, length) = (error.offset().unwrap_or(offset), known.unwrap_or(length));
         let kind = if is_io(&error) { DamageKind::Unreadable } else { DamageKind::Differs };
-        self.records.push(Damage {
+        let found = Damage {
             part: DamagePart::Record,
             kind,
             repairable: false,
@@ -197,8 +207,10 @@ impl Search<'_> {
             index: 0,
             offset,
             length,
-        });
+        };
+        try_push(&mut self.records, found)?;
         self.fault(order, error);
+        Ok(())
     }
 
     fn fault(&mut self, order: Order, error: AtlasError) {
@@ -224,8 +236,7 @@ impl Search<'_> {
             if error.kind() == ErrorKind::Limit {
                 return Err(error);
             }
-            self.record(order, commit.offset, size, generation, error);
-            return Ok(());
+            return self.record(order, commit.offset, size, generation, error);
         }
         let wrong = |what: &str| {
             AtlasError::witness(format!("generation {generation} of the container is damaged: {what}"))
@@ -250,7 +261,7 @@ impl Search<'_> {
                 size,
                 generation,
                 wrong("the tiles do not have the generation's root"),
-            );
+            )?;
         }
         // The history must follow from the history before. For the oldest kept generation that history is
         // unknown.
@@ -264,7 +275,7 @@ impl Search<'_> {
                     size,
                     generation,
                     wrong("the history does not follow from the previous generation and the commit record"),
-                );
+                )?;
             }
         }
         // Features never disappear in later commits, and the jump follows from the commit before.
@@ -282,7 +293,7 @@ impl Search<'_> {
                     size,
                     generation,
                     malformed("the commit record lacks features of the previous generation"),
-                );
+                )?;
             }
             match log::jump_after(file, before) {
                 Ok(jump) if jump == (commit.jump, commit.jump_generation) => {}
@@ -292,9 +303,9 @@ impl Search<'_> {
                     size,
                     generation,
                     malformed("the jump does not lead to the commit that the format requires"),
-                ),
+                )?,
                 Err(error) if is_io(&error) => return Err(error),
-                Err(error) => self.record(order, commit.offset, size, generation, error),
+                Err(error) => self.record(order, commit.offset, size, generation, error)?,
             }
         }
         // Compare the digest of the batch, which covers its body.
@@ -307,7 +318,7 @@ impl Search<'_> {
                 size,
                 generation,
                 wrong("the bytes of the batch do not match their digest"),
-            ),
+            )?,
         }
         Ok(())
     }
@@ -350,10 +361,10 @@ impl Search<'_> {
             Err(error) if is_io(&error) => return Err(error),
             Err(error) => {
                 let generation = store.id.generation;
-                self.record(order, node.offset, u64::from(node.size), generation, error);
-                self.tile_damage(DamageKind::Unknown, generation, place, node.bytes, 0);
+                self.record(order, node.offset, u64::from(node.size), generation, error)?;
+                self.tile_damage(DamageKind::Unknown, generation, place, node.bytes, 0)?;
                 *place = end;
-                self.nodes.insert(key, false);
+                try_insert(&mut self.nodes, key, false)?;
                 return Ok(false);
             }
         };
@@ -378,7 +389,7 @@ impl Search<'_> {
             }
         }
         // Remember the result for the generations that share the node.
-        self.nodes.insert(key, whole);
+        try_insert(&mut self.nodes, key, whole)?;
         self.check_room()?;
         Ok(whole)
     }
@@ -510,7 +521,7 @@ impl Search<'_> {
                 // Without a base nothing is reported for the tile; with a base that is too short it is missing.
                 self.is_incomplete = true;
                 if store.base.is_some() {
-                    self.tile_damage(DamageKind::Missing, generation, place, len, 0);
+                    self.tile_damage(DamageKind::Missing, generation, place, len, 0)?;
                 }
                 // The tile was not checked, and is not known to be damaged.
                 true
@@ -526,17 +537,17 @@ impl Search<'_> {
                         TilePlace::Record(offset) => offset,
                         TilePlace::Span(..) => leaf,
                     };
-                    self.record(order, offset, 56, generation, error.clone());
-                    self.tile_damage(DamageKind::Unknown, generation, place, len, error.os_error());
+                    self.record(order, offset, 56, generation, error.clone())?;
+                    self.tile_damage(DamageKind::Unknown, generation, place, len, error.os_error())?;
                 } else {
-                    self.tile_damage(kind, generation, place, len, error.os_error());
+                    self.tile_damage(kind, generation, place, len, error.os_error())?;
                     self.fault(order, error.at_index(place.index));
                 }
                 false
             }
         };
         // Remember the result for the generations that share the tile.
-        self.checked.insert(key, whole);
+        try_insert(&mut self.checked, key, whole)?;
         Ok(whole)
     }
 
@@ -561,7 +572,14 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn tile_damage(&mut self, kind: DamageKind, generation: u64, place: &Place, length: u64, os_error: i32) {
+    fn tile_damage(
+        &mut self,
+        kind: DamageKind,
+        generation: u64,
+        place: &Place,
+        length: u64,
+        os_error: i32,
+    ) -> Result<()> {
         let found = Damage {
             part: DamagePart::Data,
             kind,
@@ -574,8 +592,9 @@ impl Search<'_> {
         };
         // Neighbours with the same fault are reported as a single range.
         if !self.tiles.last_mut().is_some_and(|last| last.join(&found)) {
-            self.tiles.push(found);
+            try_push(&mut self.tiles, found)?;
         }
+        Ok(())
     }
 
     /// Checks that all bytes outside of header, slots, records and payload are zeros, up to the end of the newest
@@ -587,7 +606,11 @@ impl Search<'_> {
         self.used.add(block..3 * block);
         let end = tip.map_or(self.file.start(), |tip| tip.end);
         // Bytes after the last batch have no meaning and are not checked.
-        for gap in self.used.gaps(0..end) {
+        let mut rest = 0..end;
+        // Gap by gap, because a list of them could need much memory.
+        loop {
+            let Some(gap) = self.used.gaps(rest.clone()).next() else { return Ok(()) };
+            rest.start = gap.end;
             let mut at = gap.start;
             while at < gap.end {
                 let len = to_usize((gap.end - at).min(to_u64(TILE_SIZE)));
@@ -599,13 +622,12 @@ impl Search<'_> {
                         "the container is damaged: byte {offset}, which lies between two records, is \
                          not zero"
                     ));
-                    self.record(Order::Zeros, offset, 1, 0, error.at_range(offset, 1));
+                    self.record(Order::Zeros, offset, 1, 0, error.at_range(offset, 1))?;
                     break;
                 }
                 at += to_u64(len);
             }
         }
-        Ok(())
     }
 }
 

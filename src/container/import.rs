@@ -195,7 +195,7 @@ fn touched(old: &Tree, size: u64, regions: &[AtlasBoundaryRegion]) -> Result<Vec
     if size != old.bytes() {
         touched.add(size.min(old.bytes()) / TILE_BYTES..size.div_ceil(TILE_BYTES));
     }
-    Ok(touched.iter().collect())
+    try_collect(touched.iter())
 }
 
 /// Returns true if all tiles of a tree but the last have 1 MiB, as after an import. Loads only the right edge.

@@ -38,12 +38,13 @@ mod unfinished;
 #[cfg(test)]
 mod tests;
 
+use crate::base::buffer::{try_push, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::file_lock;
 use crate::base::process::Process;
 use crate::base::storage::FileStorage;
 use crate::base::sync::lock;
-use crate::base::units::{GROUP_SIZE, TILE_BYTES, to_u64};
+use crate::base::units::{GROUP_SIZE, TILE_BYTES, to_u64, to_usize};
 use crate::compression::CompressionConfig;
 use crate::exec::operation::Operation;
 use crate::hash::digest::{Digest, same};
@@ -500,8 +501,11 @@ impl Container {
                 operation.before(bytes, state.tree.tiles(), |operation| state.root_before(operation))?;
             // A tree that is too high for the format is rebuilt from the left.
             let tree = if state.tree.height() > records::MAX_HEIGHT {
-                let tiles: Result<Vec<_>> = state.tree.iter().map(|at| at.map(|at| at.tile)).collect();
-                Tree::from_tiles(tiles?)?
+                let mut tiles = try_vec(to_usize(state.tree.tiles()))?;
+                for at in state.tree.iter() {
+                    try_push(&mut tiles, at?.tile)?;
+                }
+                Tree::from_tiles(tiles)?
             } else {
                 state.tree.clone()
             };

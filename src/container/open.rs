@@ -7,7 +7,7 @@ use super::records::{self, Slot};
 use super::seal::{CHAINS, Ident, KEYED, STRICT, Seals};
 use super::unfinished::Unfinished;
 use super::{Container, ContainerCreateOptions, ContainerMode, ContainerOptions, Log, batch};
-use crate::base::buffer::Buffer;
+use crate::base::buffer::{Buffer, is_zero};
 use crate::base::descriptor;
 use crate::base::error::{AtlasError, ErrorKind, Result};
 use crate::base::file_lock::{self, Locked};
@@ -15,7 +15,7 @@ use crate::base::out_bytes::OutBytes;
 use crate::base::process::Process;
 use crate::base::storage::{FileStorage, Storage};
 use crate::base::sync::lock;
-use crate::base::units::{TILE_BYTES, to_usize};
+use crate::base::units::{PAGE_BYTES, PAGE_SIZE, TILE_BYTES, to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::hash::digest::{hex, same};
 use crate::shard::VerifyOptions;
@@ -79,8 +79,15 @@ pub(super) fn is_blank(storage: &dyn Storage) -> bool {
     const EMPTY_CONTAINER: u64 = 3 << 16;
     // The largest header and slots are 3 blocks of 64 KiB; a longer file is not read.
     let Some(len) = storage.len().ok().filter(|len| *len <= EMPTY_CONTAINER) else { return false };
-    let mut bytes = vec![1_u8; to_usize(len)];
-    storage.read_at(0, OutBytes::new(&mut bytes)).is_ok() && bytes.iter().all(|byte| *byte == 0)
+    let (mut block, mut at) = ([1; PAGE_SIZE], 0);
+    while at < len {
+        let bytes = &mut block[..to_usize((len - at).min(PAGE_BYTES))];
+        if storage.read_at(at, OutBytes::new(bytes)).is_err() || !is_zero(bytes) {
+            return false;
+        }
+        at += to_u64(bytes.len());
+    }
+    true
 }
 
 pub(super) fn is_blank_file(path: &Path) -> bool {

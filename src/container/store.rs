@@ -395,7 +395,7 @@ impl Store for GenerationStore {
     }
 
     fn name(&self) -> String {
-        self.file.path.display().to_string()
+        format!("{}", self.file.path.display())
     }
 }
 

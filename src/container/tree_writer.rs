@@ -8,7 +8,7 @@ use super::log;
 use super::records::{Commit, MAX_DECODED};
 use super::room::{check_room, table};
 use super::seal::CHAINS;
-use crate::base::buffer::{Buffer, try_grow};
+use crate::base::buffer::{Buffer, try_grow, try_push};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{GROUP_SIZE, PAGE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::hash::digest::{Digest, same};
@@ -53,7 +53,11 @@ impl<'f> Chain<'f> {
         let found = log::find(self.file, self.tip, id.generation).ok();
         let found = found.filter(|commit| commit.offset == id.offset && same(&commit.seal, &id.seal));
         let base_size = found.map(|commit| commit.base_size);
-        self.known.borrow_mut().insert(key, base_size);
+        // Without memory for its entry, the commit is searched again the next time.
+        let mut known = self.known.borrow_mut();
+        if known.try_reserve(1).is_ok() {
+            known.insert(key, base_size);
+        }
         base_size
     }
 }
@@ -264,7 +268,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
                 // A piece may begin or end within a span.
                 let (from, to) = (start.max(at), end.min(at + span.len));
                 if from < to {
-                    push_span(parts, span.part(&(from - at..to - at)));
+                    push_span(parts, span.part(&(from - at..to - at)))?;
                 }
                 at += span.len;
             }
@@ -275,28 +279,28 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
             // Another source of the same file counts as the base.
             let (source, offset) = extent.place();
             if let Some(place) = source.place_in(base, offset + u64::from(start), u64::from(end - start)) {
-                push_span(parts, Span { kind: SpanKind::Base, place, start: 0, len: end - start });
-                return Ok(());
+                return push_span(parts, Span { kind: SpanKind::Base, place, start: 0, len: end - start });
             }
         }
         // Parts that earlier commits wrote are referred to; the gaps between them are new runs.
-        let mut runs = extent.written(&(start..end));
+        let mut runs = extent.written(&(start..end))?;
         // Runs of other files, or of generations that were dropped, cannot be referred to.
         runs.retain(|run| self.has(&run.commit));
-        runs.sort_by_key(|run| run.start);
+        runs.sort_unstable_by_key(|run| run.start);
         let mut at = start;
         for run in runs {
             // Runs never overlap, and only the first may begin before the piece.
             let (from, to) = (at.max(run.start), end.min(run.start + run.span.len));
             if at < from {
-                parts.push(Part::Run(Arc::clone(extent), to_usize(at.into())..to_usize(from.into())));
+                let new = to_usize(at.into())..to_usize(from.into());
+                try_push(parts, Part::Run(Arc::clone(extent), new))?;
             }
-            push_span(parts, run.span.part(&(from - run.start..to - run.start)));
+            push_span(parts, run.span.part(&(from - run.start..to - run.start)))?;
             at = to;
         }
         // The bytes after the last known run are new.
         if at < end {
-            parts.push(Part::Run(Arc::clone(extent), to_usize(at.into())..to_usize(end.into())));
+            try_push(parts, Part::Run(Arc::clone(extent), to_usize(at.into())..to_usize(end.into())))?;
         }
         Ok(())
     }
@@ -308,7 +312,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
             if let Part::There(Span { kind: SpanKind::Encoded, place, .. }) = part
                 && !places.contains(place)
             {
-                places.push(*place);
+                try_push(&mut places, *place)?;
             }
         }
         // A single span reads a single record, which has its own limit.
@@ -417,12 +421,13 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
     }
 }
 
-fn push_span(parts: &mut Vec<Part>, span: Span) {
+fn push_span(parts: &mut Vec<Part>, span: Span) -> Result<()> {
     match parts.last_mut() {
         // Neighbours that continue one another count as one part.
         Some(Part::There(last)) if last.continues(&span) => last.len += span.len,
-        _ => parts.push(Part::There(span)),
+        _ => try_push(parts, Part::There(span))?,
     }
+    Ok(())
 }
 
 /// Reads all pieces of a tile into `out`, and verifies the bytes against their witnesses.

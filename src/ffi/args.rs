@@ -160,7 +160,8 @@ impl<T: Send + Sync> OutHandles<T> {
     }
 }
 
-/// Fills a list of the caller's with as many values as fit, and sets `count` to their total number.
+/// Fills a list of the caller's with as many values as fit, and sets `count` to their total number. `values` passes
+/// each value to its argument.
 ///
 /// # Safety
 ///
@@ -169,7 +170,7 @@ pub(super) unsafe fn fill_list<T, V: Into<T>>(
     list: *mut T,
     count: *mut usize,
     name: &str,
-    values: impl FnOnce() -> Result<Vec<V>>,
+    values: impl FnOnce(&mut dyn FnMut(V)) -> Result<()>,
 ) -> Result<()> {
     // SAFETY: the caller meets this function's requirements.
     let capacity = *unsafe { pointee(count, "count") }?;
@@ -179,12 +180,15 @@ pub(super) unsafe fn fill_list<T, V: Into<T>>(
         check_extent(list.is_null(), capacity, size_of::<T>(), name)?;
     }
     // The caller's list is checked before the values are computed, because that may take long.
-    let values = values()?;
-    count.set(values.len());
-    for (index, value) in values.into_iter().take(capacity).enumerate() {
-        // SAFETY: `index` is less than the capacity, for which the caller promises room.
-        unsafe { list.add(index).write(value.into()) };
-    }
+    let mut total = 0;
+    values(&mut |value| {
+        if total < capacity {
+            // SAFETY: `total` is less than the capacity, for which the caller promises room.
+            unsafe { list.add(total).write(value.into()) };
+        }
+        total += 1;
+    })?;
+    count.set(total);
     Ok(())
 }
 

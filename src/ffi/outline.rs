@@ -28,6 +28,7 @@ use super::shard::{atlas_region, regions_in};
 use super::status::atlas_status;
 use crate::base::damage::Damage;
 use crate::base::error::AtlasError;
+use crate::shard::AtlasBoundaryRegion;
 use std::ffi::{c_char, c_void};
 
 /// Reads and hashes the bytes of the tiles that regions touch, and reports every damaged range.
@@ -148,11 +149,13 @@ pub unsafe extern "C" fn atlas_projection_diff(
     count: *mut usize,
 ) -> atlas_status {
     boundary(|| {
-        let list = || {
+        let list = |each: &mut dyn FnMut(AtlasBoundaryRegion)| {
             // SAFETY: the header requires live projections.
             let (projection, other) = unsafe { (handle(projection, "projection")?, handle(other, "other")?) };
             // SAFETY: the caller meets the header's requirements.
-            unsafe { with_operation(operation, |run| projection.0.diff(&other.0, run)) }
+            let found = unsafe { with_operation(operation, |run| projection.0.diff(&other.0, run)) }?;
+            found.into_iter().for_each(each);
+            Ok(())
         };
         // SAFETY: the header requires a number, and room for as many regions.
         unsafe { fill_list(regions, count, "regions", list) }

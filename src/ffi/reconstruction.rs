@@ -28,6 +28,7 @@ use super::sized::{init_struct, own_size, read_struct, sized_struct};
 use super::status::atlas_status;
 use crate::base::error::Result;
 use crate::reconstruction::{AtlasReconstruction, ReconstructionOptions};
+use crate::shard::AtlasBoundaryRegion;
 use std::ffi::c_char;
 
 /// Collector of the shards of one projection state until the domain is complete.
@@ -184,8 +185,11 @@ pub unsafe extern "C" fn atlas_reconstruction_missing(
     count: *mut usize,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: the header requires a live handle.
-        let list = || Ok(unsafe { handle(reconstruction, "reconstruction") }?.0.missing());
+        let list = |each: &mut dyn FnMut(AtlasBoundaryRegion)| {
+            // SAFETY: the header requires a live handle.
+            unsafe { handle(reconstruction, "reconstruction") }?.0.each_missing(each);
+            Ok(())
+        };
         // SAFETY: the header requires a number, and room for as many regions.
         unsafe { fill_list(regions, count, "regions", list) }
     })

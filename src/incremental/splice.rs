@@ -11,7 +11,7 @@
 //! MiB) + 1 tiles.
 
 use super::new_bytes::NewBytes;
-use crate::base::buffer::{Buffer, try_collect, try_push, try_vec};
+use crate::base::buffer::{Buffer, try_collect, try_extend, try_push, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{
     ByteOffset, GROUP_SIZE, GROUPS, TILE_BYTES, TILE_SIZE, TileIndex, to_u64, to_usize,
@@ -138,9 +138,9 @@ impl Tree {
             let (mut pieces, rest) = cut_pieces(at.tile.pieces(), range.start, reader)?;
             // The new bytes of a tile may come from two chunks, which become two pieces.
             for (chunk, part) in data.parts(start - offset..stop - offset) {
-                pieces.push(data_piece(chunk, part)?);
+                try_push(&mut pieces, data_piece(chunk, part)?)?;
             }
-            pieces.extend(cut_off(rest, range.len(), reader)?.1);
+            try_extend(&mut pieces, cut_off(rest, range.len(), reader)?.1)?;
             // Unchanged groups keep their chaining values.
             let tile = Tile::of_pieces(flattened(pieces, reader)?)?;
             tile.inherit(&at.tile, !groups_touched(&range));
@@ -194,12 +194,12 @@ impl Tree {
             // The pending pieces are filled up to a full tile.
             let room = TILE_SIZE - len;
             if at.tile.len() < room {
-                pieces.extend_from_slice(at.tile.pieces());
+                try_extend(&mut pieces, at.tile.pieces().iter().cloned())?;
                 len += at.tile.len();
                 continue;
             }
             let (last, rest) = cut_pieces(at.tile.pieces(), room, reader)?;
-            pieces.extend(last);
+            try_extend(&mut pieces, last)?;
             push(Ok(pieces))?;
             (pieces, len) = (rest, at.tile.len() - room);
         }
@@ -334,11 +334,11 @@ fn flattened(pieces: Vec<Piece>, reader: &mut CheckedReader<'_>) -> Result<Vec<P
         // Cuts count from the end of the previous window, which is the beginning of `rest`.
         let (before, later) = cut_off(rest, start - done_len, reader)?;
         let (within, later) = cut_off(later, end - start, reader)?;
-        done.extend(before);
-        done.push(flat(&within, end - start, reader)?);
+        try_extend(&mut done, before)?;
+        try_push(&mut done, flat(&within, end - start, reader)?)?;
         (done_len, rest) = (end, later);
     }
-    done.extend(rest);
+    try_extend(&mut done, rest)?;
     Ok(done)
 }
 

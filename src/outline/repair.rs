@@ -272,10 +272,10 @@ impl Outcome {
         let place = witness.as_ref().map(|error| (error.index(), error.offset(), error.length()));
         let mut text = format!("{}: {repaired} ranges were repaired", path.display());
         if refused > 0 {
-            text += &format!(", {refused} were refused");
+            text = format!("{text}, {refused} were refused");
         }
         if let Some(error) = witness {
-            text += &format!(", and others could not be: {error}");
+            text = format!("{text}, and others could not be: {error}");
         }
         let error = AtlasError::witness(text);
         Err(match place {

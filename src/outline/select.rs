@@ -51,7 +51,7 @@ impl Selection {
             }
         }
         // Regions may overlap, touch each other, and come in any order.
-        runs.sort_by_key(|run: &Run| (run.tiles.start, run.bytes.start));
+        runs.sort_unstable_by_key(|run: &Run| (run.tiles.start, run.bytes.start));
         runs.dedup_by(|next, run| {
             // Tiles that several regions touch are examined once.
             let joins = next.tiles.start <= run.tiles.end;

@@ -10,7 +10,7 @@
 mod classes;
 
 use crate::base::atomic_file::AtomicFile;
-use crate::base::buffer::{Buffer, try_grow, try_vec};
+use crate::base::buffer::{Buffer, try_collect, try_grow, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::ranges::Ranges;
 use crate::base::sync::lock;
@@ -233,7 +233,7 @@ impl AtlasReconstruction {
         operation.reserve(added)?;
         let (parts, payload_offset) = proof.layout(payload.len())?;
         // Changes are serialised, so that no other call fills the gaps meanwhile.
-        let gaps = self.gaps(shard);
+        let gaps = self.gaps(shard)?;
         let fresh: u64 = gaps.iter().map(|gap| gap.end - gap.start).sum();
         let len = to_u64(payload.len());
 
@@ -251,9 +251,9 @@ impl AtlasReconstruction {
     }
 
     /// Returns the ranges of the domain that a LINEAR shard has and that were not added yet.
-    fn gaps(&self, shard: &AtlasShard) -> Vec<Range<u64>> {
+    fn gaps(&self, shard: &AtlasShard) -> Result<Vec<Range<u64>>> {
         let (start, payload) = shard.payload();
-        lock(&self.collected).have.gaps(start..start + to_u64(payload.len()))
+        try_collect(lock(&self.collected).have.gaps(start..start + to_u64(payload.len())))
     }
 
     /// Keeps the ranges `gaps` of a verified LINEAR shard: in memory, or, if there is a spool file, in this
@@ -314,7 +314,12 @@ impl AtlasReconstruction {
 
     /// Returns the missing regions, ascending and merged. Empty before the first shard.
     pub fn missing(&self) -> Vec<AtlasBoundaryRegion> {
-        lock(&self.collected).missing()
+        lock(&self.collected).missing().collect()
+    }
+
+    /// Calls `each` with each of the [`missing`](Self::missing) regions, and needs no memory for a list of them.
+    pub(crate) fn each_missing(&self, each: impl FnMut(AtlasBoundaryRegion)) {
+        lock(&self.collected).missing().for_each(each);
     }
 
     /// Returns the rebuilt domain as a projection of the same geometry and root.
@@ -450,10 +455,9 @@ impl Collected {
         Ok(told)
     }
 
-    fn missing(&self) -> Vec<AtlasBoundaryRegion> {
+    fn missing(&self) -> impl Iterator<Item = AtlasBoundaryRegion> + '_ {
         let size = self.domain.as_ref().map_or(0, |domain| domain.header.size);
-        let gaps = self.have.gaps(0..size).into_iter();
-        gaps.map(|gap| AtlasBoundaryRegion::new(gap.start, gap.end - gap.start)).collect()
+        self.have.gaps(0..size).map(|gap| AtlasBoundaryRegion::new(gap.start, gap.end - gap.start))
     }
 
     /// Returns the complete domain, with the spool file or the pieces in memory as its source. Fails with
@@ -468,18 +472,16 @@ impl Collected {
             ));
         };
         // Name the amount and the first gap, so that the caller can fetch it.
-        let missing = self.missing();
-        if let Some(first) = missing.first() {
-            let bytes: u64 = missing.iter().map(|region| region.length).sum();
+        if let Some(first) = self.missing().next() {
+            let regions = self.missing().count();
+            let bytes: u64 = self.missing().map(|region| region.length).sum();
             let classes = match self.classes_needed() {
                 0 => String::new(),
                 needed => format!(": {needed} more of the {} classes are needed", domain.header.classes),
             };
             return Err(AtlasError::incomplete(format!(
-                "{bytes} of {} bytes are missing in {} regions, the first at offset {}{classes}",
-                domain.header.size,
-                missing.len(),
-                first.offset
+                "{bytes} of {} bytes are missing in {regions} regions, the first at offset {}{classes}",
+                domain.header.size, first.offset
             ))
             .at_range(first.offset, first.length));
         }

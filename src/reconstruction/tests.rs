@@ -20,7 +20,7 @@ fn shard(projection: &AtlasProjection, offset: usize, length: usize) -> AtlasSha
 fn take(rebuilt: &AtlasReconstruction, shard: &AtlasShard) -> Result<()> {
     let (files, mut operation) = (lock(&rebuilt.turn), Operation::sequential());
     let workers = Workers::new(&operation, 1);
-    rebuilt.take_bytes(shard, rebuilt.gaps(shard), files.spool.as_ref(), workers, operation.tracker(0, 0))
+    rebuilt.take_bytes(shard, rebuilt.gaps(shard)?, files.spool.as_ref(), workers, operation.tracker(0, 0))
 }
 
 fn bytes(projection: &AtlasProjection) -> Vec<u8> {

@@ -15,7 +15,7 @@ pub(crate) use holes::{DataMap, Holes};
 pub(crate) use parts::SourceRun;
 
 use crate::accelerator::{Accelerator, DeviceBuffer};
-use crate::base::buffer::Buffer;
+use crate::base::buffer::{Buffer, try_collect};
 use crate::base::error::{AtlasError, ErrorKind, Result, check_range};
 use crate::base::out_bytes::OutBytes;
 use crate::base::process::in_one_process;
@@ -414,7 +414,7 @@ impl Source {
             SourceKind::File(file) => Some(file.path()),
             _ => None,
         };
-        path.map_or_else(|| "the source".to_owned(), |path| path.display().to_string())
+        path.map_or_else(|| "the source".to_owned(), |path| format!("{}", path.display()))
     }
 
     /// Returns the size of the source in bytes.
@@ -423,10 +423,11 @@ impl Source {
     }
 
     /// Returns a source of the bytes of `tiles`, which have 1 MiB each. The last one may be shorter.
-    pub(crate) fn from_tiles(tiles: Vec<Buffer>) -> Source {
+    /// Fails with OUT_OF_MEMORY.
+    pub(crate) fn from_tiles(tiles: Vec<Buffer>) -> Result<Source> {
         debug_assert!(tiles.iter().rev().skip(1).all(|tile| tile.len() == TILE_SIZE));
         let starts = (0..).map(|index: u64| index * TILE_BYTES);
-        Self::from_pieces(starts.zip(tiles.into_iter().map(Arc::new)).collect())
+        Ok(Self::from_pieces(try_collect(starts.zip(tiles.into_iter().map(Arc::new)))?))
     }
 
     /// Returns a source of memory in pieces, each with its offset in the source: ascending, without gaps.

@@ -166,7 +166,8 @@ impl Parts {
                 // Two threads may make the index at the same time: both make the same list.
                 let mut index = try_vec(self.list.len()).ok()?;
                 index.extend(0..self.list.len());
-                index.sort_by_key(key);
+                // A stable sort would need memory that cannot be refused.
+                index.sort_unstable_by_key(|number| (key(number), *number));
                 self.by_origin.get_or_init(|| index)
             }
         };

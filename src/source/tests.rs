@@ -56,7 +56,8 @@ fn pieces_read_as_one() {
         copy(0..TILE_SIZE),
         copy(TILE_SIZE..2 * TILE_SIZE),
         copy(2_097_152..2_500_000),
-    ]);
+    ])
+    .unwrap();
     let cuts = [0, 1, 4_096, 1_048_577, 2_499_999, 2_500_000];
     let pairs = cuts.windows(2).map(|cut| (cut[0] as u64, Arc::new(copy(cut[0]..cut[1]))));
     let pieces = Source::from_pieces(pairs.collect());
@@ -232,7 +233,7 @@ fn tiles_in_parts_of_memory_are_hashed_in_place() {
     assert!(aligned.fixed_slice(TILE_BYTES, tile).is_some());
     let cut = Source::concat([&aligned.range(0, 7).unwrap(), &memory]).unwrap();
     assert!(!cut.in_memory() && cut.fixed_slice(0, tile).is_none());
-    let tiles = Source::from_tiles(vec![Buffer::zeros(tile).unwrap(), Buffer::zeros(9).unwrap()]);
+    let tiles = Source::from_tiles(vec![Buffer::zeros(tile).unwrap(), Buffer::zeros(9).unwrap()]).unwrap();
     assert!(tiles.range(TILE_BYTES, 9).unwrap().in_memory());
     assert!(!tiles.range(1, TILE_BYTES).unwrap().in_memory());
 }

@@ -8,7 +8,7 @@
 
 use super::config::StreamingConfig;
 use super::pipeline::{ChunkTracker, Pass, SharedProgress, StreamPlan, project_rest, reserve_tiles};
-use crate::base::buffer::Buffer;
+use crate::base::buffer::{Buffer, try_extend, try_push, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::sync::lock;
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
@@ -235,7 +235,7 @@ impl Pull {
     ) -> Result<Residue> {
         let (source, scheme) = (&self.source, &setup.projection.scheme);
         // Parts end at tile boundaries; each is at most a tile.
-        let parts = cuts(place.start..place.end);
+        let parts = cuts(place.start..place.end)?;
         let count = to_u64(parts.len());
         let workers = operation.workers(count, scheme.workspace(), self.result())?;
         let slice = |range: &Range<u64>| {
@@ -289,8 +289,8 @@ impl Pull {
         let whole = chunk.saturating_add(setup.config.chunk_overlap()).min(size);
         // Chunks that end at tile boundaries begin no tile of the next chunk.
         let begun = if chunk.is_multiple_of(TILE_BYTES) || size <= chunk { 0 } else { TILE_BYTES };
-        let parts = cuts(place.start..place.end).into_iter().chain(cuts(place.end..place.overlap_end));
-        let parts: Vec<Range<u64>> = parts.collect();
+        let mut parts = cuts(place.start..place.end)?;
+        try_extend(&mut parts, cuts(place.end..place.overlap_end)?)?;
         let count = to_u64(parts.len());
         let scheme = &setup.projection.scheme;
         // The buffers count against the memory limit before they are allocated.
@@ -304,11 +304,12 @@ impl Pull {
         // The chunk begins with the overlap returned before.
         buffer.copy_within(to_usize(before.end - before.start)..to_usize(known - before.start), 0);
         let buffer = self.buffer.insert(buffer);
-        let places = split(buffer, parts, start, known);
+        let places = split(buffer, parts, start, known)?;
 
         let source = &self.source;
         let step = setup.config.read_size();
-        let (mut residue, mut tiles) = (Residue::ZERO, Vec::new());
+        // The list gets its room first, so that the sink cannot fail for lack of memory.
+        let (mut residue, mut tiles) = (Residue::ZERO, try_vec(to_usize(count))?);
         // Each worker fills its part, and hashes it if it is a tile.
         workers.run(
             count,
@@ -410,24 +411,29 @@ fn too_large(size: u64) -> AtlasError {
 }
 
 /// Divides `range`, a range of the domain, at the tile boundaries within it. Returns the parts.
-fn cuts(range: Range<u64>) -> Vec<Range<u64>> {
+fn cuts(range: Range<u64>) -> Result<Vec<Range<u64>>> {
     let mut parts = Vec::new();
     let mut at = range.start;
     while at < range.end {
         // The next tile boundary may be beyond 2^64.
         let end = (at / TILE_BYTES + 1).saturating_mul(TILE_BYTES).min(range.end);
-        parts.push(at..end);
+        try_push(&mut parts, at..end)?;
         at = end;
     }
-    parts
+    Ok(parts)
 }
 
 /// Divides `buffer` into one part for each range of `parts`, for the workers. The buffer begins at the offset
 /// `start` of the domain, and its bytes up to `known` were read before.
-fn split(buffer: &mut [u8], parts: Vec<Range<u64>>, start: u64, known: u64) -> Vec<Mutex<Option<Part<'_>>>> {
+fn split(
+    buffer: &mut [u8],
+    parts: Vec<Range<u64>>,
+    start: u64,
+    known: u64,
+) -> Result<Vec<Mutex<Option<Part<'_>>>>> {
     let mut rest = buffer;
     debug_assert!(parts.first().is_none_or(|part| part.start == start));
-    let mut places = Vec::with_capacity(parts.len());
+    let mut places = try_vec(parts.len())?;
     for range in parts {
         // The parts follow each other in the buffer.
         let (bytes, after) = rest.split_at_mut(to_usize(range.end - range.start));
@@ -436,5 +442,5 @@ fn split(buffer: &mut [u8], parts: Vec<Range<u64>>, start: u64, known: u64) -> V
         places.push(Mutex::new(Some(Part { range, bytes, known })));
         rest = after;
     }
-    places
+    Ok(places)
 }

@@ -6,7 +6,7 @@
 
 use super::pipeline::{ChunkTracker, SharedProgress, StreamPlan};
 use crate::base::atomic_file::AtomicFile;
-use crate::base::buffer::{Buffer, try_vec};
+use crate::base::buffer::{Buffer, try_collect, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
@@ -195,6 +195,8 @@ impl Push {
         let chunk_left = usize::try_from(chunk - self.size % chunk).unwrap_or(usize::MAX);
         let len = data.len().min(TILE_SIZE - self.filled).min(chunk_left);
         let end = self.filled + len;
+        // The list gets its room first, so that a tile that becomes full can be added to it.
+        reserve(&mut self.gathered, 1)?;
         let buffer = self.room(end, setup, operation)?;
         buffer[end - len..end].copy_from_slice(&data[..len]);
         self.filled = end;
@@ -234,7 +236,7 @@ impl Push {
         // The memory is counted before the tiles leave the list.
         let held = self.account(0);
         let gathered = std::mem::take(&mut self.gathered);
-        let tiles: Vec<&[u8]> = gathered.iter().map(|buffer| &**buffer).collect();
+        let tiles: Vec<&[u8]> = try_collect(gathered.iter().map(|buffer| &**buffer))?;
         self.hash(&tiles, false, held, setup, operation)?;
         // The memory store keeps the buffers themselves.
         if let Store::Memory(kept) = &mut self.store {
@@ -265,7 +267,7 @@ impl Push {
         }
         let (held, taken) = (held(count), count * TILE_SIZE);
         let tiles: Vec<&[u8]> =
-            data[..taken].as_chunks::<TILE_SIZE>().0.iter().map(|tile| &tile[..]).collect();
+            try_collect(data[..taken].as_chunks::<TILE_SIZE>().0.iter().map(|tile| &tile[..]))?;
         self.hash(&tiles, true, held, setup, operation)?;
         Ok(taken)
     }
@@ -355,7 +357,7 @@ impl Push {
 
         // The stored bytes become the source of the projection.
         let (source, spool) = match self.store {
-            Store::Memory(tiles) => (Source::from_tiles(tiles), None),
+            Store::Memory(tiles) => (Source::from_tiles(tiles)?, None),
             Store::Spool(file) => (Source::from_storage(file.storage()?, file.target())?, Some(file)),
             Store::Nothing => (Source::from_reader(self.size, NotKept), None),
         };

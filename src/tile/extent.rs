@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::buffer::Buffer;
+use crate::base::buffer::{Buffer, try_collect};
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
 use crate::base::sync::lock;
@@ -170,11 +170,11 @@ impl Extent {
     }
 
     /// Returns the parts that overlap `range` of the extent and were written to container files.
-    pub(crate) fn written(&self, range: &Range<u32>) -> Vec<WrittenRun> {
+    pub(crate) fn written(&self, range: &Range<u32>) -> Result<Vec<WrittenRun>> {
         // Runs are copied out, so that the lock is not held while the caller uses them.
         let kept = lock(&self.kept);
         let runs = kept.written.iter().flat_map(|runs| runs.iter());
-        runs.filter(|run| run.start < range.end && range.start < run.end()).cloned().collect()
+        try_collect(runs.filter(|run| run.start < range.end && range.start < run.end()).cloned())
     }
 
     /// Records that a part of the extent was written to a container file. Removes the records of earlier writes
@@ -184,7 +184,10 @@ impl Extent {
         let runs = kept.written.get_or_insert_default();
         // The latest place of a byte replaces earlier places, so that runs never overlap.
         runs.retain(|old| old.end() <= run.start || run.end() <= old.start);
-        runs.push(run);
+        // Without a record, the next commit writes the bytes again.
+        if runs.try_reserve(1).is_ok() {
+            runs.push(run);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -22,7 +22,7 @@ pub(crate) mod scheme;
 pub(crate) mod stored;
 pub(crate) mod tree;
 
-use crate::base::buffer::try_vec;
+use crate::base::buffer::{try_boxed, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
 use crate::base::sync::lock;
@@ -108,7 +108,7 @@ impl Tile {
         // Most tiles have a single piece, which needs no list of its own.
         let pieces = match <[Piece; 1]>::try_from(joined) {
             Ok([piece]) => TilePieces::One(piece),
-            Err(pieces) => TilePieces::Many(pieces.into_boxed_slice()),
+            Err(pieces) => TilePieces::Many(try_boxed(pieces)?),
         };
         let tile = Tile { pieces, len, residue, witness: OnceLock::new(), kept: Mutex::default() };
         if let Some(witness) = tile.whole().and_then(|extent| extent.witness()) {

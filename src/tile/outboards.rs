@@ -133,8 +133,13 @@ impl OutboardCache {
                     None => *next = 0,
                 }
             }
-            holders.push_back(holder);
-            if holders.len() > self.capacity { holders.pop_front() } else { None }
+            if holders.try_reserve(1).is_err() {
+                // A holder that is not in the list would keep its outboard outside of the limit.
+                Some(holder)
+            } else {
+                holders.push_back(holder);
+                if holders.len() > self.capacity { holders.pop_front() } else { None }
+            }
         };
         if let Some(oldest) = oldest {
             oldest.drop_outboard();

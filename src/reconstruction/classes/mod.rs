@@ -373,7 +373,7 @@ impl Collected {
         for (tile, (part, shape)) in (proof.first_tile..).zip(parts.iter().zip(&proof.tiles)) {
             let end = offset + to_u64(part.len());
             // Plan only tiles with missing bytes, and only classes that these tiles do not have yet.
-            if !self.have.gaps(offset..end).is_empty() {
+            if self.have.gaps(offset..end).next().is_some() {
                 let waiting = self.waiting.of(tile).iter().filter_map(|payload| ClassSet::of(payload.class));
                 let waiting = waiting.fold(ClassSet::EMPTY, ClassSet::union);
                 let (classes, fresh) = (waiting.union(proof.classes), proof.classes.without(waiting));

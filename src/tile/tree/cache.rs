@@ -58,7 +58,7 @@ impl NodeCache {
     }
 
     /// Keeps the loaded children of `node`, and evicts children of nodes that were not used lately while the cache
-    /// exceeds its capacity.
+    /// exceeds its capacity. Without memory for its list, drops the children of `node`.
     pub(super) fn keep(&self, node: &Arc<Node>) {
         let (mut evicted, mut used) = (Vec::new(), Vec::new());
         {
@@ -72,6 +72,13 @@ impl NodeCache {
                     None => *next = 0,
                 }
             }
+            if order.try_reserve(1).is_err() {
+                // The cache cannot find the node again, so that its children stay only while they are used.
+                let children = node.evict();
+                drop(nodes);
+                drop(children);
+                return;
+            }
             order.push_back(Arc::downgrade(node));
             // Each node is examined at most twice, because the first examination may find that the node is in
             // use.
@@ -80,6 +87,10 @@ impl NodeCache {
             let mut freed = 0;
             while self.taken().saturating_sub(freed) > self.capacity && looks > 0 {
                 looks -= 1;
+                // Without memory for the lists, the cache exceeds its capacity until the next call.
+                if used.try_reserve(1).is_err() || evicted.try_reserve(1).is_err() {
+                    break;
+                }
                 let Some(oldest) = order.pop_front() else { break };
                 let Some(node) = oldest.upgrade() else { continue };
                 if node.was_used() {
