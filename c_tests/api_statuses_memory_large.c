@@ -467,10 +467,55 @@ static atlas_status call_find_in_regions(void)
     return atlas_projection_find_damage(edited, regions, SHARDS, NULL, NULL, &operation);
 }
 
+/* A path that no system accepts. */
+static atlas_status call_open_file(void)
+{
+    static char path[20000];
+    atlas_source *made = NULL;
+    memset(path, 'x', sizeof path - 1);
+    return atlas_source_open_file(path, ATLAS_FILE_IO_READ, &made);
+}
+
+static atlas_benchmark_report *report;
+static uint32_t report_format;
+
+static atlas_status call_format(void)
+{
+    atlas_buffer text = {NULL, 0};
+    const atlas_status status = atlas_benchmark_report_format(report, report_format, &text);
+    CHECK(status == ATLAS_STATUS_OK ? text.size > 16384 : text.data == NULL);
+    atlas_buffer_free(&text);
+    return status;
+}
+
+/* Texts of a benchmark of many domains of a few bytes. */
+static void reports(void)
+{
+    static uint64_t sizes[8];
+    atlas_benchmark_config config;
+    atlas_benchmark_config_init(&config);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        sizes[i] = 1 + i;
+    }
+    config.warmup_iterations = 0;
+    config.iterations = 1;
+    config.data_sizes = sizes;
+    config.data_size_count = sizeof sizes / sizeof sizes[0];
+    CHECK_OK(atlas_benchmark_run(&config, &operation, &report));
+    for (report_format = ATLAS_REPORT_TEXT; report_format <= ATLAS_REPORT_CSV; report_format++) {
+        each_large_fails("atlas_benchmark_report_format", nothing, call_format, nothing, ATLAS_STATUS_OK);
+    }
+    atlas_benchmark_report_destroy(report);
+}
+
 static void others(void)
 {
     static const uint8_t zeros[3 << 16];
     begin(LARGE, SIZE_MAX);
+    each_large_fails("atlas_source_open_file", nothing, call_open_file, nothing, ATLAS_STATUS_IO);
+    if (built_in(ATLAS_FEATURE_BENCHMARKS)) {
+        reports();
+    }
     name_file(other_file, "blank.atlas");
     write_file(other_file, zeros, sizeof zeros);
     each_large_fails("atlas_container_create", nothing, call_create, nothing, ATLAS_STATUS_IO);

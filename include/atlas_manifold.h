@@ -3851,8 +3851,8 @@ typedef enum atlas_report_format {
  * Writes all results, each with its speed as a fraction of the speed of its bound, such as memcpy or BLAKE3.
  *
  * `format` is an atlas_report_format. `*out` is owned by the caller: atlas_buffer_free(); it has
- * no terminating NUL byte. Callable from any thread. Fails with INVALID_ARGUMENT or UNSUPPORTED
- * (not built in).
+ * no terminating NUL byte. Callable from any thread. Fails with INVALID_ARGUMENT, OUT_OF_MEMORY or
+ * UNSUPPORTED (not built in).
  */
 ATLAS_API
 enum atlas_status atlas_benchmark_report_format(const struct atlas_benchmark_report *report,

@@ -32,6 +32,12 @@ pub(crate) fn try_box<T>(value: T) -> Result<Box<T>, T> {
 /// Formats `arguments` as a text, which is empty if there is no memory for it. `format!` in this crate calls
 /// this function.
 pub(crate) fn text(arguments: fmt::Arguments<'_>) -> String {
+    // A part of a text could mislead, so that a text is complete or empty.
+    written(|text| text.write_fmt(arguments)).unwrap_or_default()
+}
+
+/// Returns the text that `write` writes. `None` if there is no memory for it.
+pub(crate) fn written(write: impl FnOnce(&mut dyn Write) -> fmt::Result) -> Option<String> {
     struct Text(String);
 
     impl Write for Text {
@@ -46,11 +52,7 @@ pub(crate) fn text(arguments: fmt::Arguments<'_>) -> String {
     }
 
     let mut text = Text(String::new());
-    // A part of a text could mislead, so that a text is complete or empty.
-    match text.write_fmt(arguments) {
-        Ok(()) => text.0,
-        Err(fmt::Error) => String::new(),
-    }
+    write(&mut text).ok().map(|()| text.0)
 }
 
 /// Formats `arguments`, which are never empty, as the name of a file. Fails with `OutOfMemory` instead of returning the

@@ -2,7 +2,7 @@
 
 use super::data::generate;
 use super::measure::{Iteration, Stopwatch};
-use crate::base::buffer::Buffer;
+use crate::base::buffer::{Buffer, try_collect};
 use crate::base::error::Result;
 use crate::base::sync::lock;
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
@@ -264,17 +264,17 @@ impl<'a> TestDomain<'a> {
     }
 
     /// Returns consecutive regions that cover the domain, one for each shard of a batch.
-    fn regions(&self) -> Vec<AtlasBoundaryRegion> {
+    fn regions(&self) -> Result<Vec<AtlasBoundaryRegion>> {
         // Sixteen shards of a small domain, shards of 64 KiB of a larger domain, and never more than
         // 65,536.
         let each = (self.size / 16).clamp(1, BATCH_SHARD).max(self.size / 65_536);
         let region =
             |start: usize| AtlasBoundaryRegion::new(to_u64(start), to_u64(each.min(self.size - start)));
-        (0..self.size).step_by(each).map(region).collect()
+        try_collect((0..self.size).step_by(each).map(region))
     }
 
     fn shards(&self, projection: &AtlasProjection) -> Result<Vec<AtlasShard>> {
-        projection.extract_shards(&self.regions(), &ExtractOptions::new(), &mut self.operation())
+        projection.extract_shards(&self.regions()?, &ExtractOptions::new(), &mut self.operation())
     }
 
     /// Returns the offset of the next change. The offsets spread over the domain, and each change ends inside it.
@@ -317,7 +317,7 @@ fn copy<'d>(domain: &'d TestDomain<'_>, bytes: &'d [u8], executor: Executor<'d>)
         // Each tile's destination moves to the thread that copies it.
         let mut target = lock(&domain.target);
         let parts = target[..bytes.len()].chunks_mut(TILE_SIZE).zip(bytes.chunks(TILE_SIZE));
-        let parts: Vec<_> = parts.map(Mutex::new).collect();
+        let parts: Vec<_> = try_collect(parts.map(Mutex::new))?;
         stopwatch.time_one_of(repeats(bytes), || {
             each_tile(executor, bytes.len(), |tile| {
                 let (to, from) = &mut *lock(&parts[tile]);
@@ -461,7 +461,7 @@ fn single_shard<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
 }
 
 fn batch_of_shards<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
-    let (regions, options) = (domain.regions(), ExtractOptions::new());
+    let (regions, options) = (domain.regions()?, ExtractOptions::new());
     // A new projection, so that its tiles have no outboards of an earlier batch.
     Ok(iteration(move |stopwatch| {
         let projection = domain.project()?;

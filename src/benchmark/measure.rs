@@ -60,7 +60,7 @@ impl Measured {
     /// Returns the lower quartile of the limit's times divided by that of the case's times. If two threads share a
     /// core for a while, about half of the times are disturbed, sometimes a few more and sometimes a few
     /// less, so that a median may belong to either half.
-    pub(super) fn of_limit(&self) -> f64 {
+    pub(super) fn of_limit(&mut self) -> f64 {
         self.limits.lower_quartile() / self.times.lower_quartile()
     }
 }
@@ -162,7 +162,7 @@ impl Samples {
     }
 
     /// Returns the median. 0 if there are no values.
-    pub(super) fn median(&self) -> f64 {
+    pub(super) fn median(&mut self) -> f64 {
         let sorted = self.sorted();
         let half = sorted.len() / 2;
         // An even number of values has two in the middle.
@@ -174,16 +174,16 @@ impl Samples {
     }
 
     /// Returns the lower quartile. 0 if there are no values.
-    pub(super) fn lower_quartile(&self) -> f64 {
+    pub(super) fn lower_quartile(&mut self) -> f64 {
         let sorted = self.sorted();
         sorted.get(sorted.len() / 4).copied().unwrap_or(0.0)
     }
 
-    fn sorted(&self) -> Vec<f64> {
-        // A copy is sorted, because the order of arrival decides which values are dropped.
-        let mut sorted = self.kept.clone();
-        sorted.sort_unstable_by(f64::total_cmp);
-        sorted
+    /// Returns the kept values in ascending order. They are sorted in place, so that no value may be added later: the
+    /// order of arrival decides which values are dropped.
+    fn sorted(&mut self) -> &[f64] {
+        self.kept.sort_unstable_by(f64::total_cmp);
+        &self.kept
     }
 
     /// Returns the standard deviation of the population from which the values are a sample. 0 for fewer than

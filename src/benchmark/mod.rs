@@ -38,6 +38,7 @@ mod report;
 pub use config::BenchmarkConfig;
 pub use report::{BenchmarkReport, BenchmarkResult, BenchmarkSummary};
 
+use crate::base::buffer::{try_collect, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::to_u64;
 use crate::exec::operation::Operation;
@@ -150,7 +151,9 @@ pub(crate) fn run(config: &BenchmarkConfig, operation: &mut Operation<'_>) -> Re
     // The clock never goes back.
     let clock = || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
     // Totals of progress over all sizes.
-    let mut results = crate::base::buffer::try_vec(sizes.len().saturating_mul(cases.len()))?;
+    let mut results = try_vec(sizes.len().saturating_mul(cases.len()))?;
+    // The report has a copy of the configuration, whose list of sizes may be long.
+    let data_sizes = try_collect(config.data_sizes.iter().copied())?;
     let count = to_u64(cases.len());
     let bytes = sizes.iter().fold(0u64, |sum, size| sum.saturating_add(to_u64(*size).saturating_mul(count)));
     let mut progress = crate::exec::progress::Progress::default();
@@ -167,14 +170,14 @@ pub(crate) fn run(config: &BenchmarkConfig, operation: &mut Operation<'_>) -> Re
             let iteration = (case.prepare)(&domain)?;
             // The limit works on the same domain, in turn with the case.
             let limit = case.limit.iteration(&domain);
-            let measured = measure(plan, &clock, limit, iteration, &mut || tracker.advance(0, 0))?;
-            results.push(BenchmarkResult::new(case.name, case.limit, size, &measured));
+            let mut measured = measure(plan, &clock, limit, iteration, &mut || tracker.advance(0, 0))?;
+            results.push(BenchmarkResult::new(case.name, case.limit, size, &mut measured));
             tracker.advance(to_u64(size), 1)?;
         }
         progress = tracker.progress();
     }
     Ok(BenchmarkReport {
-        config: config.clone(),
+        config: BenchmarkConfig { data_sizes, ..*config },
         threads,
         results,
         left_out: left_out.iter().map(|case| case.name.rust).collect(),

@@ -4,7 +4,7 @@ use super::cases::{Limit, Name};
 use super::config::BenchmarkConfig;
 use super::measure::Measured;
 use std::ffi::CStr;
-use std::fmt::{self, Write as _};
+use std::fmt::{self, Write};
 
 /// Explanation of the column `of limit`, printed below the table.
 const NOTE: &str = "\
@@ -51,11 +51,17 @@ pub struct BenchmarkResult {
 }
 
 impl BenchmarkResult {
-    pub(super) fn new(name: Name, limit: Limit, size: usize, measured: &Measured) -> BenchmarkResult {
+    pub(super) fn new(name: Name, limit: Limit, size: usize, measured: &mut Measured) -> BenchmarkResult {
         let (data_size, work_bytes) =
             (crate::base::units::to_u64(size), crate::base::units::to_u64(limit.work(size)));
+        let median_ns = measured.times.median();
+        // A limit is its own bound, and a case without bytes has none.
+        let of_limit = match limit {
+            Limit::Itself => Some(1.0),
+            Limit::None => None,
+            _ => Some(measured.of_limit()),
+        };
         let times = &measured.times;
-        let median_ns = times.median();
         BenchmarkResult {
             name: name.rust,
             data_size,
@@ -69,12 +75,7 @@ impl BenchmarkResult {
             bytes_per_second: super::measure::float(data_size) / (median_ns / 1e9),
             work_bytes,
             limit: limit.name(),
-            // A limit is its own bound, and a case without bytes has none.
-            of_limit: match limit {
-                Limit::Itself => Some(1.0),
-                Limit::None => None,
-                _ => Some(measured.of_limit()),
-            },
+            of_limit,
             c_name: name.c,
         }
     }
@@ -159,7 +160,8 @@ impl BenchmarkReport {
         text
     }
 
-    fn write_text(&self, f: &mut String) -> fmt::Result {
+    /// Writes the text of [`to_text`](Self::to_text).
+    pub(crate) fn write_text(&self, f: &mut dyn Write) -> fmt::Result {
         writeln!(f, "atlas_manifold {}\n{}", env!("CARGO_PKG_VERSION"), self.summary())?;
         // A header line before the rows of each size.
         let mut size = None;
@@ -200,10 +202,10 @@ impl BenchmarkReport {
         text
     }
 
-    fn write_json(&self, f: &mut String) -> fmt::Result {
+    /// Writes the text of [`to_json`](Self::to_json).
+    pub(crate) fn write_json(&self, f: &mut dyn Write) -> fmt::Result {
         // Numbers of the environment first, then the results.
         let BenchmarkConfig { warmup_iterations, iterations, max_seconds, data_sizes } = &self.config;
-        let list = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
         writeln!(f, "{{")?;
         writeln!(f, "  \"library\": \"atlas_manifold\",")?;
         writeln!(f, "  \"version\": \"{}\",", env!("CARGO_PKG_VERSION"))?;
@@ -214,9 +216,16 @@ impl BenchmarkReport {
         writeln!(f, "  \"warmup_iterations\": {warmup_iterations},")?;
         writeln!(f, "  \"iterations\": {iterations},")?;
         writeln!(f, "  \"max_seconds\": {max_seconds},")?;
-        writeln!(f, "  \"data_sizes\": [{}],", list(&mut data_sizes.iter().map(u64::to_string)))?;
-        let names = &mut self.left_out.iter().map(|name| format!("\"{name}\""));
-        writeln!(f, "  \"not_built_in\": [{}],", list(names))?;
+        write!(f, "  \"data_sizes\": [")?;
+        let separator = |index| if index == 0 { "" } else { ", " };
+        for (index, size) in data_sizes.iter().enumerate() {
+            write!(f, "{}{size}", separator(index))?;
+        }
+        write!(f, "],\n  \"not_built_in\": [")?;
+        for (index, name) in self.left_out.iter().enumerate() {
+            write!(f, "{}\"{name}\"", separator(index))?;
+        }
+        writeln!(f, "],")?;
         // JSON allows no line break in a text.
         writeln!(f, "  \"note\": \"{}\",", NOTE.replace('\n', " "))?;
         // An object for each row, in the order of the table.
@@ -249,16 +258,24 @@ impl BenchmarkReport {
     /// Returns comma-separated values: a line of names, then a line per result. Values that do not apply
     /// are empty.
     pub fn to_csv(&self) -> String {
-        let mut text = String::from(
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write_csv(&mut text);
+        text
+    }
+
+    /// Writes the text of [`to_csv`](Self::to_csv).
+    pub(crate) fn write_csv(&self, f: &mut dyn Write) -> fmt::Result {
+        f.write_str(
             "name,data_size,iterations,min_ns,max_ns,mean_ns,median_ns,stddev_ns,bytes_per_second,\
              work_bytes,limit,of_limit\n",
-        );
+        )?;
         for result in &self.results {
             // An empty value, because 0 would be a ratio.
             let of_limit = result.of_limit.map(|part| part.to_string()).unwrap_or_default();
-            // Writing to a string does not fail, and names have no comma.
-            let _ = writeln!(
-                text,
+            // Names have no comma.
+            writeln!(
+                f,
                 "{},{},{},{},{},{},{},{},{},{},{},{of_limit}",
                 result.name,
                 result.data_size,
@@ -271,9 +288,9 @@ impl BenchmarkReport {
                 result.bytes_per_second,
                 result.work_bytes,
                 result.limit.unwrap_or_default()
-            );
+            )?;
         }
-        text
+        Ok(())
     }
 }
 

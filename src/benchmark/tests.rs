@@ -267,7 +267,7 @@ fn measured(plan: Repetitions, times: &[u64], limit: Option<u64>) -> (Measured, 
 #[test]
 fn warm_up_does_not_count_and_the_numbers_are_right() {
     let plan = Repetitions { warmup: 2, iterations: 4, max_nanoseconds: 1e9 };
-    let (result, rounds) = measured(plan, &[500, 900, 10, 40, 20, 30], Some(5));
+    let (mut result, rounds) = measured(plan, &[500, 900, 10, 40, 20, 30], Some(5));
     assert_eq!((rounds, result.times.count), (6, 4));
     assert_eq!((result.times.min, result.times.max), (10.0, 40.0));
     assert_eq!((result.times.mean, result.times.median()), (25.0, 25.0));
@@ -290,7 +290,7 @@ fn iterations_stop_at_max_seconds_but_for_the_first() {
     let (result, _) = measured(plan(0, 1e-9), &[100], None);
     assert_eq!((result.times.count, result.times.deviation()), (1, 0.0));
     // A clock that stands still.
-    let (result, _) = measured(plan(0, 1.0), &[0], None);
+    let (mut result, _) = measured(plan(0, 1.0), &[0], None);
     assert_eq!((result.times.count, result.times.median()), (10, 1.0));
 }
 

@@ -281,7 +281,11 @@ pub(super) fn check_reserved(value: u32) -> Result<()> {
     Err(AtlasError::invalid_argument(format!("reserved is {value} and must be 0")))
 }
 
-/// Converts a path: bytes on Unix, UTF-8 on Windows.
+/// Maximum length of a path that the system accepts.
+#[cfg(unix)]
+const LONGEST_PATH: usize = libc::PATH_MAX.unsigned_abs() as usize;
+
+/// Converts a path: bytes on Unix, UTF-8 on Windows. Fails with IO if it is much longer than the system accepts.
 ///
 /// # Safety
 ///
@@ -298,6 +302,12 @@ pub(super) unsafe fn path(path: *const c_char, name: &str) -> Result<PathBuf> {
     #[cfg(unix)]
     {
         use std::os::unix::ffi::OsStrExt;
+        // The system refuses such a path as well, and the standard library copies it first, in memory that cannot be
+        // refused. A path that the system accepts may become longer than PATH_MAX by the name of a file in its folder.
+        if bytes.len() > 2 * LONGEST_PATH {
+            let error = std::io::Error::from_raw_os_error(libc::ENAMETOOLONG);
+            return Err(AtlasError::io(format_args!("{name} has {} bytes", bytes.len()), error));
+        }
         let mut path = std::ffi::OsString::new();
         path.try_reserve_exact(bytes.len())
             .map_err(|_| AtlasError::out_of_memory(format!("no memory for {name}")))?;

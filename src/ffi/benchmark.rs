@@ -24,6 +24,7 @@ use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, s
 use super::status::atlas_status;
 use super::version::atlas_buffer;
 use crate::base::error::{AtlasError, Result};
+use crate::base::fallible::written;
 use crate::base::units::to_u64;
 use crate::benchmark::{BenchmarkConfig, BenchmarkReport, available, run};
 use std::ffi::c_char;
@@ -262,8 +263,8 @@ pub enum atlas_report_format {
 /// Writes all results, each with its speed as a fraction of the speed of its bound, such as memcpy or BLAKE3.
 ///
 /// `format` is an atlas_report_format. `*out` is owned by the caller: atlas_buffer_free(); it has
-/// no terminating NUL byte. Callable from any thread. Fails with INVALID_ARGUMENT or UNSUPPORTED
-/// (not built in).
+/// no terminating NUL byte. Callable from any thread. Fails with INVALID_ARGUMENT, OUT_OF_MEMORY or
+/// UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_benchmark_report_format(
     report: *const atlas_benchmark_report,
@@ -277,11 +278,12 @@ pub unsafe extern "C" fn atlas_benchmark_report_format(
         // SAFETY: the header requires a live report.
         let report = &unsafe { handle(report, "report") }?.report;
         let text = c_enum!(format, "report format", atlas_report_format {
-            ATLAS_REPORT_TEXT => report.to_text(),
-            ATLAS_REPORT_JSON => report.to_json(),
-            ATLAS_REPORT_CSV => report.to_csv(),
+            ATLAS_REPORT_TEXT => written(|text| report.write_text(text)),
+            ATLAS_REPORT_JSON => written(|text| report.write_json(text)),
+            ATLAS_REPORT_CSV => written(|text| report.write_csv(text)),
         })?;
-        out.set(atlas_buffer::from_vec(text.into_bytes()));
+        let text = text.ok_or_else(|| AtlasError::out_of_memory("no memory for the text of the report"))?;
+        out.set(atlas_buffer::from_vec(text.into_bytes())?);
         Ok(())
     })
 }

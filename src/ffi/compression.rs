@@ -380,7 +380,7 @@ pub unsafe extern "C" fn atlas_compressed_shard_serialize(
         let out = unsafe { self::out(out, atlas_buffer::EMPTY, "out") }?;
         available()?;
         // SAFETY: the header requires a live handle.
-        out.set(atlas_buffer::from_vec(unsafe { handle(compressed, "compressed") }?.0.serialize()?));
+        out.set(atlas_buffer::from_vec(unsafe { handle(compressed, "compressed") }?.0.serialize()?)?);
         Ok(())
     })
 }

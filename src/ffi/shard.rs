@@ -516,7 +516,7 @@ pub unsafe extern "C" fn atlas_shard_serialize(
         // SAFETY: the header requires a writable struct.
         let out = unsafe { self::out(out, atlas_buffer::EMPTY, "out") }?;
         // SAFETY: the header requires a live shard.
-        out.set(atlas_buffer::from_vec(unsafe { handle(shard, "shard") }?.0.serialize()?));
+        out.set(atlas_buffer::from_vec(unsafe { handle(shard, "shard") }?.0.serialize()?)?);
         Ok(())
     })
 }

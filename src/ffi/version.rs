@@ -22,6 +22,8 @@
 
 use super::args::bytes_in;
 use super::boundary::infallible;
+use crate::base::buffer::try_boxed;
+use crate::base::error::Result;
 use std::ffi::{CStr, c_char, c_void};
 
 /// Feature bit: work runs on several threads.
@@ -137,13 +139,14 @@ pub struct atlas_buffer {
 impl atlas_buffer {
     pub(super) const EMPTY: atlas_buffer = atlas_buffer { data: std::ptr::null_mut(), size: 0 };
 
-    pub(super) fn from_vec(bytes: Vec<u8>) -> atlas_buffer {
+    /// Returns a buffer of `bytes`. Fails with OUT_OF_MEMORY.
+    pub(super) fn from_vec(bytes: Vec<u8>) -> Result<atlas_buffer> {
         if bytes.is_empty() {
-            return Self::EMPTY;
+            return Ok(Self::EMPTY);
         }
         // atlas_buffer_free() gets only the length, so that the allocation must have no capacity beyond it.
         let size = bytes.len();
-        atlas_buffer { data: Box::into_raw(bytes.into_boxed_slice()).cast(), size }
+        Ok(atlas_buffer { data: Box::into_raw(try_boxed(bytes)?).cast(), size })
     }
 }
 
