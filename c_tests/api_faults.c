@@ -204,6 +204,14 @@ FAILING(int, ATTRIBUTE, fchown, (int file, uid_t owner, gid_t group), (file, own
 
 ssize_t listxattr(const char *path, char *list, size_t size);
 FAILING(ssize_t, ATTRIBUTE, listxattr, (const char *path, char *list, size_t size), (path, list, size))
+ssize_t getxattr(const char *path, const char *name, void *value, size_t size);
+FAILING(ssize_t, ATTRIBUTE, getxattr, (const char *path, const char *name, void *value, size_t size),
+        (path, name, value, size))
+int fsetxattr(int file, const char *name, const void *value, size_t size, int flags);
+FAILING(int, ATTRIBUTE, fsetxattr, (int file, const char *name, const void *value, size_t size, int flags),
+        (file, name, value, size, flags))
+int fremovexattr(int file, const char *name);
+FAILING(int, ATTRIBUTE, fremovexattr, (int file, const char *name), (file, name))
 
 static int locking(__typeof__(&fcntl) behind, int file, int command, void *argument)
 {
@@ -322,6 +330,12 @@ static bool file_is_either(const char *path, const void *data, size_t size)
     return file_is(path, "old", 3) || file_is(path, data, size);
 }
 
+static bool mode_is(const char *path, mode_t mode)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && (info.st_mode & 07777) == mode;
+}
+
 static atlas_source *copied(size_t size)
 {
     atlas_source *source = NULL;
@@ -392,13 +406,14 @@ static void projections(void)
         TRY(LIB(atlas_projection_verify(snapshot, &operation)));
         const atlas_status status = LIB(atlas_projection_write_file(projection, path, &operation));
         CHECK(status == ATLAS_STATUS_OK ? file_is(path, bytes, size) : file_is_either(path, bytes, size));
+        CHECK(mode_is(path, 0640));
         if (status != ATLAS_STATUS_OK) {
             refused(__FILE__, __LINE__, "atlas_projection_write_file", status);
             suspended++;
             CHECK_OK(LIB(atlas_projection_write_file(projection, path, &operation)));
             suspended--;
         }
-        CHECK(file_is(path, bytes, size));
+        CHECK(file_is(path, bytes, size) && mode_is(path, 0640));
         atlas_tile_info tile = {.struct_size = (uint32_t)sizeof tile};
         TRY(LIB(atlas_projection_get_tile(projection, 0, &tile)));
         add(tile.witness, sizeof tile.witness);
@@ -722,7 +737,6 @@ static void parity(void)
     memcpy(damaged, bytes, SIZE);
     memset(damaged + 9000, 0xA5, 500);
     write_file(data, damaged, SIZE);
-    free(damaged);
     TRY(LIB(atlas_source_open_file(data, ATLAS_FILE_IO_READ, &source)));
     atlas_parity_report report = {.struct_size = (uint32_t)sizeof report};
     unreadable = false;
@@ -739,6 +753,21 @@ static void parity(void)
     TRY((unlink(result), LIB(atlas_parity_repair(file, data, &options, notes_unreadable, NULL, &operation, &report))));
     CHECK(file_is(result, bytes, SIZE));
     CHECK(unlink(result) == 0);
+    /* Whatever fails, one of the two names leads to the damaged bytes. */
+    options.mode = ATLAS_REPAIR_KEEP;
+    const atlas_status kept =
+        LIB(atlas_parity_repair(file, data, &options, notes_unreadable, NULL, &operation, &report));
+    CHECK(file_is(exists(result) ? result : data, damaged, SIZE));
+    if (kept != ATLAS_STATUS_OK) {
+        refused(__FILE__, __LINE__, "atlas_parity_repair", kept);
+        (void)unlink(result);
+        write_file(data, damaged, SIZE);
+        suspended++;
+        CHECK_OK(LIB(atlas_parity_repair(file, data, &options, NULL, NULL, &operation, &report)));
+        suspended--;
+    }
+    CHECK(file_is(result, damaged, SIZE) && file_is(data, bytes, SIZE) && unlink(result) == 0);
+    free(damaged);
     write_file(result, "old", 3);
     TRY(LIB(atlas_parity_restore(file, source, result, &operation)));
     size_t size = 0;

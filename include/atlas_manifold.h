@@ -3477,11 +3477,16 @@ enum atlas_status atlas_parity_check(const struct atlas_parity *parity,
  * set: then the other rows were repaired.
  *
  * NEW_FILE and KEEP also copy the bytes after the protected bytes; the file appears complete or not at all.
+ * KEEP gives the damaged file its second name before the first one changes, so that a name leads to it also
+ * after a failure or a crash.
+ *
  * IN_PLACE may be stopped at any moment, also by a crash: each byte is right or was bad before, and the next
- * call continues. The file is synced on return. NULL for `options` is an error, because other_path has no
- * default. `report` and `operation` may be NULL; progress is reported once per MiB and once per row. Fails
- * with WITNESS, INCOMPLETE, IO (os_error EEXIST if other_path exists), INVALID_ARGUMENT, LIMIT, STATE (pool
- * from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+ * call continues. The file is synced on return.
+ *
+ * NULL for `options` is an error, because other_path has no default. `report` and `operation` may be NULL;
+ * progress is reported once per MiB and once per row. Fails with WITNESS, INCOMPLETE, IO (os_error EEXIST if
+ * other_path exists), INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or
+ * UNSUPPORTED (not built in).
  */
 ATLAS_API
 enum atlas_status atlas_parity_repair(const struct atlas_parity *parity,

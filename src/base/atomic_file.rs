@@ -120,6 +120,15 @@ impl Temporary {
     }
 }
 
+/// Flushes the folder of the file at `path`, so that the file's name survives a crash. A folder that cannot be
+/// read, or that its file system cannot flush, is no failure.
+pub(crate) fn sync_folder(path: &Path) -> Result<()> {
+    let folder = folder(path);
+    Folder::open(folder)
+        .and_then(|folder| folder.to_flush()?.flush())
+        .map_err(|error| AtlasError::io(format_args!("flushing the folder {}", folder.display()), error))
+}
+
 /// Returns the parent folder of `path`, which is `.` for a bare file name.
 fn folder(path: &Path) -> &Path {
     // A bare name lies in the working folder.

@@ -172,7 +172,7 @@ pub enum RepairMode {
     /// The repaired file gets this name; no file of this name may exist. The damaged file is only read.
     NewFile(PathBuf),
     /// The repaired file takes the name of the damaged file. The damaged file gets the name given here; no file of
-    /// this name may exist.
+    /// this name may exist. At any moment, also after a failure, a name leads to the damaged file.
     Keep(PathBuf),
     /// Damaged units are overwritten in the damaged file itself.
     InPlace,

@@ -11,12 +11,12 @@ use super::options::{ParityReport, ParityVerdict, RepairMode, RepairOptions};
 use super::rows::{RowBuilder, RowPlan, Wish};
 use super::survey::{Bits, Survey};
 use super::write::refuse_existing;
-use crate::base::atomic_file::AtomicFile;
+use crate::base::atomic_file::{AtomicFile, sync_folder};
 use crate::base::buffer::{Buffer, try_grow};
 use crate::base::damage::{DamageFn, tell};
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
-use crate::base::storage::Storage;
+use crate::base::storage::{FileId, Storage};
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::hash::digest::{Digest, hex, same};
@@ -501,17 +501,24 @@ fn compare_root(known: &Digest, found: &Digest) -> Result<()> {
 }
 
 /// Links the damaged file at `path` to the name `other`, under which it is kept, and renames `target` to
-/// `path`. Fails with IO if `other` exists.
+/// `path`. Fails with IO if `other` exists. At any moment, also after a failure, a name leads to the damaged file.
 fn keep(path: &Path, other: &Path, target: AtomicFile) -> Result<()> {
     // The link fails if `other` exists, so that no file is replaced.
     std::fs::hard_link(path, other).map_err(|error| {
         AtlasError::io(format_args!("keeping {} as {}", path.display(), other.display()), error)
     })?;
+    // The new name is durable before the old one changes, because the two may be in different folders.
+    let kept = sync_folder(other).map_err(|error| (true, error));
     // The name changes from the damaged to the repaired file in one step.
-    target.persist().map_err(|failed| {
-        // After a failure the damaged file still has its old name, so that the second name is removed.
-        drop(std::fs::remove_file(other));
-        failed.1
+    let done = kept.and_then(|()| target.persist().map_err(|failed| (!failed.0.is_named(), failed.1)));
+    done.map_err(|(unchanged, error)| {
+        // The second name is removed only while the first one leads to the damaged file, also if a file system of
+        // a network reports a failure of a rename that it has done.
+        let identity = |path| std::fs::symlink_metadata(path).map(|found| FileId::of(&found)).ok();
+        if unchanged && identity(path).is_some_and(|file| identity(other) == Some(file)) {
+            drop(std::fs::remove_file(other));
+        }
+        error
     })
 }
 
