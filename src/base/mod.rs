@@ -17,6 +17,7 @@ pub(crate) mod fallible;
 pub(crate) mod file_lock;
 pub(crate) mod folder;
 pub(crate) mod heap;
+pub(crate) mod in_place;
 pub(crate) mod out_bytes;
 mod positioned;
 pub(crate) mod process;

@@ -80,18 +80,20 @@ pub unsafe extern "C" fn atlas_projection_find_damage(
 /// range is written. repairable is 1 if verified bytes are available, else 0 (os_error has the
 /// reason); then the range stays as it is and the repair continues. Returning false leaves a range
 /// as it is. A shorter file is extended; a range that was refused before a written one then reads
-/// as zeros. Bytes after the domain stay. The file is synced on return, also if the call was
-/// cancelled. If the call ends at any moment, each byte is right or unchanged, and the next call
-/// continues. `path` and `regions` are copied. No other program may write to the file during the
+/// as zeros. Bytes after the domain stay. The file is synced before the call returns, also if the call was
+/// cancelled. If the sync fails, bytes may not be on the disk: the call fails with IO and drops the system's
+/// cached bytes of the file, so that the next call reads the disk and repairs again. The error text says if
+/// the system keeps cached bytes. If the call ends at any moment, each byte is right or unchanged, and the
+/// next call continues. `path` and `regions` are copied. No other program may write to the file during the
 /// call. `operation` may be NULL; progress is reported once per tile.
 ///
 /// ATLAS_STATUS_OK means that every byte of the regions is right. Fails with IO (a range could not
-/// be written, or its good bytes could not be read), INCOMPLETE (the good bytes lie in a base that is not
-/// attached, or after its end), or WITNESS (`damage` refused a range, or the bytes read for a range did not
-/// verify). Before anything is written it fails with INVALID_ARGUMENT (not a regular file, the projection's
-/// own container, or a file that has bytes of the projection elsewhere than at their own offset; this check
-/// does not see files that a callback reads), IO, OUT_OF_RANGE (a region outside the domain), LIMIT, STATE
-/// (pool from before a fork). At any time it fails with OUT_OF_MEMORY or CANCELLED (the progress returned
+/// be written, the sync failed, or good bytes could not be read), INCOMPLETE (the good bytes lie in a base
+/// that is not attached, or after its end), or WITNESS (`damage` refused a range, or the bytes read for a
+/// range did not verify). Before anything is written it fails with INVALID_ARGUMENT (not a regular file, the
+/// projection's own container, or a file that has bytes of the projection elsewhere than at their own offset;
+/// this check does not see files that a callback reads), IO, OUT_OF_RANGE (a region outside the domain), LIMIT,
+/// STATE (pool from before a fork). At any time it fails with OUT_OF_MEMORY or CANCELLED (the progress returned
 /// false).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_repair_file(

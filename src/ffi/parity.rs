@@ -511,7 +511,9 @@ pub unsafe extern "C" fn atlas_parity_check(
 /// after a failure or a crash.
 ///
 /// IN_PLACE may be stopped at any moment, also by a crash: each byte is right or was bad before, and the next
-/// call continues. The file is synced on return.
+/// call continues. The file is synced before the call returns. If the sync fails, bytes may not be on the
+/// disk: the call fails with IO and drops the system's cached bytes of the file, so that the next call reads
+/// the disk and repairs again. The error text says if the system keeps cached bytes.
 ///
 /// NULL for `options` is an error, because other_path has no default. `report` and `operation` may be NULL;
 /// progress is reported once per MiB and once per row. Fails with WITNESS, INCOMPLETE, IO (os_error EEXIST if

@@ -14,6 +14,7 @@ use super::survey::{AHEAD, Looked, Lost, Survey, Worker, compare_with};
 use crate::base::buffer::{Buffer, try_grow};
 use crate::base::damage::{Damage, DamageFn, DamageKind, tell};
 use crate::base::error::{AtlasError, ErrorKind, Result};
+use crate::base::in_place;
 use crate::base::out_bytes::OutBytes;
 use crate::base::storage::Storage;
 use crate::base::units::{GROUP_SIZE, TILE_BYTES, to_u64};
@@ -36,9 +37,10 @@ impl AtlasProjection {
     /// The file is read and compared. Only ranges that differ, cannot be read or are missing are read through
     /// the projection, verified, and then written. `damage` is called once per range, ascending, each at most a
     /// tile, before it is written: `repairable` means that verified bytes are available, and `false` leaves the
-    /// range as it is. A shorter file is extended; bytes after the domain stay. Everything is synced on return,
-    /// also if the call was cancelled. If the call ends at any moment, each byte is right or unchanged, and the
-    /// next call continues.
+    /// range as it is. A shorter file is extended; bytes after the domain stay. Everything is synced before the
+    /// call returns, also if it was cancelled. If the sync fails, bytes may not be on the disk: the call fails with
+    /// IO and drops the system's cached bytes of the file, so that the next call reads the disk and repairs again.
+    /// If the call ends at any moment, each byte is right or unchanged, and the next call continues.
     ///
     /// `Ok` means that all bytes of `regions` are right. Fails with IO if a range could not be written or its
     /// good bytes could not be read, else INCOMPLETE if the good bytes lie in a base that is not attached,
@@ -97,9 +99,7 @@ pub(super) fn repair(
         },
     );
     // The file is synced also after an early end, because the written ranges stay.
-    let synced = storage
-        .sync()
-        .map_err(|error| AtlasError::io(format_args!("flushing the bytes of {}", path.display()), error));
+    let synced = in_place::flush(storage, path);
     // An error of the search takes precedence over an error of the flush.
     done?;
     synced?;

@@ -174,7 +174,9 @@ pub enum RepairMode {
     /// The repaired file takes the name of the damaged file. The damaged file gets the name given here; no file of
     /// this name may exist. At any moment, also after a failure, a name leads to the damaged file.
     Keep(PathBuf),
-    /// Damaged units are overwritten in the damaged file itself.
+    /// Damaged units are overwritten in the damaged file itself, which is then synced. If the sync fails, bytes may
+    /// not be on the disk: the call fails with IO and drops the system's cached bytes of the file, so that the next
+    /// call reads the disk and repairs again.
     InPlace,
 }
 

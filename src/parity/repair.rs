@@ -15,6 +15,7 @@ use crate::base::atomic_file::{AtomicFile, sync_folder};
 use crate::base::buffer::{Buffer, try_grow};
 use crate::base::damage::{DamageFn, tell};
 use crate::base::error::{AtlasError, Result};
+use crate::base::in_place;
 use crate::base::out_bytes::OutBytes;
 use crate::base::storage::{FileId, Storage};
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
@@ -410,7 +411,7 @@ impl Repair<'_> {
             Ok(())
         });
         // The file is synced also after an early end, because the written units stay.
-        let synced = storage.sync().map_err(|error| failed("flushing the bytes".to_owned(), error));
+        let synced = in_place::flush(&**storage, self.path);
         resized.and(synced)
     }
 

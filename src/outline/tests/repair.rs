@@ -1,6 +1,7 @@
 //! Repairs of files.
 
 use super::*;
+use crate::base::in_place::fakes::CachedDisk;
 use crate::outline::repair::repair;
 
 /// Outcome of a repair, and its reports.
@@ -213,6 +214,26 @@ fn an_operation_that_fails_at_any_place_leaves_right_bytes_or_old_ones() {
     }
     // A read that fails once is damage that is repaired; a failed write or flush is an error.
     assert_eq!(ends, BTreeSet::from([None, Some(true)]));
+}
+
+/// After a flush that failed, Linux takes pages for written that are not on the disk.
+#[test]
+fn after_a_failed_flush_the_next_repair_writes_again() {
+    let outline = Outline::new(random_bytes(2 * TILE_SIZE + 5, 28), true);
+    let mut bytes = outline.data.clone();
+    bytes[TILE_SIZE + 9] ^= 1;
+    bytes[70_000] ^= 1;
+    for failing in 1..4 {
+        let disk = CachedDisk::new(&bytes, failing, 1);
+        let (first, status) = repaired(&outline.projection(), &disk, None, |_| true);
+        let error = status.unwrap_err();
+        assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::EIO), "{error}");
+        assert!(disk.disk() == bytes);
+        let (second, status) = repaired(&outline.projection(), &disk, None, |_| true);
+        status.unwrap();
+        assert!(disk.disk() == outline.data, "the repair said OK, and the disk has the damage");
+        assert_eq!((first.len(), second), (2, first));
+    }
 }
 
 #[test]

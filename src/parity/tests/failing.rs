@@ -2,6 +2,7 @@
 //! anything behind, does harm, or takes a failure for damage.
 
 use super::*;
+use crate::base::in_place::fakes::CachedDisk;
 use crate::base::storage::fakes::FailingStorage;
 
 /// Calls `call` with a storage whose operation number 0, 1, … fails, until no operation fails. Returns the
@@ -194,6 +195,44 @@ fn a_repair_in_place_that_ends_anywhere_does_no_harm_and_goes_on() {
         nth += 1;
     }
     assert!(nth > 30, "{nth} operations");
+}
+
+/// After a flush that failed, Linux takes pages for written that are not on the disk.
+#[test]
+fn after_a_failed_flush_the_next_repair_in_place_writes_again() {
+    let pair = pair(150_001, &options().with_rows(7).with_parity_columns(3));
+    let mut damaged = pair.data.clone();
+    damaged[20_000..50_000].fill(0x77);
+    damaged.truncate(140_000);
+    let parity = open(&Medium::new(&pair.atp, &[]), None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let options = RepairOptions { mode: RepairMode::InPlace, partial: false };
+    for (failing, root) in [(1, None), (2, Some(linear_root(&pair.data)))] {
+        let disk = Arc::new(CachedDisk::new(&damaged, failing, 1));
+        let run = || {
+            let repair = Repair {
+                file: &parity.file,
+                known_root: root.as_ref(),
+                key: None,
+                path: &folder.path().join("data"),
+                source: Source::from_storage(disk.clone(), Path::new("disk")).unwrap(),
+                storage: Some(disk.clone()),
+                options: &options,
+            };
+            let mut report = ParityReport::default();
+            let (owner, operation) = (&mut |_: &_| true, &mut Operation::sequential());
+            let result = repair.run(Some(owner), &mut report, operation, AtomicFile::create);
+            (result, report.repaired_units)
+        };
+        let (first, written) = run();
+        let error = first.unwrap_err();
+        assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::EIO), "{error}");
+        assert!(disk.disk() == damaged);
+        let (second, again) = run();
+        second.unwrap();
+        assert!(disk.disk() == pair.data, "the repair said OK, and the disk has the damage");
+        assert_eq!(again, written);
+    }
 }
 
 #[test]
