@@ -34,7 +34,7 @@ pub(super) fn open_as(path: &Path, changed: bool) -> Result<FileStorage> {
     // A FIFO without a writer would block here, before it can be refused.
     let file = descriptor::open_now(File::options().read(true).write(changed), path).map_err(failed)?;
     let storage = FileStorage::new(file);
-    check_regular(&storage, path)?;
+    check_size(&storage, regular_size(&storage, path)?, path)?;
     Ok(storage)
 }
 
@@ -51,8 +51,8 @@ fn irregular(path: &Path) -> AtlasError {
     ))
 }
 
-/// Fails with INVALID_ARGUMENT unless the open file is a regular file whose reported size is right.
-fn check_regular(storage: &FileStorage, path: &Path) -> Result<()> {
+/// Returns the reported size of the open file. Fails with INVALID_ARGUMENT unless it is a regular file.
+fn regular_size(storage: &FileStorage, path: &Path) -> Result<u64> {
     let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
     let metadata = match storage.file().metadata() {
         // A device of Windows has no metadata (`ERROR_INVALID_FUNCTION`, `ERROR_INVALID_PARAMETER` under wine).
@@ -68,7 +68,7 @@ fn check_regular(storage: &FileStorage, path: &Path) -> Result<()> {
     if !metadata.is_file() {
         return Err(irregular(path));
     }
-    check_size(storage, metadata.len(), path)
+    Ok(metadata.len())
 }
 
 /// Returns a duplicate of a descriptor that is open for reading, and a name for error texts. Fails with
@@ -94,7 +94,7 @@ pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage,
     }
     // The position belongs to the caller's descriptor too, and is neither used nor moved.
     let storage = FileStorage::shared(file);
-    check_regular(&storage, &name)?;
+    let size = regular_size(&storage, &name)?;
     // Direct reads need aligned buffers and offsets, which a source does not promise.
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     if flags & libc::O_DIRECT != 0 {
@@ -105,16 +105,27 @@ pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage,
         );
         return Err(AtlasError::invalid_argument(text));
     }
+    check_size(&storage, size, &name)?;
     Ok((storage, name))
 }
 
 /// Fails with INVALID_ARGUMENT if a file has bytes after its reported end, such as a file of /proc, whose
-/// reported size is 0.
-fn check_size(storage: &FileStorage, size: u64, path: &Path) -> Result<()> {
-    let mut byte = [0];
-    // A file that has grown meanwhile is accepted. A file that cannot be read fails at its first read.
-    if storage.read_at(size, OutBytes::new(&mut byte)).is_err() || storage.len().ok() != Some(size) {
+/// reported size is 0, and with IO if a read at the end fails.
+fn check_size(storage: &dyn Storage, size: u64, path: &Path) -> Result<()> {
+    // No byte of a file lies at a higher offset, and some systems refuse a read there.
+    if i64::try_from(size).is_ok_and(|size| size == i64::MAX) {
         return Ok(());
+    }
+    let mut byte = [0];
+    match storage.read_at(size, OutBytes::new(&mut byte)) {
+        // A file that has grown meanwhile is accepted.
+        Ok(()) if size_of(storage, path)? != size => return Ok(()),
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
+        // Without this read it is unknown whether the size is right: a file of size 0 would be empty unread.
+        Err(error) => {
+            return Err(AtlasError::io(format_args!("reading the end of {}", path.display()), error));
+        }
     }
     Err(AtlasError::invalid_argument(format!(
         "{} reports a size of {size} bytes and has more: push it into a stream",
@@ -173,5 +184,37 @@ impl PositionedFile {
             });
             AtlasError::io(what, error)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::base::storage::fakes::{FailingStorage, MemoryStorage};
+
+    #[test]
+    fn only_the_true_end_of_a_file_is_its_end() {
+        let memory = Arc::new(MemoryStorage::default());
+        memory.write_at(0, b"abc").unwrap();
+        let check =
+            |size, nth| check_size(&FailingStorage::new(memory.clone(), nth), size, Path::new("file"));
+        check(3, u64::MAX).unwrap();
+        for size in [0, 3] {
+            let error = check(size, 0).unwrap_err();
+            assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::ENOSPC), "{error}");
+        }
+    }
+
+    /// Address 0 of a process is not mapped, and its memory is a regular file of size 0.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_that_cannot_be_read_is_no_empty_file() {
+        let path = Path::new("/proc/self/mem");
+        let error = open_regular(path).err().expect("address 0 cannot be read");
+        assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::EIO), "{error}");
+        use std::os::fd::AsFd;
+        let error = duplicate(File::open(path).unwrap().as_fd()).err().expect("address 0 cannot be read");
+        assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::EIO), "{error}");
     }
 }
