@@ -175,6 +175,49 @@ static void use_files(const uint8_t *data, size_t size, const atlas_source *sour
     CHECK_EQ(unlink(path), 0);
 }
 
+/* Streams of a source and of pushed bytes, to memory and to a file, one of which is given up. */
+static void use_streams(const uint8_t *data, size_t size, const atlas_source *source, const uint8_t key[32],
+                        const atlas_operation *operation)
+{
+    if (!built_in(ATLAS_FEATURE_STREAMING)) {
+        return;
+    }
+    atlas_projection_options options;
+    atlas_projection_options_init(&options);
+    options.key = key;
+    const char *path = temp_path("streamed");
+    for (uint32_t type = ATLAS_PROJECTION_LINEAR; type <= ATLAS_PROJECTION_R96_FOURIER; type++) {
+        atlas_stream *stream = NULL;
+        atlas_projection *made = NULL;
+        CHECK_OK(atlas_stream_open(type, source, &options, NULL, operation, &stream));
+        bool has_chunk = true;
+        while (has_chunk) {
+            atlas_chunk chunk = {.struct_size = (uint32_t)sizeof chunk};
+            CHECK_OK(atlas_stream_next(stream, &chunk, &has_chunk));
+        }
+        size_t found[SECRETS];
+        count_secrets(found, false);
+        CHECK(found[1] > 0 && found[2] > 0);
+        CHECK_OK(atlas_stream_finish(stream, &made));
+        atlas_stream_destroy(stream);
+        atlas_projection_destroy(made);
+        for (int way = 0; way < 3; way++) {
+            CHECK_OK(atlas_stream_open_push(type, way == 0 ? NULL : path, &options, NULL, operation, &stream));
+            for (size_t at = 0; at < size; at += 300000) {
+                CHECK_OK(atlas_stream_push(stream, data + at, size - at < 300000 ? size - at : 300000));
+            }
+            if (way < 2) {
+                CHECK_OK(atlas_stream_finish(stream, &made));
+                atlas_projection_destroy(made);
+            }
+            atlas_stream_destroy(stream);
+        }
+        CHECK_EQ(unlink(path), 0);
+        CHECK_OK(atlas_stream_project(type, source, &options, NULL, operation, &made));
+        atlas_projection_destroy(made);
+    }
+}
+
 /* Calls the library with another handle, within a call that uses a key. */
 static bool look_at_another(const atlas_progress *progress, void *user_data)
 {
@@ -204,6 +247,7 @@ static void no_key_stays(uint32_t threads)
     use_projection(ATLAS_PROJECTION_R96_FOURIER, source, key, &operation, &seen[1]);
     CHECK(seen[0] && seen[1]);
     use_files(data, size, source, key, &operation);
+    use_streams(data, size, source, key, &operation);
     atlas_source_destroy(source);
     atlas_projection_destroy(other);
     /* The threads still wait, with the stacks that they have used. */
