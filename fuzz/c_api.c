@@ -353,8 +353,14 @@ static void look(struct world *world)
     }
     default: {
         const atlas_region only = region(world);
-        check_honest(atlas_projection_find_damage(projection, &only, byte(world) % 2, on_damage, world,
-                                                  operation(world, &how)));
+        const atlas_status status = atlas_projection_find_damage(projection, &only, byte(world) % 2, on_damage, world,
+                                                                 operation(world, &how));
+        /* Bytes that cannot be read are damaged. */
+        if (status == ATLAS_STATUS_WITNESS && world->reads_left == 0) {
+            check(status);
+        } else {
+            check_honest(status);
+        }
     }
     }
 }
@@ -656,6 +662,7 @@ static void contain(struct world *world)
     atlas_container_create_options create;
     atlas_container_open_options open;
     atlas_commit_options commit;
+    atlas_compression_config packing;
     atlas_verify_options trust;
     atlas_operation how;
     atlas_container_info info = {.struct_size = sizeof info};
@@ -668,7 +675,12 @@ static void contain(struct world *world)
     switch (byte(world) % 10) {
     case 0: {
         const uint32_t type = type_of(world);
-        create.block_log2 = 9 + byte(world) % 8;
+        const unsigned stored = byte(world);
+        create.block_log2 = 9 + stored % 8;
+        atlas_compression_config_init(&packing);
+        packing.algorithm = stored >> 3 & 3;
+        packing.filter = stored >> 5 & 1;
+        create.compression = stored >= 64 ? &packing : NULL;
         create.keep_chains = byte(world) % 3;
         const atlas_projection_options *given = options(world, &chosen);
         const atlas_operation *with = operation(world, &how);
@@ -708,7 +720,9 @@ static void contain(struct world *world)
         break;
     case 6: {
         const uint64_t from = byte(world) % 4;
-        check(atlas_container_compact(container, paths[byte(world) % 2], from, operation(world, &how)));
+        const unsigned to = byte(world);
+        const char *target = to < 128 ? paths[to % 2] : to < 192 ? NULL : paths[4];
+        check(atlas_container_compact(container, target, from, operation(world, &how)));
         break;
     }
     case 7:
@@ -761,6 +775,22 @@ static void protect(struct world *world)
         check(atlas_parity_get_info(parity, &info));
         check(atlas_parity_restore(parity, source, paths[byte(world) % 2], operation(world, &how)));
     }
+}
+
+/* Writes up to 16 bytes into the parity file or the file that is repaired, which nothing else reads, or cuts it. */
+static void damage(struct world *world, const char *path)
+{
+    FILE *file = fopen(path, "r+b");
+    if (file == NULL) {
+        return;
+    }
+    const size_t at = small(world), size = byte(world) % 17;
+    if (size == 0) {
+        MUST(ftruncate(fileno(file), (off_t)at) == 0);
+    } else if (fseek(file, (long)at, SEEK_SET) == 0) {
+        (void)fwrite(data + byte(world), 1, size, file);
+    }
+    (void)fclose(file);
 }
 
 /* Calls that write or open a file as a whole. */
@@ -821,6 +851,10 @@ static void use_files(struct world *world)
     default:
         check(atlas_container_set_base((atlas_container *)(uintptr_t)parts[0], ANY(world, sources)));
         check(atlas_projection_get_incremental_stats(projection, &stats));
+        const unsigned which = byte(world) % 4;
+        if (which >= 2) {
+            damage(world, paths[which]);
+        }
     }
 }
 
