@@ -61,8 +61,9 @@
  *            handle only when no call uses it. The library starts no thread before the first parallel
  *            call or atlas_pool_create() of more than one thread, and never uses a process-global pool.
  *            The library's own pool has one thread for each core that the calling thread or the main
- *            thread may use. A call needs 64 KiB of stack. A thread that is cancelled (deferred) during
- *            a call is cancelled when the call returns.
+ *            thread may use. A call needs 64 KiB of stack, or 192 KiB if it rebuilds a parity row that has
+ *            lost 28 or more units. A thread that is cancelled (deferred) during a call is cancelled when
+ *            the call returns.
  * Fork       The child makes its own library pool; a call with a pool that the caller made before the
  *            fork fails there with STATE. Do not use in the child a handle that another thread was using
  *            at the moment of the fork: it may stay locked forever. A projection and its snapshots count

@@ -6,8 +6,8 @@
 use std::cell::Cell;
 use std::hint::black_box;
 
-/// Number of bytes of the stack to overwrite. A call may need 64 KiB, but its deepest frames only compress
-/// blocks and hold no key.
+/// Number of bytes of the stack to overwrite. A call may need 192 KiB, but its deepest frames only compress
+/// blocks or rebuild parity units, and hold no key.
 const DEPTH: usize = 48 * 1024;
 
 thread_local! {

@@ -180,7 +180,7 @@ impl BlockEncoder {
     /// does not become smaller and is therefore stored uncompressed.
     fn encode_in_place(&mut self, plan: &Plan, block: &[u8]) -> Result<Option<(BlockHead, &[u8])>> {
         // A block of noise is not encoded, unless the differences of its bytes may be small.
-        let histogram = Histogram::of(block);
+        let mut histogram = Histogram::of(block);
         let may_differ = plan.method.filters.has_differences() && plan.filter != CompressionFilter::None;
         if histogram.is_noise(block) && !(may_differ && filter::is_smooth(block)) {
             return Ok(None);

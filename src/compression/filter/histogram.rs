@@ -134,8 +134,8 @@ impl Histogram {
         is_flat(&counts)
     }
 
-    /// Returns the split into byte planes that could make the block smaller, or `None`.
-    pub(crate) fn candidate(mut self) -> Option<Candidate> {
+    /// Returns the split into byte planes that could make the block smaller, or `None`. Merges the histograms.
+    pub(crate) fn candidate(&mut self) -> Option<Candidate> {
         // Fewer bytes are not enough for 16 positions.
         if self.total < 1_024 {
             return None;

@@ -80,8 +80,10 @@ impl Numbers {
     /// the best stride. `None` if the block is too small.
     pub(crate) fn of(bytes: &[u8]) -> Option<Numbers> {
         let pieces = if bytes.len() <= SMALL { FEW_PIECES } else { PIECES };
-        // Histograms by position mod 48 serve all strides.
-        let mut counts = [[0u32; 256]; POSITIONS];
+        // Histograms by position mod 48 serve all strides. They lie on the stack, and no count exceeds the rows of
+        // the sample.
+        const { assert!(PIECES * PIECE / POSITIONS <= u8::MAX as usize) };
+        let mut counts = [[0u8; 256]; POSITIONS];
         let mut total = 0u64;
         for piece in pieces_of(bytes, pieces) {
             let rows = piece.as_chunks::<POSITIONS>().0;
@@ -98,7 +100,7 @@ impl Numbers {
         }
         // The size without planes is the reference.
         let mut all = [0u32; 256];
-        counts.iter().for_each(|counts| all.iter_mut().zip(counts).for_each(|(all, count)| *all += count));
+        counts.iter().for_each(|counts| add(&mut all, counts));
         let together = coded_size(&all);
         let means = mean_differences(bytes, pieces);
         // Each plane costs the smaller of both estimates.
@@ -108,7 +110,7 @@ impl Numbers {
             for (plane, mean) in means[..stride].iter().enumerate() {
                 let mut of_plane = [0u32; 256];
                 for counts in counts[plane..].iter().step_by(stride) {
-                    of_plane.iter_mut().zip(counts).for_each(|(all, count)| *all += count);
+                    add(&mut of_plane, counts);
                 }
                 // Each plane has the same share of the sample.
                 let here = total / stride as u64;
@@ -147,6 +149,10 @@ impl Numbers {
         let planes = self.least * len as u64 / self.total / 8 / 256;
         (encoded as u64) < planes * 7 / 8 && self.least > self.together * 7 / 8
     }
+}
+
+fn add(all: &mut [u32; 256], counts: &[u8; 256]) {
+    all.iter_mut().zip(counts).for_each(|(all, count)| *all += u32::from(*count));
 }
 
 /// Returns `pieces` pieces that begin at multiples of [`POSITIONS`], spread over `bytes`, or all of `bytes` if

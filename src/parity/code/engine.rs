@@ -105,6 +105,9 @@ impl LongDecoder {
 
     /// Rebuilds the byte range `slice` of the data columns `lost`, which are ascending, and writes it to
     /// `units`. `sums` has the share of the lost columns in each of the parity units `rows`.
+    ///
+    /// The crate's decoder has an array of 128 KiB on the stack, which no other function may take into its frame.
+    #[inline(never)]
     pub(super) fn solve(
         &mut self,
         lost: &[usize],

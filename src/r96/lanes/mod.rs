@@ -290,9 +290,14 @@ impl Kernel {
 
     /// Runs `job`, compiled for the chosen implementation.
     pub(super) fn run<J: Job>(self, job: J) -> J::Output {
+        // A frame of its own, because a job may use 32 KiB of the stack.
+        #[inline(never)]
+        fn portable<J: Job>(job: J) -> J::Output {
+            job.run(Portable)
+        }
         // Each arm has a copy of the job, compiled for its instructions.
         match self {
-            Self::Portable => job.run(Portable),
+            Self::Portable => portable(job),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(lanes) => lanes.run(job),
             #[cfg(target_arch = "x86_64")]
