@@ -194,6 +194,7 @@ static int is_not_slowed_by_callbacks(void)
 /* ---- fork in a callback ------------------------------------------------------------------------ */
 
 static pid_t forked = -1;
+static int child_waits[2] = {-1, -1}; /* A pipe: the child continues once it has a byte. */
 
 static bool fork_once(const atlas_progress *progress, void *unused)
 {
@@ -204,6 +205,8 @@ static bool fork_once(const atlas_progress *progress, void *unused)
         CHECK(forked >= 0);
         if (forked == 0) {
             (void)alarm(20);
+            char byte;
+            CHECK(child_waits[0] < 0 || read(child_waits[0], &byte, 1) == 1);
         }
     }
     return true;
@@ -319,7 +322,20 @@ static int forks_in_calls_on_files(void)
         switch (step / 2) {
         case 0: status = atlas_container_commit(container, projection, NULL, &operation, NULL); break;
         case 1: status = atlas_container_import(container, source, NULL, 0, NULL, &operation, NULL); break;
-        case 2: status = atlas_container_compact(container, target, 0, &operation); break;
+        case 2:
+            CHECK(pipe(child_waits) == 0);
+            status = atlas_container_compact(container, target, 0, &operation);
+            if (forked == 0) {
+                break;
+            }
+            /* The child has the new file open, and not its lock. */
+            CHECK_STATUS(status, ATLAS_STATUS_OK);
+            CHECK_OK(atlas_container_open(target, ATLAS_CONTAINER_WRITE, NULL, NULL, NULL, &made));
+            atlas_container_destroy(made);
+            made = NULL;
+            CHECK(write(child_waits[1], "x", 1) == 1 && close(child_waits[0]) == 0 && close(child_waits[1]) == 0);
+            child_waits[0] = -1;
+            break;
         case 3: status = atlas_container_compact(container, NULL, 0, &operation); break;
         default: status = atlas_container_merge(parts, 1, target, NULL, NULL, &operation, &made);
         }

@@ -247,10 +247,12 @@ impl AtomicFile {
         self.is_named
     }
 
-    /// Removes the name of a new file whose folder could not be flushed.
+    /// Removes the name of a new file whose folder could not be flushed, unless another file has it by now.
     pub(crate) fn withdraw(self) {
-        if let Some(name) = file_name(&self.target).filter(|_| self.is_named && self.check_process().is_ok())
-        {
+        let (there, own) = (self.identity_of_target(), self.temporary.file.identity());
+        let is_anothers = there.is_ok_and(|there| there != own);
+        let removes = self.is_named && !is_anothers && self.check_process().is_ok();
+        if let Some(name) = file_name(&self.target).filter(|_| removes) {
             drop(self.temporary.folder.remove(name));
         }
     }

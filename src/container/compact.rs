@@ -61,7 +61,11 @@ impl Container {
         }
         let unfinished = Unfinished::create(path)?;
         self.write_compacted(&log, unfinished.storage(), path, keep_from, operation)?;
-        unfinished.name_new()
+        let writer = Arc::clone(unfinished.writer());
+        unfinished.name_new()?;
+        // A child of a fork may have the open file too, and would keep its lock.
+        file_lock::unlock(writer.file());
+        Ok(())
     }
 
     /// Compacts the container in place: a new file takes the name of the old one, with only the generations from

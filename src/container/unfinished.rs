@@ -78,16 +78,18 @@ impl Unfinished {
         &self.writer
     }
 
-    /// Gives a new file its name. Fails with IO (EEXIST) if something has the name meanwhile. A file whose name could not
+    /// Gives a new file its name, and leaves it locked. Fails with IO (EEXIST) if something has the name meanwhile. A file whose name could not
     /// be made durable loses it again.
     pub(super) fn name_new(mut self) -> Result<()> {
         let Some(file) = self.file.take() else { return Ok(()) };
         file.persist_new().map_err(|failed| {
             let (file, error) = *failed;
-            if file.check_process().is_ok() {
+            let is_own = file.check_process().is_ok();
+            // The name goes first, so that no other writer takes the lock of a file without a name.
+            file.withdraw();
+            if is_own {
                 file_lock::unlock(self.writer.file());
             }
-            file.withdraw();
             error
         })
     }

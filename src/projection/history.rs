@@ -183,8 +183,11 @@ impl History {
     /// Removes dropped states and returns their trees, at most [`TAKEN`], followed by empty trees. `None` if there are
     /// no dropped states.
     fn take_dropped(&mut self) -> Option<[Tree; TAKEN]> {
-        let any = self.evicted + self.undone > 0;
-        any.then(|| std::array::from_fn(|_| self.pop_dropped().unwrap_or_default()))
+        self.has_dropped().then(|| std::array::from_fn(|_| self.pop_dropped().unwrap_or_default()))
+    }
+
+    fn has_dropped(&self) -> bool {
+        self.evicted + self.undone > 0
     }
 
     fn pop_dropped(&mut self) -> Option<Tree> {
@@ -240,8 +243,14 @@ impl UpdateLog {
         let result = call(&mut history);
         // Still under the lock, so that lengths are published in the order of the updates.
         self.len.store(history.len(), Ordering::Release);
+        // An update that drops few states need not wait for another one to free them.
+        let dropped = history.take_dropped();
+        let are_more = history.has_dropped();
         drop(history);
-        drop(self.without_dropped(&free));
+        dropped.into_iter().for_each(&free);
+        if are_more {
+            drop(self.without_dropped(&free));
+        }
         result
     }
 
