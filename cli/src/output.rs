@@ -57,6 +57,12 @@ pub(crate) fn same_file(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
+/// Returns true if both names lead to one file.
+pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
+    let look = fs::symlink_metadata;
+    look(a).is_ok_and(|a| look(b).is_ok_and(|b| same_file(&a, &b)))
+}
+
 /// Returns true if `path` names anything: a file, a folder, or a link, even if its target is missing.
 pub(crate) fn exists(path: &Path) -> Res<bool> {
     match fs::symlink_metadata(path) {

@@ -587,8 +587,13 @@ fn cut(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline, surplus: u6
     if options.output.is_none() && !options.discard {
         let is_moved = output::keep(file, &kept, options.force)?;
         new.rename().inspect_err(|_| {
-            // The damaged file gets its only name back, or loses the second one.
-            drop(if is_moved { output::rename_to_free(&kept, file) } else { fs::remove_file(&kept) });
+            // The damaged file gets its only name back, or loses the second one: unless a file system of a network reports
+            // a failure of a rename that it has done.
+            if is_moved {
+                drop(output::rename_to_free(&kept, file));
+            } else if output::is_same(file, &kept) {
+                drop(fs::remove_file(&kept));
+            }
         })?;
         report.put_path("kept", &kept);
     } else {
