@@ -371,9 +371,10 @@ fn the_first_fault_of_the_documented_order_is_reported() {
 
 #[test]
 fn the_memory_of_a_tile_is_the_documented_one() {
-    // The value of docs/format.md, for every processor. On 64-bit processors it is the exact size.
+    // The value of docs/format.md, for every processor. It is the exact size on 64-bit processors, except on s390x, which
+    // aligns the set of the classes to 8 bytes.
     assert_eq!(VERIFIED_TILE, 168);
-    if cfg!(target_pointer_width = "64") {
+    if cfg!(target_pointer_width = "64") && align_of::<u128>() == 16 {
         let size = size_of::<TileShape>() + size_of::<(TilePart, Leaf, Digest, Residue)>();
         assert_eq!(size as u64, VERIFIED_TILE);
     }
