@@ -155,13 +155,19 @@ impl Storage for Broken {
     }
 }
 
-#[test]
-fn a_repair_in_place_that_ends_anywhere_does_no_harm_and_goes_on() {
+/// Data and their parity file, the data with wrong bytes and without their end, and the open parity file.
+fn damaged_pair() -> (Pair, Vec<u8>, AtlasParity) {
     let pair = pair(150_001, &options().with_rows(7).with_parity_columns(3));
     let mut damaged = pair.data.clone();
     damaged[20_000..50_000].fill(0x77);
     damaged.truncate(140_000);
     let parity = open(&Medium::new(&pair.atp, &[]), None).unwrap();
+    (pair, damaged, parity)
+}
+
+#[test]
+fn a_repair_in_place_that_ends_anywhere_does_no_harm_and_goes_on() {
+    let (pair, damaged, parity) = damaged_pair();
     let folder = tempfile::tempdir().unwrap();
     let options = RepairOptions { mode: RepairMode::InPlace, partial: false };
     let mut nth = 0;
@@ -200,11 +206,7 @@ fn a_repair_in_place_that_ends_anywhere_does_no_harm_and_goes_on() {
 /// After a flush that failed, Linux takes pages for written that are not on the disk.
 #[test]
 fn after_a_failed_flush_the_next_repair_in_place_writes_again() {
-    let pair = pair(150_001, &options().with_rows(7).with_parity_columns(3));
-    let mut damaged = pair.data.clone();
-    damaged[20_000..50_000].fill(0x77);
-    damaged.truncate(140_000);
-    let parity = open(&Medium::new(&pair.atp, &[]), None).unwrap();
+    let (pair, damaged, parity) = damaged_pair();
     let folder = tempfile::tempdir().unwrap();
     let options = RepairOptions { mode: RepairMode::InPlace, partial: false };
     for (failing, root) in [(1, None), (2, Some(linear_root(&pair.data)))] {
