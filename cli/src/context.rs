@@ -247,7 +247,7 @@ impl Ctx {
             let failure = Failure::from(error);
             if is_late && !signals::cancelled() {
                 let text = "--max-time is over, and this file was not finished";
-                return Failure { status: Status::Incomplete, message: text.to_owned(), hint: None };
+                return Failure::new(Status::Incomplete, text);
             }
             failure
         })

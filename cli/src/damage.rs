@@ -7,7 +7,7 @@ use crate::status::{Failure, Res, Status};
 use crate::units;
 use atlas_manifold::{
     AtlasBoundaryRegion, AtlasProjection, Container, ContainerMode, ContainerOptions, Damage, DamageKind,
-    DamagePart, ProjectionType, StreamingConfig, stream_projection,
+    DamagePart, ErrorKind, ProjectionType, StreamingConfig, stream_projection,
 };
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -235,7 +235,8 @@ pub(crate) fn find_outline(
     if given.is_some() || fs::metadata(&beside).is_ok() {
         return match open_outline(ctx, &beside, file, false, None) {
             Err(failure) if is_damaged(&beside, &failure) => {
-                Err(outline_damaged(file, &beside, &failure.message))
+                let cause = failure.cause;
+                Err(Failure { cause, ..outline_damaged(file, &beside, &failure.message) })
             }
             other => other.map(Some),
         };
@@ -269,8 +270,15 @@ pub(crate) fn find_outline(
 /// causes some of these failures too.
 pub(crate) fn is_damaged(path: &Path, failure: &Failure) -> bool {
     let is_ours = || objects::kind_of(path).is_ok_and(|kind| kind == objects::Kind::Container);
-    let is_newer = failure.message.contains("version");
-    matches!(failure.status, Status::Differs | Status::Foreign) && !is_newer && is_ours()
+    let is_unsupported = failure.cause.is_some_and(|cause| cause.kind == ErrorKind::Unsupported);
+    matches!(failure.status, Status::Differs | Status::Foreign) && !is_unsupported && is_ours()
+}
+
+/// Returns true if a container did not open because the digest of its header is wrong: the header is damaged, or the key
+/// is wrong.
+pub(crate) fn may_have_another_key(failure: &Failure) -> bool {
+    // The header is at the offset 0, and no other records are.
+    failure.cause.is_some_and(|cause| cause.kind == ErrorKind::Witness && cause.offset == Some(0))
 }
 
 /// Returns the failure for an outline that is itself damaged. `why` is the reason for people.

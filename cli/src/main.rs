@@ -87,7 +87,7 @@ fn refuse(error: &clap::Error, arguments: &[std::ffi::OsString]) -> Status {
     if arguments.iter().any(|argument| argument == "--json") {
         let text = text.strip_prefix("error: ").unwrap_or(&text);
         let message = text.lines().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-        let failure = Failure { status: Status::Usage, message, hint: None };
+        let failure = Failure::usage(message);
         let known = <Cli as clap::CommandFactory>::command();
         let named = arguments.iter().skip(1).filter_map(|argument| argument.to_str());
         let command =

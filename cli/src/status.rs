@@ -104,6 +104,16 @@ pub(crate) struct Failure {
     pub(crate) status: Status,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
+    /// The library's error that led to the failure, if one did.
+    pub(crate) cause: Option<Cause>,
+}
+
+/// The parts of an error of the library that programs read. Its text has names of files, which may have any words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cause {
+    pub(crate) kind: ErrorKind,
+    /// Offset of the first wrong byte, if the error has one.
+    pub(crate) offset: Option<u64>,
 }
 
 /// Hint for the user if the file system is full (ENOSPC).
@@ -120,7 +130,7 @@ impl Failure {
     pub(crate) fn new(status: Status, message: impl Into<String>) -> Failure {
         // A failure after a signal counts as caused by the signal.
         let status = if signals::cancelled() { Status::Cancelled } else { status };
-        Failure { status, message: message.into(), hint: None }
+        Failure { status, message: message.into(), hint: None, cause: None }
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Failure {
@@ -173,10 +183,14 @@ impl From<AtlasError> for Failure {
         let message = match status {
             Status::Cancelled => STOPPED.to_owned(),
             // The texts name the option and the output instead of the library's names, because the user knows
-            // these.
-            _ => output::with_targets(&error.message().replace("memory_limit", "--memory")),
+            // these. A file may have such a name too.
+            Status::Limit | Status::Usage => {
+                output::with_targets(&error.message().replace("memory_limit", "--memory"))
+            }
+            _ => output::with_targets(error.message()),
         };
-        let failure = Failure::new(status, message);
+        let mut failure = Failure::new(status, message);
+        failure.cause = Some(Cause { kind: error.kind(), offset: error.offset() });
         if status == Status::Io && error.os_error() == libc::ENOSPC {
             failure.with_hint(FULL)
         } else {

@@ -410,6 +410,23 @@ fn a_damaged_outline_of_an_intact_file_is_made_anew() {
 }
 
 #[test]
+fn no_word_in_the_name_of_a_file_decides() {
+    let ((place, data), other) = (sealed(), Place::new());
+    let name = "version 2, the key is wrong, memory_limit";
+    let outline = format!("{name}.atlas");
+    other.write(name, &data);
+    other.run(["seal", "--parity", "10%", name]).expect(0);
+    let damaged = damaged_outlines(&place.read("a.atlas")).into_iter();
+    for (damaged, named) in damaged.zip(damaged_outlines(&other.read(&outline))) {
+        place.write("a.atlas", damaged);
+        other.write(&outline, named);
+        let (ran, said) = (place.line("repair a"), other.run(["repair", name]));
+        assert_eq!(said.code, ran.code, "{}: {}", ran.stderr, said.stderr);
+        assert!(!said.stderr.contains("--memory"), "{}", said.stderr);
+    }
+}
+
+#[test]
 fn a_file_and_its_outline_are_both_repaired() {
     let (place, data) = sealed();
     let outline = place.read("a.atlas");

@@ -288,7 +288,7 @@ fn without_outline(
     failure: Failure,
 ) -> Res<Report> {
     // An outline with another key is not replaced.
-    let Some(parity) = parity.filter(|_| !failure.message.contains("the key is wrong")) else {
+    let Some(parity) = parity.filter(|_| !damage::may_have_another_key(&failure)) else {
         return Err(failure);
     };
     let checked = verify::check_parity(ctx, file, parity, options.root.as_ref())?;
