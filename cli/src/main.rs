@@ -11,6 +11,7 @@ mod names;
 mod objects;
 mod output;
 mod packed;
+mod parity;
 mod progress;
 mod signals;
 mod spool;

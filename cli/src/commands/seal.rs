@@ -1,12 +1,12 @@
 //! `atlasm seal`: writes the outline and the parity file of a file that stays in its place.
 
 use super::merge::PartRange;
-use super::verify;
 use crate::context::{Ctx, Report};
 use crate::damage::{self, Guess};
 use crate::names;
 use crate::objects;
 use crate::output::{self, Staged};
+use crate::parity;
 use crate::status::{Failure, Res, Status};
 use crate::units::{self, RangeText, hex, human};
 use crate::walk::{self, Seals};
@@ -251,7 +251,7 @@ fn stale_parity<'p>(ctx: &Ctx, options: &Options, file: &Path, path: &'p Path) -
         return Ok(None);
     }
     // A parity file that does not open, or has another key, does not protect this file.
-    let fits = verify::check_parity(ctx, file, path, None).map(|checked| {
+    let fits = parity::check(ctx, file, path, None).map(|checked| {
         let is_same = checked.report.data == ParityVerdict::Intact;
         is_same && objects::size_of(file).is_ok_and(|size| size == checked.info.protected_size)
     });

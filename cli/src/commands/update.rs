@@ -6,6 +6,7 @@ use crate::damage::{self, Findings, Guess, Outline};
 use crate::names;
 use crate::objects::{self, Opened};
 use crate::output::Staged;
+use crate::parity;
 use crate::status::{Failure, Res, Status};
 use crate::units::{RangeText, count, hex, human};
 use crate::walk;
@@ -63,7 +64,7 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         .ok_or_else(|| verify::no_seals(file))?;
     let parity =
         names::seal_of(options.parity.as_deref(), walk::below(&options.files, file), file, names::PARITY);
-    let parity = verify::parity_of(file, Some(&outline.path), parity);
+    let parity = parity::find(file, Some(&outline.path), parity);
     let findings = damage::find(ctx, file, &outline)?;
     if findings.bad_records > 0 {
         let why = count(findings.bad_records, "record");
@@ -181,7 +182,7 @@ fn stale_parity<'p>(
     outline: &Outline,
     findings: &Findings,
 ) -> Res<Option<(&'p Path, ParityInfo)>> {
-    let mut checked = verify::check_parity(ctx, file, path, None)?;
+    let mut checked = parity::check(ctx, file, path, None)?;
     checked.compare(outline, findings);
     Ok(checked.is_stale.then_some((path, checked.info)))
 }
@@ -255,7 +256,7 @@ fn new_parity(
     changed: &[Range<u64>],
     size: u64,
 ) -> Res<Staged> {
-    let parity = verify::open_parity(ctx, path, None)?;
+    let parity = parity::open(ctx, path, None)?;
     let source = ctx.source(file)?;
     let regions: Vec<AtlasBoundaryRegion> =
         changed.iter().map(|range| AtlasBoundaryRegion::new(range.start, range.end - range.start)).collect();

@@ -1,21 +1,23 @@
 //! `atlasm verify`: reports which bytes of a file are bad, and whether they can be repaired.
 
+mod state;
+
+use self::state::{Known, Place, State};
 use crate::context::{Colour, Ctx, Report};
 use crate::damage::{self, Findings, Guess, Missing, Outline};
 use crate::map::{self, Fate};
 use crate::names;
 use crate::objects;
 use crate::packed;
+use crate::parity::{self, Checked};
 use crate::status::{Failure, Res, Status};
 use crate::units::{RangeText, count, hex, human};
 use crate::walk::{self, Seals};
-use atlas_manifold::{AtlasParity, Damage, DamageKind, DamagePart, ParityInfo, ParityReport, ParityVerdict};
+use atlas_manifold::{DamageKind, ParityVerdict};
 use clap::Args;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 /// Compares files with the seals that 'atlasm seal' wrote, and lists every range of bytes that is bad.
 ///
@@ -282,317 +284,12 @@ struct Part {
     known: Known,
 }
 
-/// Damage of a file that is not known to be repaired, and the root of the outline that showed it.
-#[derive(Clone, Default)]
-struct Known {
-    root: [u8; 32],
-    /// Bad ranges of the file, ascending.
-    bad: Vec<damage::Bad>,
-}
-
-/// An offset in a file, and the root of the outline with which the bytes before the offset were verified.
-#[derive(Clone, Copy, Default)]
-struct Place {
-    offset: u64,
-    root: [u8; 32],
-}
-
 /// Returns the number of bytes that are searched between two checks of the clock: the bytes that `--rate` allows in
 /// half a second, in whole tiles, from 1 to 256 MiB. Without `--rate` it is 256 MiB.
 fn step(options: &Options) -> u64 {
     let tile = atlas_manifold::TILE_SIZE as u64;
     let bytes = options.rate.map_or(256 * tile, |rate| rate / 2);
     bytes.clamp(tile, 256 * tile) / tile * tile
-}
-
-/// Content of the JSON file that `--resume` names: the time at which each file was verified, the place at which
-/// the search of an unfinished file continues, and the known damage.
-struct State {
-    path: PathBuf,
-    /// Time at which each file was verified, in nanoseconds since 1970. The keys are those of `State::key`.
-    times: BTreeMap<String, i64>,
-    /// Place at which the search of each unfinished file continues, by the same keys.
-    places: BTreeMap<String, Place>,
-    /// Known damage of each damaged file, by the same keys.
-    damaged: BTreeMap<String, Known>,
-    saved: Instant,
-}
-
-/// Minimum time between two writes of the state file, if no file is left unfinished.
-const SAVE_INTERVAL: Duration = Duration::from_secs(5);
-
-impl State {
-    fn load(path: &Path) -> Res<State> {
-        let mut state = State {
-            path: path.to_owned(),
-            times: BTreeMap::new(),
-            places: BTreeMap::new(),
-            damaged: BTreeMap::new(),
-            saved: Instant::now(),
-        };
-        let text = match fs::read(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                // A path that cannot be written is refused now, and not after hours.
-                crate::output::check_target(path, false, &[])?;
-                return Ok(state);
-            }
-            Err(error) => return Err(Failure::io("reading the state", path, &error)),
-        };
-        let foreign = || {
-            Failure::new(
-                Status::Foreign,
-                format!("{} is not a state file of atlasm verify", names::shown(path)),
-            )
-            .with_hint(
-                "give --resume an unused name, or a file that an earlier run with --resume has written",
-            )
-        };
-        let value: Value = serde_json::from_slice(&text).map_err(|_| foreign())?;
-        let files = value.get("atlasm_verified_ns").and_then(Value::as_object).ok_or_else(foreign)?;
-        for (name, time) in files {
-            state.times.insert(name.clone(), time.as_i64().ok_or_else(foreign)?);
-        }
-        // A state of an earlier version has no places.
-        let places =
-            value.get("unfinished").map(|places| places.as_object().ok_or_else(foreign)).transpose()?;
-        for (name, place) in places.into_iter().flatten() {
-            let offset = place.get("offset").and_then(Value::as_u64).ok_or_else(foreign)?;
-            let root = place.get("root").and_then(Value::as_str).ok_or_else(foreign)?;
-            let root = crate::units::parse_digest(root).map_err(|_| foreign())?;
-            state.places.insert(name.clone(), Place { offset, root });
-        }
-        let damaged = value.get("damaged").map(|files| files.as_object().ok_or_else(foreign)).transpose()?;
-        for (name, known) in damaged.into_iter().flatten() {
-            state.damaged.insert(name.clone(), Known::from_json(known).ok_or_else(foreign)?);
-        }
-        Ok(state)
-    }
-
-    /// Returns the key of a file in the state: its absolute path as a JSON object, which does not depend on the
-    /// current folder.
-    fn key(file: &Path) -> String {
-        let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-        names::object(&whole).to_string()
-    }
-
-    /// Returns the time at which the file was verified, in nanoseconds since 1970. 0 means never.
-    fn verified(&self, file: &Path) -> i64 {
-        self.times.get(&Self::key(file)).copied().unwrap_or(0)
-    }
-
-    /// Returns the place at which the search of the file continues. Its offset is 0 if no run left the file
-    /// unfinished.
-    fn place(&self, file: &Path) -> Place {
-        self.places.get(&Self::key(file)).copied().unwrap_or_default()
-    }
-
-    /// Returns the damage that earlier runs found in the file. Empty if they found none.
-    fn known(&self, file: &Path) -> Known {
-        self.damaged.get(&Self::key(file)).cloned().unwrap_or_default()
-    }
-
-    fn note_damage(&mut self, file: &Path, known: Known) {
-        if known.bad.is_empty() {
-            self.damaged.remove(&Self::key(file));
-        } else {
-            self.damaged.insert(Self::key(file), known);
-        }
-    }
-
-    fn note_place(&mut self, file: &Path, place: Place) -> Res<()> {
-        self.places.insert(Self::key(file), place);
-        self.save()
-    }
-
-    fn note(&mut self, file: &Path) -> Res<()> {
-        self.places.remove(&Self::key(file));
-        self.times.insert(Self::key(file), super::seal::now());
-        if self.saved.elapsed() >= SAVE_INTERVAL {
-            self.save()?;
-        }
-        Ok(())
-    }
-
-    /// Writes the state file, completely or not at all.
-    fn save(&mut self) -> Res<()> {
-        let staged = crate::output::Staged::new(&self.path, true, &[])?;
-        let mut file = staged.create()?;
-        let failed = |error| Failure::io("writing the state", &self.path, &error);
-        let places: serde_json::Map<String, Value> = self
-            .places
-            .iter()
-            .map(|(name, place)| (name.clone(), json!({ "offset": place.offset, "root": hex(&place.root) })))
-            .collect();
-        let damaged: serde_json::Map<String, Value> =
-            self.damaged.iter().map(|(name, known)| (name.clone(), known.json())).collect();
-        let text = json!({ "atlasm_verified_ns": self.times, "unfinished": places, "damaged": damaged });
-        let text = format!("{text}\n");
-        std::io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
-        super::seal::sync(&file, &self.path)?;
-        staged.finish()?;
-        self.saved = Instant::now();
-        Ok(())
-    }
-}
-
-impl Known {
-    fn json(&self) -> Value {
-        json!({ "root": hex(&self.root), "ranges": self.bad.iter().map(damage::Bad::json).collect::<Vec<_>>() })
-    }
-
-    fn from_json(value: &Value) -> Option<Known> {
-        let root = crate::units::parse_digest(value.get("root")?.as_str()?).ok()?;
-        let ranges = value.get("ranges")?.as_array()?;
-        let bad = ranges.iter().map(damage::Bad::from_json).collect::<Option<Vec<_>>>()?;
-        Some(Known { root, bad })
-    }
-
-    /// Returns the known bad ranges, without the parts that lie in `searched`.
-    fn outside(&self, searched: std::ops::Range<u64>) -> Vec<damage::Bad> {
-        let mut out = Vec::new();
-        for bad in &self.bad {
-            let before = bad.end().min(searched.start);
-            let behind = bad.offset.max(searched.end);
-            for (offset, end) in [(bad.offset, before), (behind, bad.end())] {
-                if offset < end {
-                    out.push(damage::Bad { offset, length: end - offset, ..*bad });
-                }
-            }
-        }
-        out
-    }
-}
-
-/// Returns the path of the parity file of `file`: `given`, or else FILE.atp or the parity file beside
-/// `outline`, if they exist.
-pub(crate) fn parity_of(file: &Path, outline: Option<&Path>, given: Option<PathBuf>) -> Option<PathBuf> {
-    if given.is_some() {
-        return given;
-    }
-    let beside_outline = outline
-        .and_then(|outline| names::without_suffix(outline, names::ATLAS))
-        .map(|stem| names::with_suffix(&stem, names::PARITY));
-    [Some(names::with_suffix(file, names::PARITY)), beside_outline]
-        .into_iter()
-        .flatten()
-        .find(|path| fs::metadata(path).is_ok())
-}
-
-/// Result of a check of a file with its parity file.
-pub(crate) struct Checked {
-    pub(crate) path: PathBuf,
-    pub(crate) report: ParityReport,
-    pub(crate) info: ParityInfo,
-    /// Bad ranges of the file, ascending. Neighbouring units of one kind are merged to one range.
-    pub(crate) bad: Vec<damage::Bad>,
-    /// Bad units of the file, ascending. A unit is the smallest range that a parity file verifies and rebuilds.
-    units: Vec<damage::Bad>,
-    /// True if at least one bad unit can be rebuilt.
-    pub(crate) has_repairable: bool,
-    /// True if the parity file was made of other bytes than the outline.
-    pub(crate) is_stale: bool,
-}
-
-impl Checked {
-    /// Returns true if the parity file can rebuild all bad units of the file.
-    pub(crate) fn can_repair(&self) -> bool {
-        !self.is_stale && matches!(self.report.data, ParityVerdict::Intact | ParityVerdict::Repairable)
-    }
-
-    fn is_whole(&self) -> bool {
-        self.report.parity == ParityVerdict::Intact
-    }
-
-    /// Sets `is_stale` to true if the parity file and the outline were made of different bytes, else to false.
-    /// `findings` is the damage of the file by the outline, and `self` that by the parity file.
-    ///
-    /// The bytes are different if their numbers differ, or if a range that differs by one of the two seals is intact
-    /// by the other seal. A difference in a range that is bad by both seals is not found here; the root of the
-    /// repaired file shows it.
-    pub(crate) fn compare(&mut self, outline: &Outline, findings: &Findings) {
-        let differs = |bad: &&damage::Bad| bad.kind == DamageKind::Differs;
-        // Both lists are ascending, so that a binary search finds overlaps.
-        let is_free = |list: &[damage::Bad], range: &damage::Bad| {
-            let next = list.partition_point(|bad| bad.end() <= range.offset);
-            list.get(next).is_none_or(|bad| bad.offset >= range.end())
-        };
-        self.is_stale = self.info.protected_size != outline.size
-            || self.units.iter().filter(differs).any(|unit| is_free(&findings.bad, unit))
-            || findings.bad.iter().filter(differs).any(|range| is_free(&self.units, range));
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        let mut object = json!({
-            "repairable": self.can_repair(),
-            "intact": self.is_whole(),
-            "bad_units": self.report.bad_units,
-            "bad_parity_units": self.report.bad_parity_units,
-            "bad_blocks": self.report.bad_blocks,
-            "damaged_rows": self.report.damaged_rows,
-            "lost_rows": self.report.lost_rows,
-        });
-        if self.is_stale {
-            object["other_bytes"] = true.into();
-        }
-        if let Some(map) = object.as_object_mut() {
-            names::put(map, "path", &self.path);
-        }
-        object
-    }
-}
-
-/// Opens the parity file `path`. Fails if it was made of a file with another root than `root`.
-pub(crate) fn open_parity(ctx: &Ctx, path: &Path, root: Option<&[u8; 32]>) -> Res<AtlasParity> {
-    let options = ctx.verify_options(root);
-    let opened = ctx.operate(path, 0, |operation| AtlasParity::open(path, &options, operation));
-    opened.map_err(|failure| failure.while_doing(names::shown(path)))
-}
-
-/// Checks `file` with the parity file `path`, and returns the bad bytes and if they can be rebuilt.
-pub(crate) fn check_parity(ctx: &Ctx, file: &Path, path: &Path, root: Option<&[u8; 32]>) -> Res<Checked> {
-    let parity = open_parity(ctx, path, root)?;
-    let source = ctx.source(file)?;
-    let mut report = ParityReport::default();
-    let mut units = Vec::new();
-    let mut has_repairable = false;
-    let mut take = |damage: &Damage| {
-        if damage.part == DamagePart::Data {
-            units.push(damage::Bad::from(damage));
-            has_repairable |= damage.repairable;
-        }
-        true
-    };
-    let outcome = ctx.operate(file, source.size().max(2 << 20), |operation| {
-        match parity.check(&source, Some(&mut take), &mut report, operation) {
-            Err(_) if report.data != ParityVerdict::NotKnown => Ok(()),
-            other => other,
-        }
-    });
-    outcome.map_err(|failure| failure.while_doing(names::shown(path)))?;
-    Ok(Checked {
-        path: path.to_owned(),
-        report,
-        info: parity.info(),
-        bad: merged(&units),
-        units,
-        has_repairable,
-        is_stale: false,
-    })
-}
-
-/// Merges neighbouring ranges of one kind to one range.
-pub(crate) fn merged(bad: &[damage::Bad]) -> Vec<damage::Bad> {
-    let mut out: Vec<damage::Bad> = Vec::new();
-    for one in bad.iter().copied() {
-        match out.last_mut() {
-            Some(last) if (last.kind, last.end(), last.os_error) == (one.kind, one.offset, one.os_error) => {
-                last.length += one.length;
-            }
-            _ => out.push(one),
-        }
-    }
-    out
 }
 
 fn verify(ctx: &Ctx, options: &Options, file: &Path, part: Option<&mut Part>) -> Res<Report> {
@@ -622,7 +319,7 @@ fn verify(ctx: &Ctx, options: &Options, file: &Path, part: Option<&mut Part>) ->
     let given = names::seal_of(options.outline.as_deref(), below, file, names::ATLAS);
     let outline = damage::find_outline(ctx, file, given.as_deref(), Guess::BySize)?;
     let parity = names::seal_of(options.parity.as_deref(), below, file, names::PARITY);
-    let parity = parity_of(file, outline.as_ref().map(|outline| outline.path.as_path()), parity);
+    let parity = parity::find(file, outline.as_ref().map(|outline| outline.path.as_path()), parity);
     match (outline, parity) {
         (Some(outline), parity) => against_outline(ctx, options, file, &outline, parity.as_deref(), part),
         (None, Some(parity)) => against_parity(ctx, options, file, &parity),
@@ -701,7 +398,7 @@ fn against_outline(
                 };
                 findings.bad.extend(again);
                 findings.bad.sort_by_key(|bad| bad.offset);
-                findings.bad = merged(&findings.bad);
+                findings.bad = parity::merged(&findings.bad);
             }
             part.known = Known { root: outline.root, bad: findings.bad.clone() };
             findings
@@ -727,7 +424,7 @@ fn against_outline(
     // A parity file that does not open cannot repair anything, and does not change the verdict on the file.
     let checked = parity
         .filter(|_| needs_parity && !is_unfinished)
-        .map(|path| check_parity(ctx, file, path, Some(&outline.root)).map_err(|failure| (path, failure)));
+        .map(|path| parity::check(ctx, file, path, Some(&outline.root)).map_err(|failure| (path, failure)));
     let mut is_asked = !is_unfinished && outline.part.is_none();
     let mut checked = match checked {
         Some(Err((_, failure))) if failure.status == Status::Cancelled => return Err(failure),
@@ -846,7 +543,7 @@ fn describe(ctx: &Ctx, options: &Options, file: &Path, size: u64, findings: &Fin
 /// Warns if the first block or the size of a parity file shows that it is useless. `--parity-too` reads the
 /// whole parity file.
 fn glance(ctx: &Ctx, path: &Path, outline: &Outline) {
-    let found = match open_parity(ctx, path, Some(&outline.root)) {
+    let found = match parity::open(ctx, path, Some(&outline.root)) {
         Err(failure) if failure.status == Status::Cancelled || ctx.is_late() => return,
         Err(failure) => failure.message,
         Ok(parity) => {
@@ -873,7 +570,7 @@ pub(crate) fn named_seals(file: &Path, outline: Option<&Outline>, parity: Option
     let outline = outline.map(|outline| outline.path.as_path());
     let given = outline.filter(|path| *path != names::with_suffix(file, names::ATLAS));
     let with_outline = given.map_or_else(String::new, |path| place("--outline", path));
-    let other = parity.filter(|parity| parity_of(file, outline, None).as_deref() != Some(*parity));
+    let other = parity.filter(|parity| parity::find(file, outline, None).as_deref() != Some(*parity));
     let with_parity = other.map_or_else(String::new, |path| place("--parity", path));
     Named {
         from_copy: format!("{with_outline}{name}"),
@@ -962,8 +659,8 @@ fn against_parity(ctx: &Ctx, options: &Options, file: &Path, parity: &Path) -> R
         names::shown(parity)
     ));
     let size = objects::size_of(file)?;
-    let checked = check_parity(ctx, file, parity, options.root.as_ref())?;
-    let expected = open_parity(ctx, parity, options.root.as_ref())?.info().protected_size;
+    let checked = parity::check(ctx, file, parity, options.root.as_ref())?;
+    let expected = parity::open(ctx, parity, options.root.as_ref())?.info().protected_size;
     let findings =
         Findings { bad: checked.bad.clone(), surplus: size.saturating_sub(expected), ..Findings::default() };
     let (status, result) = match (checked.report.data, checked.report.parity) {
