@@ -1,6 +1,9 @@
 //! Features of the processor, other than those that BLAKE3, the transform and Layer 2 detect themselves, and the
 //! number of cores that this process may use.
 
+#[cfg(feature = "parallel")]
+use crate::base::descriptor::beside_standard_streams;
+
 /// Returns true if BLAKE3 hashes 16 chunks at a time on this processor, with AVX-512.
 pub(crate) fn hashes_16_chunks() -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -13,7 +16,9 @@ pub(crate) fn hashes_16_chunks() -> bool {
 /// the process.
 #[cfg(feature = "parallel")]
 pub(crate) fn cores() -> usize {
-    let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // The standard library reads the quota from files in /proc.
+    let available = beside_standard_streams(std::thread::available_parallelism);
+    let available = available.map_or(1, std::num::NonZero::get);
     #[cfg(target_os = "linux")]
     if let Some((own, both)) = affinity::of_this_thread().zip(affinity::of_both()) {
         // A number below the cores of this thread means that a quota limits the process.

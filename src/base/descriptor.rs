@@ -4,9 +4,12 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
+#[cfg(unix)]
+pub(crate) use standard::beside_standard_streams;
+
 /// Opens `path` with `options`, under a descriptor above 2, so that it is never a standard stream.
 pub(crate) fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
-    off_standard(options.open(path)?)
+    off_standard(beside_standard_streams(|| options.open(path))?)
 }
 
 /// Opens `path` like [`open`]. Does not wait for a writer if `path` is a FIFO, and waits, as any open does,
@@ -26,10 +29,8 @@ pub(crate) fn open_now(options: &OpenOptions, path: &Path) -> io::Result<File> {
     open(options, path)
 }
 
-/// Returns the same open file under a descriptor above 2, which is no standard stream.
-///
-/// A program that closed a standard stream still writes to it, and its output must not reach a file of the
-/// library.
+/// Returns the same open file under a descriptor above 2, which is no standard stream. Nothing is to be done unless
+/// [`beside_standard_streams`] could not take the numbers below.
 #[cfg(unix)]
 pub(crate) fn off_standard(file: File) -> io::Result<File> {
     use std::os::fd::{AsRawFd, FromRawFd};
@@ -48,6 +49,11 @@ pub(crate) fn off_standard(file: File) -> io::Result<File> {
     Ok(file)
 }
 
+#[cfg(not(unix))]
+pub(crate) fn beside_standard_streams<T>(open: impl FnOnce() -> T) -> T {
+    open()
+}
+
 /// Makes the system call `call`, which returns -1 on failure, and repeats it as long as a signal interrupts it.
 /// Returns the result of the last call.
 #[cfg(unix)]
@@ -60,5 +66,125 @@ pub(crate) fn again(call: impl Fn() -> libc::c_int) -> io::Result<libc::c_int> {
             },
             result => return Ok(result),
         }
+    }
+}
+
+/// Descriptors 0 to 2 while the library opens files.
+///
+/// A program that closed a standard stream still writes to it, and its output must not reach a file of the library, not
+/// even for the moment in which the file gets another number. So free numbers are taken by placeholders, descriptors of
+/// the root folder that can neither be read nor written: the program gets EBADF, as before.
+#[cfg(unix)]
+mod standard {
+    use crate::base::process::Process;
+    use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+    /// A set of descriptors 0 to 2, a bit for each.
+    type Numbers = u32;
+
+    /// Process that has the lock of the other two values. 0 if none has it. In a forked child a lock of the parent's is
+    /// void, because no thread will release it.
+    static LOCK: AtomicUsize = AtomicUsize::new(0);
+    /// Number of changes between having placeholders and having none, so that an odd number means that there are some.
+    static CHANGES: AtomicUsize = AtomicUsize::new(0);
+    static OPENING: AtomicUsize = AtomicUsize::new(0);
+    static PLACEHOLDERS: AtomicU32 = AtomicU32::new(0);
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const FLAGS: libc::c_int = libc::O_PATH | libc::O_CLOEXEC;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const FLAGS: libc::c_int = libc::O_RDONLY | libc::O_CLOEXEC;
+
+    /// Calls `open` while no descriptor of a standard stream is free.
+    pub(crate) fn beside_standard_streams<T>(open: impl FnOnce() -> T) -> T {
+        let changes = CHANGES.load(Ordering::SeqCst);
+        // Usually all three are open, and not because another thread has placeholders for a moment.
+        let are_open =
+            changes.is_multiple_of(2) && (0..=2).all(|number| flags_of(number, libc::F_GETFD) >= 0);
+        if are_open && CHANGES.load(Ordering::SeqCst) == changes {
+            return open();
+        }
+        let _taken = Taken::new();
+        open()
+    }
+
+    /// Placeholders, which the last of the threads that need them closes.
+    struct Taken;
+
+    impl Taken {
+        fn new() -> Taken {
+            alone(|| {
+                if OPENING.fetch_add(1, Ordering::Relaxed) == 0 {
+                    CHANGES.fetch_add(1, Ordering::SeqCst);
+                }
+                // The system gives the lowest free number.
+                loop {
+                    // SAFETY: the path ends with a NUL.
+                    let number = unsafe { libc::open(c"/".as_ptr(), FLAGS) };
+                    if (0..=2).contains(&number) {
+                        PLACEHOLDERS.fetch_or(1 << number, Ordering::Relaxed);
+                        continue;
+                    }
+                    if number > 2 {
+                        close(number);
+                    }
+                    break;
+                }
+            });
+            Taken
+        }
+    }
+
+    impl Drop for Taken {
+        fn drop(&mut self) {
+            alone(|| {
+                if OPENING.fetch_sub(1, Ordering::Relaxed) == 1 {
+                    clear();
+                }
+            });
+        }
+    }
+
+    /// Closes all placeholders.
+    fn clear() {
+        let numbers: Numbers = PLACEHOLDERS.swap(0, Ordering::Relaxed);
+        // A descriptor that the program gave this number meanwhile, by dup2, is its own.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let is_ours = |number| flags_of(number, libc::F_GETFL) & libc::O_PATH != 0;
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let is_ours = |_| true;
+        (0..=2).filter(|number| numbers & 1 << number != 0 && is_ours(*number)).for_each(close);
+        CHANGES.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Calls `change` while no other thread changes the placeholders.
+    fn alone(change: impl FnOnce()) {
+        static OWNER: AtomicUsize = AtomicUsize::new(0);
+        let own = Process::current().number();
+        // No mutex, because a fork could leave it locked. The lock is held for a few system calls.
+        loop {
+            let holder = LOCK.load(Ordering::Relaxed);
+            let is_free = holder != own;
+            if is_free && LOCK.compare_exchange(holder, own, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        // The threads of the parent do not exist here, and its placeholders were copied.
+        if OWNER.swap(own, Ordering::Relaxed) != own && OPENING.swap(0, Ordering::Relaxed) > 0 {
+            clear();
+        }
+        change();
+        LOCK.store(0, Ordering::Release);
+    }
+
+    fn flags_of(number: libc::c_int, which: libc::c_int) -> libc::c_int {
+        // SAFETY: the call only returns flags, or fails for a number that is not open.
+        unsafe { libc::fcntl(number, which) }
+    }
+
+    fn close(number: libc::c_int) {
+        // SAFETY: the descriptor was opened here, and nothing else owns it.
+        unsafe { libc::close(number) };
     }
 }

@@ -53,10 +53,19 @@ mod system {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let flags = flags | libc::O_LARGEFILE;
         let (name, flags) = (c_string(name)?, flags | libc::O_CLOEXEC);
-        // SAFETY: the folder is open, or means the working folder, and the name ends with a NUL.
-        let file = again(|| unsafe { libc::openat(folder, name.as_ptr(), flags, mode) })?;
+        let open = || {
+            // SAFETY: the folder is open, or means the working folder, and the name ends with a NUL.
+            again(|| unsafe { libc::openat(folder, name.as_ptr(), flags, mode) })
+        };
+        let file = descriptor::beside_standard_streams(open)?;
         // SAFETY: the descriptor was made above, and nothing else owns it.
-        descriptor::off_standard(unsafe { File::from_raw_fd(file) })
+        descriptor::off_standard(unsafe { File::from_raw_fd(file) }).inspect_err(|_| {
+            // A file that was created has a name.
+            if flags & libc::O_EXCL != 0 {
+                // SAFETY: as above.
+                let _ = again(|| unsafe { libc::unlinkat(folder, name.as_ptr(), 0) });
+            }
+        })
     }
 
     impl Folder {

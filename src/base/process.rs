@@ -34,6 +34,12 @@ impl Process {
         Process { number, forks: FORKS.load(Ordering::Relaxed) }
     }
 
+    /// Returns the number of the process. It is not 0, and a forked child has another one.
+    #[cfg(unix)]
+    pub(crate) fn number(self) -> usize {
+        self.number
+    }
+
     pub(crate) fn is_current(self) -> bool {
         let number = match own_page() {
             // The page of a child has zeros, which are the number of no object.
