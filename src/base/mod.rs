@@ -15,10 +15,14 @@ pub(crate) mod error;
 pub(crate) mod fallible;
 #[cfg_attr(not(unix), allow(dead_code))]
 pub(crate) mod file_lock;
+#[cfg(target_os = "linux")]
+mod file_system;
 pub(crate) mod folder;
 pub(crate) mod heap;
 pub(crate) mod in_place;
 pub(crate) mod out_bytes;
+#[cfg(target_os = "linux")]
+mod page_cache;
 mod positioned;
 pub(crate) mod process;
 pub(crate) mod ranges;

@@ -31,31 +31,10 @@ use linux::{is_immutable, is_on_read_only_system, is_sealed};
 #[cfg(target_os = "linux")]
 mod linux {
     use super::File;
+    use crate::base::descriptor::beside_standard_streams;
+    use crate::base::file_system;
     use std::mem::MaybeUninit;
     use std::os::fd::AsRawFd;
-
-    const EXT4: u64 = 0xef53;
-    /// Type numbers (statfs) of file systems on media of this machine: ext4, XFS, Btrfs, F2FS, SquashFS, EROFS,
-    /// ISO 9660, UDF, cramfs, romfs, FAT, exFAT, NTFS3, bcachefs, and file systems in memory. Network file
-    /// systems, FUSE and overlays change from elsewhere.
-    const LOCAL: [u64; 16] = [
-        EXT4,
-        0x5846_5342,
-        0x9123_683e,
-        0xf2f5_2010,
-        0x7371_7368,
-        0xe0f5_e1e2,
-        0x9660,
-        0x1501_3346,
-        0x28cd_3d45,
-        0x7275,
-        0x4d44,
-        0x2011_bab0,
-        0x7366_746e,
-        0xca45_1a4e,
-        0x0102_1994,
-        0x8584_58f6,
-    ];
 
     pub(super) fn is_sealed(file: &File) -> bool {
         // SAFETY: the descriptor is open, and the call only returns its seals.
@@ -65,36 +44,17 @@ mod linux {
 
     pub(super) fn is_immutable(file: &File) -> bool {
         const IMMUTABLE: u64 = 0x10;
-        kind_of(file) == Some(EXT4)
+        file_system::kind_of(file).is_ok_and(|kind| kind == file_system::EXT4)
             && status_of(file, 0).is_some_and(|status| status.stx_attributes & IMMUTABLE != 0)
     }
 
     pub(super) fn is_on_read_only_system(file: &File) -> bool {
         // The cheaper checks come first, so that the mounts are read for few files only.
-        if !is_mounted_read_only(file) || !kind_of(file).is_some_and(|kind| LOCAL.contains(&kind)) {
+        if !is_mounted_read_only(file) || !file_system::is_local(file) {
             return false;
         }
-        let mounts = || std::fs::read_to_string("/proc/self/mountinfo").ok();
+        let mounts = || beside_standard_streams(|| std::fs::read_to_string("/proc/self/mountinfo")).ok();
         mount_of(file).is_some_and(|mount| mounts().is_some_and(|mounts| is_system_read_only(&mounts, mount)))
-    }
-
-    /// Returns the type number (statfs) of the file system of `file`. `None` if the system does not report it.
-    fn kind_of(file: &File) -> Option<u64> {
-        let mut found = MaybeUninit::<libc::statfs>::zeroed();
-        // SAFETY: the descriptor is open, and `found` has room for the struct.
-        if unsafe { libc::fstatfs(file.as_raw_fd(), found.as_mut_ptr()) } != 0 {
-            return None;
-        }
-        // SAFETY: the call has succeeded.
-        let kind = unsafe { found.assume_init() }.f_type;
-        // The type of the number differs between platforms; the values have 32 bits.
-        #[allow(
-            clippy::unnecessary_fallible_conversions,
-            clippy::useless_conversion,
-            reason = "not on every platform"
-        )]
-        let kind = i64::try_from(kind).ok()?;
-        Some(kind.cast_unsigned() & 0xffff_ffff)
     }
 
     /// Returns true if the file system of `file`, or the mount through which it was opened, is read-only.
