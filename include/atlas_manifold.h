@@ -85,9 +85,12 @@
  *            killed process leaves such .tmp files, and so does a process that exceeds its file size limit
  *            without ignoring SIGXFSZ. Delete these files when no process writes there. Only regular files are
  *            replaced, and the new file keeps owner, group, mode and, on Linux, access list and extended
- *            attributes, or the call fails with IO. The library never opens a file as descriptor 0, 1 or 2.
- *            Two kinds of calls change an existing file: a repair in place, and those that write a container
- *            (opening for writing, commit, import). Both may be stopped at any moment.
+ *            attributes, or the call fails with IO. A new file, also a copy, has the attributes of any new file
+ *            in its folder. The library never opens a file as descriptor 0, 1 or 2. Each call that opens a file
+ *            by its path also closes it, which ends the record locks (fcntl, F_SETLK) of this process on that
+ *            file: use F_OFD_SETLK or flock. Two kinds of calls change an existing file: a repair in place, and
+ *            those that write a container (opening for writing, commit, import). Both may be stopped at any
+ *            moment.
  * Sizes      Sizes of the domain are uint64_t, sizes of memory size_t. Paths are bytes on Unix, UTF-8 on
  *            Windows.
  * Unloading  The library stays mapped after dlclose(), so that threads that used it can still exit
@@ -960,9 +963,9 @@ enum atlas_status atlas_projection_verify(const struct atlas_projection *project
  * Writes the domain to a file. Every byte is verified before it is written.
  *
  * The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed.
- * On failure an older file stays, and nothing else remains. Only the owner can read the temporary
- * file; at the end it gets owner, group, mode, access list and attributes of the file that it
- * replaces, or those of a new file. If the process may not set one of these attributes, the call fails with
+ * On failure an older file stays, unless only the flush of the folder failed, and nothing else remains.
+ * Only the owner can read the temporary file; at the end it gets owner, group, mode, access list and
+ * attributes of the file that it replaces, or those of a new file. If the process may not set one of these attributes, the call fails with
  * IO. A symbolic link is itself replaced, and its target stays. Anything else but a regular file fails with
  * INVALID_ARGUMENT. A tile of zeros becomes a hole.
  *
@@ -2983,8 +2986,8 @@ enum atlas_status atlas_container_refresh(struct atlas_container *container,
  * OUT_OF_RANGE (`keep_from` is after the newest generation), IO (with EEXIST if a file of that name exists),
  * UNSUPPORTED (several hard links, or attributes of the file that cannot be kept), WITNESS, FORMAT,
  * CONSERVATION (STRICT, and the sum of a kept generation is not 0 mod 96), STATE (also if the path of the
- * container leads to another file now), LIMIT (max_domain_size or memory_limit), INVALID_ARGUMENT,
- * OUT_OF_MEMORY or CANCELLED.
+ * container leads to another file now, or the file with `.compact` after its name is open for writing), LIMIT
+ * (max_domain_size or memory_limit), INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_container_compact(struct atlas_container *container,
@@ -3203,7 +3206,8 @@ typedef enum atlas_repair_mode {
   ATLAS_REPAIR_NEW_FILE = 0,
   /**
    * The repaired file takes the name of the damaged file, which is kept under the name other_path; no file
-   * of this name may exist. If nothing is damaged, nothing is written.
+   * of this name may exist. If nothing is damaged, nothing is written. A symbolic link is itself replaced, and
+   * the file that it leads to gets the name other_path too.
    */
   ATLAS_REPAIR_KEEP = 1,
   /**

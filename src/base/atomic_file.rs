@@ -12,10 +12,11 @@
 #![forbid(unsafe_code)]
 
 use crate::base::buffer::{Buffer, is_zero};
-#[cfg(target_os = "linux")]
 use crate::base::descriptor;
 use crate::base::error::{AtlasError, Result};
 use crate::base::fallible::file_name as file_name_of;
+#[cfg(target_os = "linux")]
+use crate::base::folder::itself;
 use crate::base::folder::{Entry, Folder};
 use crate::base::out_bytes::OutBytes;
 use crate::base::process::Process;
@@ -120,12 +121,12 @@ impl Temporary {
     }
 }
 
-/// Flushes the folder of the file at `path`, so that the file's name survives a crash. A folder that cannot be
-/// read, or that its file system cannot flush, is no failure.
+/// Flushes the folder of the file at `path`, so that the file's name survives a crash. A folder that its file system
+/// cannot flush is no failure.
 pub(crate) fn sync_folder(path: &Path) -> Result<()> {
     let folder = folder(path);
     Folder::open(folder)
-        .and_then(|folder| folder.to_flush()?.flush())
+        .and_then(|folder| folder.to_flush()?.flush(|| descriptor::open(File::options().read(true), path)))
         .map_err(|error| AtlasError::io(format_args!("flushing the folder {}", folder.display()), error))
 }
 
@@ -211,6 +212,14 @@ impl AtomicFile {
         Ok(AtomicFile { temporary, storage, target: target.to_owned(), unflushed: None, is_named: false })
     }
 
+    /// Creates another temporary file in the folder of this one, wherever it was moved.
+    pub(crate) fn create_another(&self) -> Result<AtomicFile> {
+        let failed = |error| self.failed("creating another one beside it", error);
+        let temporary = self.temporary.folder.try_clone().and_then(Temporary::create).map_err(failed)?;
+        let storage: Arc<dyn Storage> = Arc::clone(&temporary.file) as _;
+        Ok(AtomicFile { temporary, storage, target: self.target.clone(), unflushed: None, is_named: false })
+    }
+
     /// Returns the temporary file itself.
     pub(crate) fn file(&self) -> &Arc<FileStorage> {
         &self.temporary.file
@@ -222,7 +231,7 @@ impl AtomicFile {
             Some(name) => self.temporary.folder.open_file(name, true),
             #[cfg(target_os = "linux")]
             None => {
-                let path = crate::base::folder::itself(self.temporary.file.file())?;
+                let path = itself(self.temporary.file.file())?;
                 descriptor::open(File::options().read(true).write(true), &path)
             }
             #[cfg(not(target_os = "linux"))]
@@ -250,8 +259,8 @@ impl AtomicFile {
     /// Removes the name of a new file whose folder could not be flushed, unless another file has it by now.
     pub(crate) fn withdraw(self) {
         let (there, own) = (self.identity_of_target(), self.temporary.file.identity());
-        let is_anothers = there.is_ok_and(|there| there != own);
-        let removes = self.is_named && !is_anothers && self.check_process().is_ok();
+        let is_own = there.is_ok_and(|there| there == own);
+        let removes = self.is_named && is_own && self.check_process().is_ok();
         if let Some(name) = file_name(&self.target).filter(|_| removes) {
             drop(self.temporary.folder.remove(name));
         }
@@ -314,11 +323,7 @@ impl AtomicFile {
             return Ok(());
         }
         let failed = |error| self.failed("restarting the file after a failed flush", error);
-        // The new file is made in the same folder, which may have been moved meanwhile.
-        let temporary = self.temporary.folder.try_clone().and_then(Temporary::create).map_err(failed)?;
-        let storage: Arc<dyn Storage> = Arc::clone(&temporary.file) as _;
-        let target = self.target.clone();
-        let fresh = AtomicFile { temporary, storage, target, unflushed: None, is_named: false };
+        let fresh = self.create_another()?;
         let size = self.storage.len().map_err(failed)?;
         let mut buffer = Buffer::new(TILE_SIZE)?;
         // The system may have dropped bytes that it could not write, and then returns older bytes of the
@@ -386,9 +391,18 @@ impl AtomicFile {
             // The bytes are on the disk before a name leads to them.
             self.temporary.rename(name, replace).map_err(renaming)?;
             self.is_named = true;
+        } else if cfg!(unix)
+            && self.identity_of_target().map_err(|error| self.failed("finding it", error))?
+                != self.temporary.file.identity()
+        {
+            // The name that a call before has given was taken away.
+            return Err(self.failed(
+                "which had the name already, has lost it to another program, and its bytes have no name now",
+                io::Error::from_raw_os_error(libc::ESTALE),
+            ));
         }
         // The name is durable only after this.
-        folder.flush().map_err(|error| {
+        folder.flush(|| self.temporary.file.file().try_clone()).map_err(|error| {
             AtlasError::io(
                 format!("flushing the folder of {target} (the name already leads to the new bytes)"),
                 error,
@@ -423,6 +437,13 @@ pub fn inherit_attributes(file: &File, target: &Path) -> Result<()> {
 fn inherit(file: &File, folder: &Folder, name: &OsStr, target: &Path) -> Result<()> {
     use crate::base::attributes::take_over;
     let done = match replaceable(target, folder.entry(name))? {
+        // The attributes of the entry itself are reached through /proc, which a system may lack.
+        #[cfg(target_os = "linux")]
+        Some(there) if !itself(&there.file).is_ok_and(|path| path.exists()) => {
+            let model = folder.read_entry(name, &there);
+            let model = model.map_err(|error| failed(target, "opening the file that it replaces", error))?;
+            take_over(file, &model, &there.metadata)
+        }
         Some(there) => take_over(file, &there.file, &there.metadata),
         // Reading the umask means changing it for a moment, for all threads, and the folder may have a
         // default access control list. Therefore a file is made as any program would make it, and its

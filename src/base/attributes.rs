@@ -38,7 +38,17 @@ pub(crate) fn take_over(file: &File, model: &File, there: &Metadata) -> Result<(
     if now.permissions().mode() & 0o7777 == wanted {
         return Ok(());
     }
-    file.set_permissions(Permissions::from_mode(wanted)).map_err(failed("setting its mode"))
+    file.set_permissions(Permissions::from_mode(wanted)).map_err(failed("setting its mode"))?;
+    // Linux leaves the set-group-id bit out, and says nothing, if the process is not in the group.
+    let set = file.metadata().map_err(failed("finding its mode"))?.permissions().mode() & 0o7777;
+    if set == wanted {
+        return Ok(());
+    }
+    let what = format!(
+        "keeping the mode {wanted:o} of the file that it replaces, of which the system sets {set:o} (remove that file \
+         first, or choose another name)"
+    );
+    Err(failed(what)(io::Error::from_raw_os_error(libc::EPERM)))
 }
 
 #[cfg(target_os = "linux")]
@@ -92,28 +102,47 @@ mod extended {
         Ok(())
     }
 
-    /// Returns a path in /proc to the open `file`, because a file opened with O_PATH gives access to its
-    /// attributes only by a path.
+    /// Returns a path in /proc to the open `file`.
     fn path(file: &File) -> io::Result<CString> {
         CString::new(itself(file)?.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
     }
 
     /// Returns the names of the extended attributes of `file`, each with a NUL after it.
     fn names(file: &File) -> io::Result<Vec<u8>> {
-        let path = path(file)?;
-        let list = |out: *mut libc::c_char, len: usize| {
+        let of_file = grown(|out, len| {
+            // SAFETY: the descriptor is open, and there is room for `len` bytes.
+            unsafe { libc::flistxattr(file.as_raw_fd(), out.cast(), len) }
+        });
+        let of_path = |path: CString| {
             // SAFETY: the path ends with a NUL, and there is room for `len` bytes.
-            unsafe { libc::listxattr(path.as_ptr(), out, len) }
+            grown(|out, len| unsafe { libc::listxattr(path.as_ptr(), out.cast(), len) })
         };
-        Ok(grown(|out, len| list(out.cast(), len))?.unwrap_or_default())
+        Ok(or_by_path(file, of_file, of_path)?.unwrap_or_default())
     }
 
     /// Returns the value of the extended attribute `name` of `file`, or `None` if the file has no such
     /// attribute.
     fn value(file: &File, name: &CStr) -> io::Result<Option<Vec<u8>>> {
-        let path = path(file)?;
-        // SAFETY: both texts end with a NUL, and there is room for `len` bytes.
-        grown(|out, len| unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), out.cast(), len) })
+        let of_file = grown(|out, len| {
+            // SAFETY: the descriptor is open, the name ends with a NUL, and there is room for `len` bytes.
+            unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), out.cast(), len) }
+        });
+        or_by_path(file, of_file, |path| {
+            // SAFETY: both texts end with a NUL, and there is room for `len` bytes.
+            grown(|out, len| unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), out.cast(), len) })
+        })
+    }
+
+    /// Returns `found`, unless `file` was opened with O_PATH and gives access to its attributes only by a path.
+    fn or_by_path<T>(
+        file: &File,
+        found: io::Result<T>,
+        by_path: impl FnOnce(CString) -> io::Result<T>,
+    ) -> io::Result<T> {
+        match found {
+            Err(error) if error.raw_os_error() == Some(libc::EBADF) => by_path(path(file)?),
+            found => found,
+        }
     }
 
     /// Calls `get` with a buffer and its size, a second time with 64 KiB if the first buffer was too small, and

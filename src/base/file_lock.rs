@@ -4,6 +4,7 @@
 //! open file, not to the process, and ends with it. Some file systems accept the lock and do not enforce it.
 //! Locking therefore includes a second attempt through another description, which must be refused.
 
+use crate::base::storage::FileId;
 use std::fs::File;
 use std::io;
 
@@ -15,6 +16,8 @@ pub(crate) enum Locked {
     ByAnother,
     /// Not locked: the file system grants the lock to every open file, or to none.
     NotKept,
+    /// Not locked: the second attempt was made on another file.
+    Replaced,
 }
 
 #[cfg(target_os = "linux")]
@@ -30,9 +33,15 @@ mod system {
         lock.l_type = libc::c_short::try_from(kind).unwrap_or(0);
         lock.l_whence = libc::c_short::try_from(libc::SEEK_SET).unwrap_or(0);
         (lock.l_start, lock.l_len) = (BYTE, 1);
-        match call(file, &lock) {
-            -1 => Err(io::Error::last_os_error()),
-            _ => Ok(()),
+        loop {
+            match call(file, &lock) {
+                -1 => match io::Error::last_os_error() {
+                    // A file system of a network may wait for its server, and a signal ends that.
+                    error if error.kind() == io::ErrorKind::Interrupted => {}
+                    error => return Err(error),
+                },
+                _ => return Ok(()),
+            }
         }
     }
 
@@ -92,20 +101,23 @@ pub(crate) fn lock(file: &File, again: impl FnOnce() -> io::Result<File>) -> io:
         Ok(()) => {}
     }
     // A second description must be refused; otherwise the lock protects nothing.
-    let refused = again().and_then(|second| match system::lock(&second) {
-        Err(error) if system::is_refusal(&error) => Ok(true),
-        Err(_) => Ok(false),
-        // Granted twice: the file system keeps no such lock.
-        Ok(()) => system::unlock(&second).map(|()| false),
-    });
-    match refused {
-        Ok(true) => Ok(Locked::Yes),
-        failed => {
-            // A lock that protects nothing is given up.
-            unlock(file);
-            failed.map(|_| Locked::NotKept)
+    let identity = |file: &File| file.metadata().map(|found| FileId::of(&found));
+    let outcome = again().and_then(|second| {
+        if identity(&second)? != identity(file)? {
+            return Ok(Locked::Replaced);
         }
+        match system::lock(&second) {
+            Err(error) if system::is_refusal(&error) => Ok(Locked::Yes),
+            Err(_) => Ok(Locked::NotKept),
+            // Granted twice: the file system keeps no such lock.
+            Ok(()) => system::unlock(&second).map(|()| Locked::NotKept),
+        }
+    });
+    // A lock that protects nothing is given up.
+    if !matches!(outcome, Ok(Locked::Yes)) {
+        unlock(file);
     }
+    outcome
 }
 
 /// Releases the lock of `file`. A failure is ignored: the lock ends with the open file.

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-pub(crate) use system::Folder;
+pub(crate) use system::{Folder, link};
 
 /// An existing file or folder under a name in a folder. A symbolic link is followed.
 pub(crate) struct Entry {
@@ -23,6 +23,8 @@ mod system {
     use crate::base::descriptor::again;
     #[cfg(target_os = "linux")]
     use crate::base::fallible::file_name;
+    #[cfg(target_os = "linux")]
+    use crate::base::storage::FileId;
     use std::ffi::{CString, c_int};
     use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
     use std::os::unix::ffi::OsStrExt;
@@ -178,6 +180,15 @@ mod system {
             open_at(self.at(), name, access | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0)
         }
 
+        /// Opens the entry `there`, which was found under `name`, for reading. Fails with `NotFound` if the name leads to
+        /// another file by now.
+        #[cfg(target_os = "linux")]
+        pub(in crate::base) fn read_entry(&self, name: &OsStr, there: &Entry) -> io::Result<File> {
+            let file = open_at(self.at(), name, libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY, 0)?;
+            let is_same = FileId::of(&file.metadata()?) == FileId::of(&there.metadata);
+            if is_same { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+        }
+
         pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
             let name = c_string(name)?;
             // SAFETY: the name ends with a NUL, and the folder is open.
@@ -208,14 +219,24 @@ mod system {
         }
     }
 
+    /// Gives the file at `path` the second name `other`. Symbolic links to the file are followed. Fails with
+    /// `AlreadyExists`.
+    pub(crate) fn link(path: &Path, other: &Path) -> io::Result<()> {
+        let (path, other) = (c_string(path.as_os_str())?, c_string(other.as_os_str())?);
+        let (here, flag) = (libc::AT_FDCWD, libc::AT_SYMLINK_FOLLOW);
+        // SAFETY: both paths end with a NUL.
+        again(|| unsafe { libc::linkat(here, path.as_ptr(), here, other.as_ptr(), flag) }).map(drop)
+    }
+
     /// A folder that is open for a flush. `None` if it may not be read.
     pub(crate) struct ToFlush(Option<File>);
 
     impl ToFlush {
         /// Flushes the folder, so that new and changed names in it survive a crash. A file system that cannot flush
-        /// folders is no failure.
-        pub(crate) fn flush(&self) -> io::Result<()> {
-            let Some(folder) = &self.0 else { return Ok(()) };
+        /// folders is no failure. If the folder may not be read, its whole file system is flushed, through a file in the folder
+        /// that `file` opens.
+        pub(crate) fn flush(&self, file: impl FnOnce() -> io::Result<File>) -> io::Result<()> {
+            let Some(folder) = &self.0 else { return flush_system(file) };
             match folder.sync_all() {
                 Err(error)
                     if !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
@@ -225,6 +246,19 @@ mod system {
                 _ => Ok(()),
             }
         }
+    }
+
+    /// Flushes the whole file system of the file that `file` opens, if the system can.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn flush_system(file: impl FnOnce() -> io::Result<File>) -> io::Result<()> {
+        let file = file()?;
+        // SAFETY: the descriptor is open.
+        again(|| unsafe { libc::syncfs(file.as_raw_fd()) }).map(drop)
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn flush_system(_: impl FnOnce() -> io::Result<File>) -> io::Result<()> {
+        Ok(())
     }
 
     /// Returns a path in /proc that leads to the open `file`, whatever its name.
@@ -307,8 +341,12 @@ mod system {
     pub(crate) struct ToFlush;
 
     impl ToFlush {
-        pub(crate) fn flush(&self) -> io::Result<()> {
+        pub(crate) fn flush(&self, _: impl FnOnce() -> io::Result<File>) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    pub(crate) fn link(path: &Path, other: &Path) -> io::Result<()> {
+        std::fs::hard_link(path, other)
     }
 }

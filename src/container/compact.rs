@@ -19,13 +19,13 @@ use super::records::{Commit, ParsedChildren};
 use super::room::{check_room, table};
 use super::seal::Ident;
 use super::store::GenerationStore;
-use super::unfinished::{Unfinished, beside};
+use super::unfinished::{Unfinished, without_suffix};
 use super::{Container, Log, open};
 use crate::base::buffer::{Buffer, no_memory_for, try_grow, try_insert};
 use crate::base::error::{AtlasError, Result};
 use crate::base::file_lock;
 use crate::base::ranges::Ranges;
-use crate::base::storage::Storage;
+use crate::base::storage::{FileId, Storage};
 use crate::base::sync::lock;
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
@@ -53,7 +53,7 @@ impl Container {
         let log = self.usable()?;
         let path = path.as_ref();
         // This name is refused, because the next compaction in place would remove the file.
-        if self.path.as_ref().is_some_and(|own| is_beside(own, path)) {
+        if is_beside(&log.file, path) {
             return Err(AtlasError::invalid_argument(format!(
                 "{}: compaction in place uses this name for its temporary file; choose another name",
                 path.display()
@@ -211,22 +211,14 @@ impl Container {
     }
 }
 
-/// Returns true if `path` names the temporary file of a compaction in place of the container `own`, also if symbolic
-/// links lead to `own` or to the folder of `path`.
-fn is_beside(own: &Path, path: &Path) -> bool {
-    let beside = |path: &Path| path.with_file_name(beside(path.file_name().unwrap_or_default()));
-    let target = std::fs::canonicalize(own).unwrap_or_else(|_| own.to_owned());
-    // An empty path of the folder means the current folder.
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    // The file may not exist yet, so that its folder is resolved instead.
-    let named = match (std::fs::canonicalize(folder), path.file_name()) {
-        (Ok(folder), Some(name)) => folder.join(name),
-        _ => path.to_owned(),
-    };
-    [beside(own), beside(&target)].iter().any(|beside| *beside == path || *beside == named)
+/// Returns true if `path` names the temporary file of a compaction in place of the container `own`: a name in the same
+/// folder leads to `own`, and `path` is this name with `.compact` appended.
+fn is_beside(own: &ContainerFile, path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    let Some(of_own) = without_suffix(name) else { return false };
+    let there = std::fs::metadata(path.with_file_name(of_own)).ok();
+    let there = there.and_then(|there| FileId::of(&there));
+    there.is_some() && there == own.storage.identity()
 }
 
 fn check_links(metadata: &std::fs::Metadata, path: &Path) -> Result<()> {

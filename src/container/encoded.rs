@@ -161,6 +161,8 @@ pub(super) fn copy(file: &ContainerFile, offset: u64, body: &mut Body<'_>) -> La
     let (size, _, sealed) = head(file, offset)?;
     let absent = || damaged(file, RecordKind::Encoded, offset, size);
     let mut contents = file.read(offset, usize::try_from(size).unwrap_or(usize::MAX))?.ok_or_else(absent)?;
+    // The sealed part stays as it was when its seal was checked.
+    contents[..sealed.len()].copy_from_slice(&sealed);
     contents.drain(..RECORD_HEAD.min(contents.len()));
     // Features are computed again, because the compacted file names only the features that it uses.
     let features = features_of(&Record::read(&contents)?.0.needs());

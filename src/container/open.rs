@@ -509,16 +509,18 @@ pub(super) fn write_empty(
     })
 }
 
-/// Takes the writer's lock on `file`, which is open for writing and `again` opens a second time. Fails with STATE if
-/// another handle has the lock, UNSUPPORTED if the file system keeps no lock.
+/// Takes the writer's lock on `file`, which is open for writing and `again` opens a second time. Returns false, and takes
+/// no lock, if `again` opens another file. Fails with STATE if another handle has the lock, UNSUPPORTED if the file system
+/// keeps no lock.
 pub(super) fn lock_writer(
     file: &File,
     path: &Path,
     again: impl FnOnce() -> std::io::Result<File>,
-) -> Result<()> {
+) -> Result<bool> {
     let failed = |error| AtlasError::io(format_args!("locking {}", path.display()), error);
     match file_lock::lock(file, again).map_err(failed)? {
-        Locked::Yes => Ok(()),
+        Locked::Yes => Ok(true),
+        Locked::Replaced => Ok(false),
         Locked::ByAnother => Err(AtlasError::state(format!(
             "{}: another handle is open for writing; close that handle, or open the container for reading",
             path.display()
@@ -551,9 +553,11 @@ fn open_file(path: &Path, mode: ContainerMode) -> Result<(Arc<FileStorage>, Opti
         if mode == ContainerMode::Read {
             return Ok((Arc::new(FileStorage::new(file)), None));
         }
-        lock_writer(&file, path, || descriptor::open(&options, path))?;
+        // A compaction may replace the file at any moment.
+        if !lock_writer(&file, path, || descriptor::open(&options, path))? {
+            continue;
+        }
         let writer = Arc::new(FileStorage::new(file));
-        // A compaction may have replaced the file before the lock was taken.
         let now = std::fs::metadata(path).map_err(failed)?;
         if writer.identity() == crate::base::storage::FileId::of(&now) {
             return Ok((Arc::clone(&writer), Some(writer)));

@@ -65,7 +65,12 @@ impl Unfinished {
     }
 
     fn locked(file: AtomicFile, path: &Path) -> Result<Unfinished> {
-        open::lock_writer(file.file().file(), path, || file.open_again())?;
+        if !open::lock_writer(file.file().file(), path, || file.open_again())? {
+            let path = path.display();
+            return Err(AtlasError::state(format!(
+                "{path}: the temporary file was replaced by another program"
+            )));
+        }
         Ok(Unfinished { writer: Arc::clone(file.file()), file: Some(file) })
     }
 
@@ -115,12 +120,22 @@ impl Unfinished {
     }
 }
 
-/// Returns the name of the temporary file of a compaction in place: the container's name with `.compact` appended.
+/// The end of the name of a temporary file of a compaction in place, after the name of the container.
+const SUFFIX: &str = ".compact";
+
+/// Returns the name of the temporary file of a compaction in place of the container `name`.
 pub(super) fn beside(name: &OsStr) -> OsString {
     // The suffix is appended to the whole name, so that two containers never share a temporary name.
     let mut name = name.to_owned();
-    name.push(".compact");
+    name.push(SUFFIX);
     name
+}
+
+/// Returns the name of the container for which `name` would be that of a temporary file. `None` if it would be none's.
+pub(super) fn without_suffix(name: &OsStr) -> Option<&OsStr> {
+    let path = Path::new(name);
+    let has_suffix = path.extension().is_some_and(|extension| extension == &SUFFIX[1..]);
+    path.file_stem().filter(|_| has_suffix)
 }
 
 /// Fails with STATE if the name `target` leads to another file than the container `own`, which a rename would destroy.
@@ -149,17 +164,22 @@ fn exists(path: &Path) -> AtlasError {
 }
 
 /// Removes the temporary file `name` in `folder`, whose path is `path`, that an interrupted compaction of the container
-/// `own` left. Fails with IO (EEXIST) for any other file of that name.
+/// `own` left. Fails with STATE if it is open for writing, IO (EEXIST) for any other file of that name.
 fn remove_left_over(folder: &Folder, name: &OsStr, path: &Path, own: &ContainerFile) -> Result<()> {
     // If an entry cannot be opened, it does not exist, or the creation that follows fails.
-    let Ok(file) = folder.open_file(name, false) else { return Ok(()) };
+    let Ok(file) = folder.open_file(name, true) else { return Ok(()) };
     let is_file = file.metadata().is_ok_and(|file| file.is_file());
-    let storage: Arc<dyn Storage> = Arc::new(FileStorage::new(file));
-    // Only a header of this container, or no bytes but zeros, proves that the file is a left-over.
-    if is_file && (is_blank(&*storage) || ContainerFile::open_like(storage, own).is_ok()) {
-        return folder
-            .remove(name)
-            .map_err(|error| AtlasError::io(format_args!("removing {}", path.display()), error));
+    let file = Arc::new(FileStorage::new(file));
+    let storage = Arc::clone(&file) as Arc<dyn Storage>;
+    // Only a header of this container, or no bytes but zeros, proves that the file is a left-over, and only the lock that
+    // nobody uses it.
+    if is_file
+        && (is_blank(&*storage) || ContainerFile::open_like(storage, own).is_ok())
+        && open::lock_writer(file.file(), path, || folder.open_file(name, true))?
+    {
+        let removed = folder.remove(name);
+        file_lock::unlock(file.file());
+        return removed.map_err(|error| AtlasError::io(format_args!("removing {}", path.display()), error));
     }
     let exists = std::io::Error::from_raw_os_error(libc::EEXIST);
     Err(AtlasError::io(format_args!("creating {}", path.display()), exists))

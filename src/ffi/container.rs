@@ -689,8 +689,8 @@ pub unsafe extern "C" fn atlas_container_refresh(
 /// OUT_OF_RANGE (`keep_from` is after the newest generation), IO (with EEXIST if a file of that name exists),
 /// UNSUPPORTED (several hard links, or attributes of the file that cannot be kept), WITNESS, FORMAT,
 /// CONSERVATION (STRICT, and the sum of a kept generation is not 0 mod 96), STATE (also if the path of the
-/// container leads to another file now), LIMIT (max_domain_size or memory_limit), INVALID_ARGUMENT,
-/// OUT_OF_MEMORY or CANCELLED.
+/// container leads to another file now, or the file with `.compact` after its name is open for writing), LIMIT
+/// (max_domain_size or memory_limit), INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_compact(
     container: *mut atlas_container,

@@ -63,7 +63,8 @@ pub enum atlas_repair_mode {
     /// read.
     ATLAS_REPAIR_NEW_FILE = 0,
     /// The repaired file takes the name of the damaged file, which is kept under the name other_path; no file
-    /// of this name may exist. If nothing is damaged, nothing is written.
+    /// of this name may exist. If nothing is damaged, nothing is written. A symbolic link is itself replaced, and
+    /// the file that it leads to gets the name other_path too.
     ATLAS_REPAIR_KEEP = 1,
     /// Damaged units are overwritten in the file.
     ATLAS_REPAIR_IN_PLACE = 2,

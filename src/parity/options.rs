@@ -172,7 +172,8 @@ pub enum RepairMode {
     /// The repaired file gets this name; no file of this name may exist. The damaged file is only read.
     NewFile(PathBuf),
     /// The repaired file takes the name of the damaged file. The damaged file gets the name given here; no file of
-    /// this name may exist. At any moment, also after a failure, a name leads to the damaged file.
+    /// this name may exist. At any moment, also after a failure, a name leads to the damaged file. A symbolic link is
+    /// itself replaced, and the file that it leads to gets the given name too.
     Keep(PathBuf),
     /// Damaged units are overwritten in the damaged file itself, which is then synced. If the sync fails, bytes may
     /// not be on the disk: the call fails with IO and drops the system's cached bytes of the file, so that the next

@@ -15,6 +15,7 @@ use crate::base::atomic_file::{AtomicFile, sync_folder};
 use crate::base::buffer::{Buffer, try_grow};
 use crate::base::damage::{DamageFn, tell};
 use crate::base::error::{AtlasError, Result};
+use crate::base::folder::link;
 use crate::base::in_place;
 use crate::base::out_bytes::OutBytes;
 use crate::base::storage::{FileId, Storage};
@@ -505,7 +506,7 @@ fn compare_root(known: &Digest, found: &Digest) -> Result<()> {
 /// `path`. Fails with IO if `other` exists. At any moment, also after a failure, a name leads to the damaged file.
 fn keep(path: &Path, other: &Path, target: AtomicFile) -> Result<()> {
     // The link fails if `other` exists, so that no file is replaced.
-    std::fs::hard_link(path, other).map_err(|error| {
+    link(path, other).map_err(|error| {
         AtlasError::io(format_args!("keeping {} as {}", path.display(), other.display()), error)
     })?;
     // The new name is durable before the old one changes, because the two may be in different folders.
@@ -515,7 +516,7 @@ fn keep(path: &Path, other: &Path, target: AtomicFile) -> Result<()> {
     done.map_err(|(unchanged, error)| {
         // The second name is removed only while the first one leads to the damaged file, also if a file system of
         // a network reports a failure of a rename that it has done.
-        let identity = |path| std::fs::symlink_metadata(path).map(|found| FileId::of(&found)).ok();
+        let identity = |path| std::fs::metadata(path).map(|found| FileId::of(&found)).ok();
         if unchanged && identity(path).is_some_and(|file| identity(other) == Some(file)) {
             drop(std::fs::remove_file(other));
         }

@@ -274,7 +274,8 @@ impl AtlasProjection {
     /// Writes all bytes to a file, each verified before it is written.
     ///
     /// The bytes go to a temporary file beside `path`, which is flushed to the disk and renamed at the end:
-    /// on failure there is no new file, and an older file stays. A tile of zeros becomes a hole.
+    /// on failure there is no new file, and an older file stays, unless only the flush of the folder failed. A tile of
+    /// zeros becomes a hole.
     pub fn write_file(&self, path: impl AsRef<Path>, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
         state.levels(operation, 0)?;

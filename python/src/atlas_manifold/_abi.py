@@ -243,7 +243,8 @@ class RepairMode(enum.IntEnum):
     """The repaired file gets the name other_path; no file of this name may exist. The damaged file is only read."""
     KEEP = 1
     """The repaired file takes the name of the damaged file, which is kept under the name other_path; no file of this
-    name may exist. If nothing is damaged, nothing is written."""
+    name may exist. If nothing is damaged, nothing is written. A symbolic link is itself replaced, and the file that
+    it leads to gets the name other_path too."""
     IN_PLACE = 2
     """Damaged units are overwritten in the file."""
 

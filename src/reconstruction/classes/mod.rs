@@ -8,7 +8,6 @@
 //! ```
 
 use super::{ADDED_TILE, AtlasReconstruction, Collected, Files};
-use crate::base::atomic_file::AtomicFile;
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::sync::lock;
@@ -320,7 +319,7 @@ fn keep(
     }
     // The file of waiting classes is made when it is first needed.
     if let (Some(spool), None) = (&files.spool, &files.waiting) {
-        files.waiting = Some((AtomicFile::create(spool.target())?, 0));
+        files.waiting = Some((spool.create_another()?, 0));
     }
     let ranges = || {
         steps.iter().flat_map(|step| {
