@@ -1,8 +1,9 @@
 //! Projections over every kind of source: bytes, roots, files, snapshots, verification.
 
 use atlas_manifold::{
-    AtlasBoundaryRegion, AtlasProjection, ConservationPolicy, ErrorKind, Operation, PAGE_SIZE, Pool,
-    Progress, ProjectionOptions, ProjectionType, ReadAt, Source, TILE_SIZE, VerifyOptions,
+    AtlasBoundaryRegion, AtlasProjection, ConservationPolicy, ErrorKind, ExtractOptions, Operation,
+    PAGE_SIZE, ParallelStrategy, Pool, Progress, ProjectionDelta, ProjectionOptions, ProjectionType, ReadAt,
+    Result, Source, TILE_SIZE, VerifyOptions,
 };
 use std::io;
 use std::sync::Arc;
@@ -21,6 +22,17 @@ impl ReadAt for Synthetic {
         if offset.is_multiple_of(TILE_SIZE as u64) && buffer.len() >= 8 {
             buffer[..8].copy_from_slice(&offset.to_le_bytes());
         }
+        Ok(())
+    }
+}
+
+/// Counts the tiles that are read.
+struct Counted(Arc<AtomicU64>);
+
+impl ReadAt for Counted {
+    fn read_at(&self, _: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        buffer.fill(1);
         Ok(())
     }
 }
@@ -198,4 +210,85 @@ fn the_memory_limit_of_an_operation_is_kept_or_refused() {
     };
     assert_eq!(create(TILE_SIZE as u64).unwrap_err().kind(), ErrorKind::Limit);
     create(TILE_SIZE as u64 + 16 * 448).unwrap();
+}
+
+/// Calls that read a domain of 64 tiles, with a progress callback.
+type Reading = fn(&Source, &mut Operation<'_>) -> Result<()>;
+
+#[test]
+fn while_a_callback_runs_at_most_two_tiles_a_thread_are_read() {
+    const TILES: u64 = 64;
+    const THREADS: u32 = 3;
+    const MIB: u64 = TILE_SIZE as u64;
+    let calls: [(&str, Reading); 6] = [
+        ("create", |source, operation| {
+            AtlasProjection::create(ProjectionType::Linear, source, &ProjectionOptions::new(), operation)
+                .map(drop)
+        }),
+        ("verify", |source, operation| AtlasProjection::linear(source)?.verify(operation)),
+        ("insert_source", |source, operation| {
+            AtlasProjection::linear(&Source::from_vec(vec![1; 9]))?.insert_source(3, source, operation)
+        }),
+        ("optimize", |source, operation| {
+            let projection = AtlasProjection::linear(source)?;
+            projection.apply_incremental_update(ProjectionDelta::insert(5, vec![1; 3]))?;
+            projection.optimize(operation)
+        }),
+        ("chunks", |source, operation| {
+            let regions: Vec<_> = (0..TILES).map(|tile| AtlasBoundaryRegion::new(tile * MIB, MIB)).collect();
+            let options = ExtractOptions::new().with_strategy(ParallelStrategy::Chunked(40));
+            AtlasProjection::linear(source)?.extract_shards(&regions, &options, operation).map(drop)
+        }),
+        ("extract", |source, operation| {
+            let region = AtlasBoundaryRegion::new(0, TILES * MIB);
+            AtlasProjection::linear(source)?.extract_shard(&region, operation).map(drop)
+        }),
+    ];
+    let pool = Pool::new(THREADS).unwrap();
+    for (name, call) in calls {
+        let read = Arc::new(AtomicU64::new(0));
+        let source = Source::from_reader(TILES * MIB, Counted(Arc::clone(&read)));
+        let (mut calls, mut most) = (0, 0);
+        let mut sleep = |_: &Progress| {
+            calls += 1;
+            if calls < 3 {
+                // Long enough for all tiles to be read, if nothing holds them back.
+                let before = read.load(Ordering::Relaxed);
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                most = most.max(read.load(Ordering::Relaxed) - before);
+            }
+            true
+        };
+        call(&source, &mut Operation::new().with_pool(&pool).with_progress(&mut sleep)).unwrap();
+        assert!(calls > 10, "{name}: {calls} reports");
+        assert!(most <= 2 * u64::from(THREADS) * MIB, "{name}: {most} bytes read while the callback ran");
+    }
+}
+
+/// Calls that extract nothing.
+type Extraction = fn(&AtlasProjection, &mut Operation<'_>) -> Result<()>;
+
+#[test]
+fn no_value_of_progress_decreases_if_nothing_is_to_be_extracted() {
+    let projection = AtlasProjection::linear(&Source::from_vec(data(3 * TILE_SIZE))).unwrap();
+    let nothing: [(&str, Extraction); 2] = [
+        ("a region", |projection, operation| {
+            projection.extract_shard(&AtlasBoundaryRegion::new(7, 0), operation).map(drop)
+        }),
+        ("a batch", |projection, operation| {
+            projection.extract_shards(&[], &ExtractOptions::default(), operation).map(drop)
+        }),
+    ];
+    for (name, call) in nothing {
+        projection.apply_incremental_update(ProjectionDelta::update(5, 6, vec![1])).unwrap();
+        let mut seen = vec![Progress::default()];
+        let mut record = |progress: &Progress| {
+            seen.push(*progress);
+            true
+        };
+        call(&projection, &mut Operation::sequential().with_progress(&mut record)).unwrap();
+        let values = |at: &Progress| [at.bytes_done, at.bytes_total, at.chunks_done, at.chunks_total];
+        let grows = |pair: &[Progress]| values(&pair[0]).iter().zip(values(&pair[1])).all(|(a, b)| *a <= b);
+        assert!(seen.windows(2).all(grows), "{name}: {seen:?}");
+    }
 }

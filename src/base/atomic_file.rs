@@ -310,8 +310,7 @@ impl AtomicFile {
     /// holes of the file. The caller must not have written to the range yet. A skipped piece at the end does not
     /// extend the file: [`set_len`](Self::set_len) does.
     pub(crate) fn write_sparse_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let starts = (offset..).step_by(TILE_SIZE);
-        let mut parts = starts.zip(bytes.chunks(TILE_SIZE)).filter(|(_, part)| !is_zero(part));
+        let mut parts = tiles_of(offset, bytes).filter(|(_, part)| !is_zero(part));
         parts.try_for_each(|(start, part)| self.write_at(start, part))
     }
 
@@ -419,6 +418,12 @@ impl AtomicFile {
     }
 }
 
+/// Divides `bytes`, which begin at `offset` of a file, into parts of 1 MiB. Returns them with their offsets.
+pub(crate) fn tiles_of(offset: u64, bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+    // The offset after the last part may not exist.
+    (0..).zip(bytes.chunks(TILE_SIZE)).map(move |(index, part)| (offset + index * TILE_BYTES, part))
+}
+
 fn failed(target: &Path, what: &str, error: io::Error) -> AtlasError {
     AtlasError::io(format_args!("the temporary file of {}, {what}", target.display()), error)
 }
@@ -479,6 +484,15 @@ fn fresh_file(folder: &Folder) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_part_may_end_where_no_offset_is() {
+        let bytes = [7; TILE_SIZE + 5];
+        let start = u64::MAX - (TILE_SIZE as u64 + 4);
+        let parts: Vec<_> = tiles_of(start, &bytes).map(|(offset, part)| (offset, part.len())).collect();
+        assert_eq!(parts, [(start, TILE_SIZE), (u64::MAX - 4, 5)]);
+        assert_eq!(tiles_of(u64::MAX, &[]).count(), 0);
+    }
     use crate::ErrorKind;
     use crate::base::storage::fakes::FailingStorage;
 

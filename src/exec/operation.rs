@@ -175,10 +175,10 @@ impl<'a> Operation<'a> {
     }
 
     /// Returns a tracker for the hashing of edited tiles. Its totals are those that [`before`](Self::before) was
-    /// given, or `bytes` and `chunks` outside of `before` or if it was given 0 bytes.
+    /// given, or `bytes` and `chunks` outside of `before`.
     pub(crate) fn tracker_before(&mut self, bytes: u64, chunks: u64) -> Tracker<'_, 'a> {
-        // Announced totals of 0 bytes mean nothing, and the work is counted with its own totals.
-        let (bytes, chunks) = self.announced.filter(|announced| announced.0 > 0).unwrap_or((bytes, chunks));
+        // Totals of 0 too, because no value of progress may decrease.
+        let (bytes, chunks) = self.announced.unwrap_or((bytes, chunks));
         self.tracker(bytes, chunks)
     }
 

@@ -115,7 +115,12 @@ impl Affine {
         // The determinant is not 0, which `then` has checked.
         let (x, y) = (x - self.x0, y - self.y0);
         let determinant = self.determinant();
-        ((self.d * x - self.b * y) / determinant, (self.a * y - self.c * x) / determinant)
+        let quotient = |a: f64, x: f64, b: f64, y: f64| {
+            let whole = (a * x - b * y) / determinant;
+            // The product may be too large, although the quotient is not.
+            if whole.is_finite() { whole } else { a / determinant * x - b / determinant * y }
+        };
+        (quotient(self.d, x, self.b, y), quotient(self.a, y, self.c, x))
     }
 }
 
@@ -223,6 +228,17 @@ mod tests {
                     assert!(bounds.min_y < centre.1 && centre.1 < bounds.max_y);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_centre_of_a_tile_is_found_on_a_plane_whose_squares_are_too_large_for_products() {
+        let map = Affine::IDENTITY.then(&params(1.3e154, 0.3, 0.0, 0.0)).unwrap();
+        for tile in 0..12 {
+            let bounds = tile_bounds(&map, tile, 12).unwrap();
+            let centre =
+                (f64::midpoint(bounds.min_x, bounds.max_x), f64::midpoint(bounds.min_y, bounds.max_y));
+            assert_eq!(tile_at(&map, centre.0, centre.1, 12).unwrap(), tile);
         }
     }
 

@@ -9,7 +9,7 @@
 
 mod classes;
 
-use crate::base::atomic_file::AtomicFile;
+use crate::base::atomic_file::{AtomicFile, tiles_of};
 use crate::base::buffer::{Buffer, try_collect, try_grow, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::ranges::Ranges;
@@ -278,7 +278,7 @@ impl AtlasReconstruction {
             match spool {
                 Some(_) => {
                     try_grow(&mut steps, bytes.len().div_ceil(TILE_SIZE))?;
-                    steps.extend((gap.start..).step_by(TILE_SIZE).zip(bytes.chunks(TILE_SIZE)));
+                    steps.extend(tiles_of(gap.start, bytes));
                 }
                 None if bytes.len() == payload.len() => pieces.push((gap.start, shard.shared_payload())),
                 None => pieces.push((gap.start, Arc::new(Buffer::copy_of(bytes)?))),

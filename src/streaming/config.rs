@@ -101,7 +101,7 @@ impl StreamingConfig {
     pub(super) fn pace(&self) -> Pace {
         Pace {
             // A worker takes at least one tile, so that a smaller chunk counts as a tile.
-            window: self.chunk_size.max(TILE_BYTES).saturating_mul(u64::from(self.parallel_chunks)),
+            window: Some(self.chunk_size.max(TILE_BYTES).saturating_mul(u64::from(self.parallel_chunks))),
             ahead: self.ahead(),
             // A read above a chunk could overrun the window.
             read: self.read_size().min(to_usize(self.chunk_size.max(TILE_BYTES))),

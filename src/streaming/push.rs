@@ -146,7 +146,7 @@ impl Push {
 
     /// Returns the number of tiles to hash together, within the memory limit.
     pub(super) fn batch(&self, setup: &StreamPlan, operation: &Operation<'_>) -> Result<u64> {
-        let window = setup.pace.window.div_ceil(TILE_BYTES);
+        let window = setup.pace.tiles().unwrap_or(u64::MAX);
         let workspace = setup.projection.scheme.workspace();
         match self.store {
             Store::Memory(_) => {

@@ -53,8 +53,9 @@ fn projected_tile(
 
 /// Limits of a parallel projection: bytes in flight, bytes to prefetch, and bytes per read.
 pub(crate) struct Pace {
-    /// Maximum number of bytes that are being hashed, or hashed and not yet delivered.
-    pub(crate) window: u64,
+    /// Maximum number of bytes that are being hashed, or hashed and not yet delivered. `None` means two tasks for each
+    /// worker if a progress callback is set, and no limit without one.
+    pub(crate) window: Option<u64>,
     /// Distance in bytes from a read to the later bytes that the system is asked to prefetch at the same time. 0
     /// means no request.
     pub(crate) ahead: u64,
@@ -64,7 +65,12 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// No limit of the bytes in flight, no prefetching, and reads of at most one tile.
-    pub(crate) const FREE: Pace = Pace { window: u64::MAX, ahead: 0, read: TILE_SIZE };
+    pub(crate) const FREE: Pace = Pace { window: None, ahead: 0, read: TILE_SIZE };
+
+    /// Returns the maximum number of tiles in flight.
+    pub(crate) fn tiles(&self) -> Option<u64> {
+        self.window.map(|window| window.div_ceil(TILE_BYTES))
+    }
 }
 
 /// The tiles of a source that are to be read and hashed.
@@ -122,7 +128,7 @@ impl HashJob<'_> {
                 // Each thread has its part of the memory, so that none stands still.
                 false => (operation.memory_left(fixed) / TILE_BYTES / to_u64(threads.max(1))).min(STRETCH),
             };
-            let most = affordable.min(self.pace.window.div_ceil(TILE_BYTES) / to_u64(threads));
+            let most = affordable.min(self.pace.tiles().unwrap_or(u64::MAX) / to_u64(threads));
             // Reads of several tiles stay whole.
             tiles_a_task = tiles_a_task.max(offload.stretch(count, threads, most));
             // The processor gets copies of the tiles that it checks, one at a time.
@@ -135,9 +141,11 @@ impl HashJob<'_> {
         // Holes are no tasks. The sink gets the tiles of holes between the tiles of the tasks.
         let reads = self.reads(tiles_a_task)?;
         // The window counts tasks, of which at least a single task is always admitted.
-        let window = (self.pace.window.div_ceil(TILE_BYTES) / tiles_a_task).max(1);
+        let window = self.pace.tiles().map(|tiles| (tiles / tiles_a_task).max(1));
         let per_worker = per_worker + self.scheme.workspace();
-        let workers = operation.workers(reads.len().min(window), per_worker, fixed)?.within(window);
+        let tasks = reads.len().min(window.unwrap_or(u64::MAX));
+        let workers = operation.workers(tasks, per_worker, fixed)?;
+        let workers = window.map_or(workers, |window| workers.within(window));
         Ok(HashPlan { offload, workers, reads })
     }
 
@@ -219,7 +227,7 @@ impl HashJob<'_> {
         match self.geometry {
             Geometry::Canonical { .. } => {
                 // A read is never larger than the window, which bounds the bytes in flight.
-                let window = self.pace.window.max(TILE_BYTES);
+                let window = self.pace.window.unwrap_or(u64::MAX).max(TILE_BYTES);
                 (to_u64(self.pace.read).min(window) / TILE_BYTES).max(1)
             }
             // Tiles of any length are read one by one.

@@ -42,9 +42,9 @@ impl Queue<'_> {
             return None;
         }
         let start = self.next;
-        // The run that contains the next task. Without runs, each task is a run.
+        // The run that contains the next task, as far as its tasks may be started. Without runs, each task is a run.
         let end = self.runs.partition_point(|end| *end <= start);
-        self.next = self.runs.get(end).map_or(start + 1, |end| *end);
+        self.next = self.runs.get(end).map_or(start + 1, |end| (*end).min(self.limit));
         Some(start..self.next)
     }
 
