@@ -1095,7 +1095,8 @@ enum atlas_status atlas_shard_extract(const struct atlas_projection *projection,
                                       struct atlas_shard **out);
 
 /**
- * Distribution of a batch over threads. The shards are the same, bit for bit, with every strategy.
+ * Distribution of a batch over threads. The shards are the same, bit for bit, with every strategy. If the
+ * source has changed, the strategy may decide which region fails.
  */
 typedef enum atlas_parallel_strategy {
   /**

@@ -15,9 +15,9 @@ mod counting;
 use atlas_manifold::{
     AtlasBoundaryRegion, AtlasParity, AtlasProjection, AtlasReconstruction, AtlasShard, CommitOptions,
     CompressionConfig, Container, ContainerCreateOptions, ContainerMode, ContainerOptions, ErrorKind,
-    ExtractOptions, Limits, Operation, ParityOptions, ParityReport, Pool, ProjectionDelta, ProjectionOptions,
-    ProjectionType, ReconstructionOptions, RepairMode, RepairOptions, Result, Source, StreamingConfig,
-    VerifyOptions, stream_projection, trim,
+    ExtractOptions, Limits, Operation, PAGE_SIZE, ParityOptions, ParityReport, Pool, ProjectionDelta,
+    ProjectionOptions, ProjectionType, ReconstructionOptions, RepairMode, RepairOptions, Result, Source,
+    StreamingConfig, VerifyOptions, stream_projection, trim,
 };
 use counting::most;
 use std::path::Path;
@@ -27,14 +27,24 @@ const SMALL: usize = 48 << 10;
 
 /// Runs `call` with one thread and with three, under limits from the least that it accepts on.
 fn check<T>(name: &str, mut call: impl FnMut(&mut Operation<'_>) -> Result<T>) {
+    check_after(name, || (), |(), operation| call(operation));
+}
+
+/// Runs `call` like [`check`], each time with a value that `prepare` makes without a limit.
+fn check_after<S, T>(
+    name: &str,
+    mut prepare: impl FnMut() -> S,
+    mut call: impl FnMut(&S, &mut Operation<'_>) -> Result<T>,
+) {
     let pool = Pool::new(3).unwrap();
     let mut run = |threads: usize, limit: usize| {
         let operation = match threads {
             1 => Operation::sequential(),
             _ => Operation::new().with_pool(&pool),
         };
+        let prepared = prepare();
         trim();
-        let (done, peak) = most(|| call(&mut operation.with_memory_limit(limit as u64)));
+        let (done, peak) = most(|| call(&prepared, &mut operation.with_memory_limit(limit as u64)));
         // Some calls report damage.
         let is_accepted = done.as_ref().map_or_else(|error| error.kind() != ErrorKind::Limit, |_| true);
         (is_accepted, peak)
@@ -80,6 +90,7 @@ const SIZE: usize = 3_300_000;
 fn no_call_uses_more_memory_than_its_limit() {
     assert!(most(|| noise(100_000)).1 >= 100_000, "memory is not counted");
     projections();
+    long_lists();
     containers();
     parity_files();
 }
@@ -137,6 +148,59 @@ fn projections() {
         let parts = AtlasReconstruction::new(&options).unwrap();
         shards.iter().for_each(|shard| parts.add(shard, &mut Operation::new()).unwrap());
         check(&name("finish"), |operation| parts.finish(operation));
+    }
+}
+
+/// Domains of many tiles, which are holes of a file, and calls with many regions or gaps: their lists are larger than what
+/// no limit counts.
+fn long_lists() {
+    const TILES: u64 = 3_000;
+    let dir = tempfile::tempdir().unwrap();
+    let (path, written) = (dir.path().join("holes"), dir.path().join("written"));
+    std::fs::File::create(&path).unwrap().set_len(TILES << 20).unwrap();
+    let file = Source::open_file(&path).unwrap();
+    let whole = AtlasProjection::linear(&file).unwrap();
+    let late = || {
+        let edited = whole.snapshot();
+        edited.apply_incremental_update(ProjectionDelta::insert((TILES - 2) << 20, vec![1; 5])).unwrap();
+        edited
+    };
+    check_after("root of many tiles", late, |edited, operation| edited.root(operation));
+    check_after("verify of many tiles", late, |edited, operation| edited.verify(operation));
+    check_after("write_file of many tiles", late, |edited, operation| edited.write_file(&written, operation));
+    let region = AtlasBoundaryRegion::new(5, 3 << 20);
+    check_after("extract of many tiles", late, |edited, operation| edited.extract_shard(&region, operation));
+    check_after("optimize of many tiles", late, |edited, operation| edited.optimize(operation));
+    check_after("optimize of nothing", || whole.snapshot(), |same, operation| same.optimize(operation));
+
+    // Every second page of a domain is there.
+    const PAGE: u64 = PAGE_SIZE as u64;
+    let (pages, size) = (1_000, 2_000 * PAGE);
+    let memory = AtlasProjection::linear(&Source::from_vec(noise(size as usize))).unwrap();
+    let regions: Vec<_> = (0..pages).map(|page| AtlasBoundaryRegion::new(2 * page * PAGE, PAGE)).collect();
+    check("find_damage of many regions", |operation| {
+        memory.find_damage(Some(&regions), &mut |_| true, operation)
+    });
+    let options = ExtractOptions::default();
+    let shards = memory.extract_shards(&regions, &options, &mut Operation::new()).unwrap();
+    let rest = memory.extract_shard(&AtlasBoundaryRegion::new(0, size), &mut Operation::new()).unwrap();
+    for spool in [false, true] {
+        let path = dir.path().join("rebuilt");
+        let half = || {
+            let options = ReconstructionOptions::new();
+            let options = if spool { options.with_spool(&path) } else { options };
+            let parts = AtlasReconstruction::new(&options).unwrap();
+            shards.iter().for_each(|shard| parts.add(shard, &mut Operation::new()).unwrap());
+            parts
+        };
+        let name = |what: &str| format!("{what} of many gaps{}", if spool { " in a file" } else { "" });
+        check_after(&name("add"), half, |parts, operation| parts.add(&rest, operation));
+        let all = || {
+            let parts = half();
+            parts.add(&rest, &mut Operation::new()).unwrap();
+            parts
+        };
+        check_after(&name("finish"), all, |parts, operation| parts.finish(operation));
     }
 }
 

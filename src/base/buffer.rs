@@ -7,9 +7,11 @@ use crate::base::block::{ALIGNMENT, Block};
 use crate::base::error::{AtlasError, Result};
 use crate::base::recycle::{self, RECYCLED_MIN};
 use crate::base::reserve;
+use crate::base::units::TILE_SIZE;
 use std::collections::{HashMap, TryReserveError};
 use std::hash::Hash;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::AtomicU8;
 
 /// The size of a recycled buffer is rounded up to a multiple of this, so that used buffers fit requests of
 /// similar length.
@@ -95,6 +97,16 @@ fn grow<T>(
     }
     let bytes = vec.len().saturating_add(more).saturating_mul(size_of::<T>());
     Err(AtlasError::out_of_memory(format!("allocation of {bytes} bytes failed")))
+}
+
+/// Returns `len` zeros, at most a tile, that no limit has to count: the pages of static memory that is only read are the
+/// system's page of zeros.
+pub(crate) fn zeros(len: usize) -> &'static [u8] {
+    // Atomic numbers, because a constant would be a part of the library's file.
+    static ZEROS: [AtomicU8; TILE_SIZE] = [const { AtomicU8::new(0) }; TILE_SIZE];
+    let zeros = &ZEROS[..len];
+    // SAFETY: an atomic byte has the layout of a byte, and nothing writes to these.
+    unsafe { std::slice::from_raw_parts(zeros.as_ptr().cast(), zeros.len()) }
 }
 
 /// Returns true if all bytes are zeros. Stops after the first 512 bytes that contain a byte other than zero.

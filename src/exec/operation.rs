@@ -40,6 +40,8 @@ pub struct Operation<'a> {
     /// Totals of bytes and chunks of the later work for which [`before`](Self::before) prepares. Set only during
     /// that call.
     announced: Option<(u64, u64)>,
+    /// Bytes of memory that every step counts besides its own, see [`beside`](Self::beside).
+    held: u64,
 }
 
 impl<'a> Operation<'a> {
@@ -97,6 +99,7 @@ impl<'a> Operation<'a> {
             executor: self.executor,
             max_threads: self.max_threads,
             memory_limit: self.memory_limit,
+            held: self.held,
             ..Operation::default()
         }
     }
@@ -117,6 +120,16 @@ impl<'a> Operation<'a> {
         result
     }
 
+    /// Runs `call`, the steps of a call after one that allocated `bytes` bytes, which stay meanwhile. They count against
+    /// the memory limit of each of these steps.
+    pub(crate) fn beside<R>(&mut self, bytes: u64, call: impl FnOnce(&mut Self) -> R) -> R {
+        let before = self.held;
+        self.held = before.saturating_add(bytes);
+        let result = call(self);
+        self.held = before;
+        result
+    }
+
     /// Returns the maximum number of tasks in flight.
     pub(crate) fn threads(&self) -> usize {
         self.executor.threads().min(self.max_threads.map_or(usize::MAX, NonZeroUsize::get))
@@ -130,6 +143,7 @@ impl<'a> Operation<'a> {
         let wanted = usize::try_from(tasks).unwrap_or(usize::MAX).clamp(1, threads);
         // Without a limit the threads alone decide.
         let Some(limit) = self.memory_limit else { return Ok(Workers::new(self, wanted)) };
+        let fixed = fixed.saturating_add(self.held);
         let least = fixed.saturating_add(per_worker);
         if least > limit {
             return Err(AtlasError::limit(format!(
@@ -190,7 +204,7 @@ impl<'a> Operation<'a> {
 
     /// Returns the memory limit less `taken` bytes, or `u64::MAX` without a limit.
     pub(crate) fn memory_left(&self, taken: u64) -> u64 {
-        self.memory_limit.map_or(u64::MAX, |limit| limit.saturating_sub(taken))
+        self.memory_limit.map_or(u64::MAX, |limit| limit.saturating_sub(taken.saturating_add(self.held)))
     }
 }
 

@@ -22,18 +22,19 @@ use super::args::{
 };
 use super::boundary::boundary;
 use super::compression::atlas_compression_config;
-use super::container_options::{commit_options, create_options, open_options, regions_in};
+use super::container_options::{commit_options, create_options, open_options};
 use super::damage::{atlas_damage_fn, report};
 use super::operation::{atlas_operation, with_operation};
 use super::projection::{
     atlas_conservation_policy, atlas_projection, atlas_projection_options, projection_options,
     projection_type,
 };
-use super::shard::{atlas_region, atlas_verify_options, verify_options};
+use super::shard::{atlas_region, atlas_verify_options, verify_options, with_regions};
 use super::sized::{OutStruct, SizedStruct, init_struct, own_size, sized_struct};
 use super::source::atlas_source;
 use super::status::atlas_status;
 use crate::base::buffer::try_vec;
+use crate::base::error::AtlasError;
 use crate::container::{CACHE_SIZE, Container, ContainerMode};
 use crate::exec::operation::Operation;
 use crate::projection::ConservationPolicy;
@@ -617,20 +618,23 @@ pub unsafe extern "C" fn atlas_container_import(
         // SAFETY: the header requires NULL or a place for a number.
         let out = unsafe { optional_out(generation, 0) };
         // SAFETY: the header requires live handles, and a struct of its struct_size.
-        let (container, source, regions, options) = unsafe {
+        let (container, source, options) = unsafe {
             (
                 handle(container.cast_const(), "container")?,
                 handle(source, "source")?,
-                regions_in(regions, region_count)?,
                 commit_options(options)?,
             )
         };
-        let import = |run: &mut Operation<'_>| match &regions {
+        if regions.is_null() && region_count > 0 {
+            return Err(AtlasError::invalid_argument("regions is NULL, and region_count is not 0"));
+        }
+        let import = |regions: Option<&[_]>, run: &mut Operation<'_>| match regions {
             None => container.0.import(&source.0, &options, run),
             Some(regions) => container.0.import_regions(&source.0, regions, &options, run),
         };
-        // SAFETY: the caller meets the header's requirements.
-        let number = unsafe { with_operation(operation, import) }?;
+        // SAFETY: the header requires `region_count` regions, and an operation or NULL.
+        let number =
+            unsafe { with_operation(operation, |run| with_regions(regions, region_count, run, import)) }?;
         out.set(number);
         Ok(())
     })

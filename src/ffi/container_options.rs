@@ -1,19 +1,16 @@
-//! Options of containers and of commits, and the regions of an import, as the core takes them.
+//! Options of containers and of commits, as the core takes them.
 //!
 //! The structs are declared in `container`, in the order of the header; nothing of this module is in the
 //! header.
 
-use super::args::{bytes_in, items_in, optional_32};
+use super::args::{bytes_in, optional_32};
 use super::compression::{atlas_compression_config, config_in};
 use super::container::{atlas_commit_options, atlas_container_create_options, atlas_container_open_options};
-use super::shard::atlas_region;
 use super::sized::read_struct;
 use super::source::atlas_source;
-use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, Result};
 use crate::compression::available;
 use crate::container::{CommitOptions, ContainerCreateOptions, ContainerOptions};
-use crate::shard::AtlasBoundaryRegion;
 
 /// Converts the caller's options.
 ///
@@ -76,25 +73,6 @@ pub(super) unsafe fn commit_options(options: *const atlas_commit_options) -> Res
     // SAFETY: the caller meets this function's requirements.
     let note = unsafe { bytes_in(options.note, options.note_size, "note") }?.to_vec();
     Ok(CommitOptions { expected: options.expected, time: options.time, note })
-}
-
-/// Converts the caller's regions. `None` means that there is no list, so that the whole source is meant.
-///
-/// # Safety
-///
-/// `regions` is NULL or has `count` regions.
-pub(super) unsafe fn regions_in(
-    regions: *const atlas_region,
-    count: usize,
-) -> Result<Option<Vec<AtlasBoundaryRegion>>> {
-    if regions.is_null() && count == 0 {
-        return Ok(None);
-    }
-    // SAFETY: the caller meets this function's requirements; NULL with a count above 0 is refused here.
-    let regions = unsafe { items_in(regions, count, "regions") }?;
-    let mut copies = try_vec(regions.len())?;
-    copies.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));
-    Ok(Some(copies))
 }
 
 /// Converts the options that both kinds of handles have.

@@ -24,10 +24,11 @@ use super::boundary::boundary;
 use super::damage::{atlas_damage_fn, report};
 use super::operation::{atlas_operation, with_operation};
 use super::projection::atlas_projection;
-use super::shard::{atlas_region, regions_in};
+use super::shard::{atlas_region, with_regions};
 use super::status::atlas_status;
 use crate::base::damage::Damage;
 use crate::base::error::AtlasError;
+use crate::exec::operation::Operation;
 use crate::shard::AtlasBoundaryRegion;
 use std::ffi::{c_char, c_void};
 
@@ -55,16 +56,17 @@ pub unsafe extern "C" fn atlas_projection_find_damage(
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: the header requires a live projection, `region_count` regions.
-        let (projection, regions) =
-            unsafe { (handle(projection, "projection")?, regions_in(regions, region_count)?) };
+        // SAFETY: the header requires a live projection.
+        let projection = unsafe { handle(projection, "projection") }?;
         let mut each = |found: &Damage| {
             // SAFETY: the header requires NULL or the caller's function for the caller's data.
             unsafe { report(damage, user_data, found) }
         };
-        let regions = regions.as_deref();
-        // SAFETY: the caller meets the header's requirements.
-        unsafe { with_operation(operation, |run| projection.0.find_damage(regions, &mut each, run)) }
+        let find = |regions: Option<&[_]>, run: &mut Operation<'_>| {
+            projection.0.find_damage(regions, &mut each, run)
+        };
+        // SAFETY: the header requires `region_count` regions, and an operation or NULL.
+        unsafe { with_operation(operation, |run| with_regions(regions, region_count, run, find)) }
     })
 }
 
@@ -106,10 +108,8 @@ pub unsafe extern "C" fn atlas_projection_repair_file(
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: the header requires a live projection, a C string, `region_count` regions.
-        let (projection, path, regions) = unsafe {
-            (handle(projection, "projection")?, self::path(path, "path")?, regions_in(regions, region_count)?)
-        };
+        // SAFETY: the header requires a live projection and a C string.
+        let (projection, path) = unsafe { (handle(projection, "projection")?, self::path(path, "path")?) };
         if damage.is_none() {
             return Err(AtlasError::invalid_argument(
                 "damage is NULL: a repair in place needs it, because only the owner can distinguish a \
@@ -121,9 +121,11 @@ pub unsafe extern "C" fn atlas_projection_repair_file(
             unsafe { report(damage, user_data, found) }
         };
         // NULL with 0 regions means the whole domain.
-        let regions = regions.as_deref();
-        // SAFETY: the caller meets the header's requirements.
-        unsafe { with_operation(operation, |run| projection.0.repair_file(&path, regions, &mut each, run)) }
+        let repair = |regions: Option<&[_]>, run: &mut Operation<'_>| {
+            projection.0.repair_file(&path, regions, &mut each, run)
+        };
+        // SAFETY: the header requires `region_count` regions, and an operation or NULL.
+        unsafe { with_operation(operation, |run| with_regions(regions, region_count, run, repair)) }
     })
 }
 

@@ -26,6 +26,7 @@ use super::status::atlas_status;
 use super::version::atlas_buffer;
 use crate::base::buffer::try_vec;
 use crate::base::error::Result;
+use crate::base::units::to_u64;
 use crate::exec::operation::Operation;
 use crate::shard::{
     AtlasBoundaryRegion, AtlasShard, ExtractOptions, Limits, ParallelStrategy, VerifyOptions, region_list,
@@ -60,23 +61,28 @@ impl From<AtlasBoundaryRegion> for atlas_region {
     }
 }
 
-/// Converts regions of a domain. `None` stands for NULL and means the whole domain.
+/// Passes regions of a domain to `call`, with the memory of the list counted. `None` stands for NULL and means the whole
+/// domain.
 ///
 /// # Safety
 ///
 /// `regions` is NULL, or has `count` regions that stay unchanged during the call.
-pub(super) unsafe fn regions_in(
+pub(super) unsafe fn with_regions<R>(
     regions: *const atlas_region,
     count: usize,
-) -> Result<Option<Vec<AtlasBoundaryRegion>>> {
+    operation: &mut Operation<'_>,
+    call: impl FnOnce(Option<&[AtlasBoundaryRegion]>, &mut Operation<'_>) -> Result<R>,
+) -> Result<R> {
     if regions.is_null() {
-        return Ok(None);
+        return call(None, operation);
     }
     // SAFETY: the caller meets this function's requirements.
     let regions = unsafe { items_in(regions, count, "regions") }?;
+    let listed = to_u64(size_of_val(regions));
+    operation.reserve(listed)?;
     let mut list = try_vec(regions.len())?;
     list.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));
-    Ok(Some(list))
+    operation.beside(listed, |operation| call(Some(&list), operation))
 }
 
 /// Extracts one region of a projection: copies its bytes once and verifies the copy.
@@ -112,7 +118,8 @@ pub unsafe extern "C" fn atlas_shard_extract(
     })
 }
 
-/// Distribution of a batch over threads. The shards are the same, bit for bit, with every strategy.
+/// Distribution of a batch over threads. The shards are the same, bit for bit, with every strategy. If the
+/// source has changed, the strategy may decide which region fails.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_parallel_strategy {

@@ -36,7 +36,7 @@ pub use delta::ProjectionDelta;
 
 use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, ErrorKind, Result};
-use crate::base::units::{ByteOffset, to_usize};
+use crate::base::units::{ByteOffset, TILE_BYTES, to_usize};
 use crate::exec::operation::Operation;
 use crate::layer2::Residue;
 use crate::projection::AtlasProjection;
@@ -47,6 +47,7 @@ use crate::tile::hash_tiles::{self, Geometry};
 use crate::tile::options::ConservationPolicy;
 use crate::tile::rehash::CheckedReader;
 use crate::tile::tree::{Reclaimer, Tree};
+use crate::tile::tree_footprint;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -270,9 +271,12 @@ impl AtlasProjection {
     /// Returns a hashed state with the bytes of `state` in full tiles. Tiles that equal those of `earlier`, the
     /// result of an earlier call, are reused.
     fn optimized(state: &State, earlier: Option<&Tree>, operation: &mut Operation<'_>) -> Result<State> {
-        let mut taken = 0;
+        // The list of the tiles, and the nodes above them.
+        let lists = state.tree.bytes().div_ceil(TILE_BYTES).saturating_mul(tree_footprint());
+        operation.reserve(lists)?;
+        let mut taken = lists;
         let tree = state.tree.retiled(earlier, &mut CheckedReader::new(&state.context), |bytes| {
-            taken = bytes;
+            taken = lists.saturating_add(bytes);
             // The memory limit is checked tile by tile, before the memory is used.
             operation.reserve(taken.saturating_add(state.context.reading()))
         })?;

@@ -89,7 +89,7 @@ impl AtlasProjection {
 }
 
 fn hash_edits(state: &State, operation: &mut Operation<'_>) -> Result<()> {
-    rehash::witnesses(&state.context, &state.tree.unhashed()?, operation, 0, false)
+    rehash::unhashed(&state.context, &state.tree, operation, 0, false)
 }
 
 /// Maximum number of node pairs on a tree level that is loaded ahead of the comparison of two trees. More nodes

@@ -30,9 +30,10 @@ impl AtlasProjection {
         operation: &mut Operation<'_>,
     ) -> Result<()> {
         let state = self.state();
-        let selection = Selection::new(&state.tree, regions)?;
+        let (selection, listed) =
+            (Selection::new(&state.tree, regions, operation)?, Selection::footprint(regions));
         // A root that does not match the tiles has no range. It is reported only if no range is damaged.
-        let unproved = match state.prove(operation) {
+        let unproved = match operation.beside(listed, |operation| state.prove(operation)) {
             Err(error) if kind_of(&error).is_none() => return Err(error),
             proved => proved,
         };
@@ -44,11 +45,11 @@ impl AtlasProjection {
         let scheme = &state.context.scheme;
         // With an accelerator a worker takes several tiles, which are confirmed before each is looked at.
         let offload = Offload::of_tree(operation.executor, scheme, &state.tree);
-        let left = operation.memory_left(per_worker);
+        let left = operation.memory_left(listed.saturating_add(per_worker));
         let is_fixed = offload.is_none() || state.tree.is_fixed().unwrap_or(false);
         let runs = Runs::new(offload, tasks, operation.threads(), (!is_fixed).then_some(left))?;
         let per_worker = per_worker + runs.buffers();
-        let workers = operation.workers(tasks, per_worker, 0)?.ahead(AHEAD).in_runs(&runs.ends);
+        let workers = operation.workers(tasks, per_worker, listed)?.ahead(AHEAD).in_runs(&runs.ends);
         let mut tracker = operation.tracker(bytes, tasks);
         let mut search =
             Search { damage, last: None, record: None, first: None, ranges: 0, found: Counts::default() };

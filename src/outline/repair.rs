@@ -69,18 +69,19 @@ pub(super) fn repair(
     operation: &mut Operation<'_>,
 ) -> Result<()> {
     let state = projection.state();
-    let selection = Selection::new(&state.tree, regions)?;
+    let (selection, listed) =
+        (Selection::new(&state.tree, regions, operation)?, Selection::footprint(regions));
     // A wrong target is refused before anything is written.
     if let Some(file) = storage.identity() {
         places::refuse_own_bytes(&state.tree, file, path, operation)?;
     }
     // If the root does not match the tiles, it cannot prove the bytes of a repair.
-    state.prove(operation)?;
+    operation.beside(listed, |operation| state.prove(operation))?;
     let survey = Survey::new(&state, selection)?;
     let Selection { tasks, bytes, .. } = survey.selection;
     // Memory of a worker: the tile of the file, and good bytes that wait to be written or are being verified.
     let per_worker = survey.per_worker() + state.context.scheme.workspace() + (2 + AHEAD) * TILE_BYTES;
-    let workers = operation.workers(tasks, per_worker, 0)?.ahead(AHEAD);
+    let workers = operation.workers(tasks, per_worker, listed)?.ahead(AHEAD);
     let mut tracker = operation.tracker(bytes, tasks);
     // A tile is written only after it was compared, so that the holes of the file can be found in advance.
     let repair = Repair { survey, storage, path, data: DataMap::of_storage(storage) };

@@ -2,7 +2,8 @@
 
 use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, Result, check_range};
-use crate::base::units::{ByteOffset, TILE_BYTES, TileIndex};
+use crate::base::units::{ByteOffset, TILE_BYTES, TileIndex, to_u64};
+use crate::exec::operation::Operation;
 use crate::shard::AtlasBoundaryRegion;
 use crate::tile::tree::{Seen, TileAt, Tree, Unloaded};
 use std::ops::Range;
@@ -35,13 +36,18 @@ pub(super) enum Selected {
 
 impl Selection {
     /// Selects the tiles of `tree` that `regions` touch. `None` means all tiles. Fails with OUT_OF_RANGE for a
-    /// region outside the domain.
-    pub(super) fn new(tree: &Tree, regions: Option<&[AtlasBoundaryRegion]>) -> Result<Selection> {
+    /// region outside the domain, LIMIT if the list of them exceeds the memory limit.
+    pub(super) fn new(
+        tree: &Tree,
+        regions: Option<&[AtlasBoundaryRegion]>,
+        operation: &Operation<'_>,
+    ) -> Result<Selection> {
         // Without regions no tile edges have to be found.
         let Some(regions) = regions else {
             let all = Run { task: 0, tiles: 0..tree.tiles(), bytes: 0..tree.bytes() };
             return Ok(Self::of_runs(vec![all]));
         };
+        operation.reserve(Self::footprint(Some(regions)))?;
         let mut runs = try_vec(regions.len())?;
         for region in regions {
             check_range(region.offset, region.length, tree.bytes(), "region")?;
@@ -62,6 +68,11 @@ impl Selection {
             joins
         });
         Ok(Self::of_runs(runs))
+    }
+
+    /// Returns the memory of the selection of `regions`.
+    pub(super) fn footprint(regions: Option<&[AtlasBoundaryRegion]>) -> u64 {
+        to_u64(regions.map_or(1, <[_]>::len).saturating_mul(size_of::<Run>()))
     }
 
     fn of_runs(mut runs: Vec<Run>) -> Selection {

@@ -61,7 +61,7 @@ impl<'s> Survey<'s> {
         // Only a tree that is stored as a whole belongs to a generation.
         let top = state.tree.top_node().and_then(|top| top.stored());
         let generation = top.map_or(0, |(store, _)| store.commit().generation);
-        let is_edited = !state.tree.unhashed()?.is_empty();
+        let is_edited = state.tree.count_unhashed() > 0;
         Ok(Survey { state, selection, generation, is_edited, holes: Holes::default() })
     }
 

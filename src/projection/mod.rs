@@ -267,8 +267,11 @@ impl AtlasProjection {
     pub fn verify(&self, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
         // Edited tiles get their witnesses first, with which their bytes are compared.
+        let made = state.made_by_levels();
         state.levels(operation, 0)?;
-        check::for_each_checked_tile(&state.context, &state.tree, operation, true, |_, _| Ok(()))
+        operation.beside(made, |operation| {
+            check::for_each_checked_tile(&state.context, &state.tree, operation, true, |_, _| Ok(()))
+        })
     }
 
     /// Writes all bytes to a file, each verified before it is written.
@@ -278,6 +281,7 @@ impl AtlasProjection {
     /// zeros becomes a hole.
     pub fn write_file(&self, path: impl AsRef<Path>, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
+        let made = state.made_by_levels();
         state.levels(operation, 0)?;
         // The file is begun once all witnesses are known, because each tile is checked before it is
         // written.
@@ -285,8 +289,10 @@ impl AtlasProjection {
         // The file gets its full length at once, because tiles of zeros are never written.
         file.set_len(state.tree.bytes())?;
         // The tiles are never hashed in place, so that exactly the hashed copy is written.
-        check::for_each_checked_tile(&state.context, &state.tree, operation, false, |at, bytes| {
-            file.write_sparse_at(at.offset.0, bytes)
+        operation.beside(made, |operation| {
+            check::for_each_checked_tile(&state.context, &state.tree, operation, false, |at, bytes| {
+                file.write_sparse_at(at.offset.0, bytes)
+            })
         })?;
         file.persist().map_err(|failed| failed.1)
     }

@@ -204,6 +204,13 @@ impl State {
         self.merkle_beside(operation, beside).map(Levels::Flat)
     }
 
+    /// Returns the memory of the digests that [`levels`](Self::levels) makes for this state and keeps. 0 if they are there.
+    pub(crate) fn made_by_levels(&self) -> u64 {
+        let has_digests = self.merkle.get().is_some() || self.leads_to_root();
+        // Arrays that grow have room for as many digests again.
+        if has_digests { 0 } else { self.tree.tiles().saturating_mul(2 * tile_tree::FOOTPRINT) }
+    }
+
     /// Returns the root. Hashes the edited tiles first, with progress once per tile. `beside` bytes already count
     /// against the memory limit.
     pub(crate) fn hash(&self, operation: &mut Operation<'_>, beside: u64) -> Result<Digest> {
@@ -253,7 +260,7 @@ impl State {
             return Ok(*root);
         }
         // Stored tiles have their witnesses, so that only edited tiles are hashed.
-        rehash::witnesses(&self.context, &self.tree.unhashed()?, operation, beside, report)?;
+        rehash::unhashed(&self.context, &self.tree, operation, beside, report)?;
         let digests = self.context.scheme.digests();
         let root = self.root_header().root(digests, &self.tree.top(digests)?);
         Ok(*self.root.get_or_init(|| root))
@@ -290,22 +297,32 @@ impl State {
         let count = self.tree.tiles();
         let latest = lock(&self.cache.latest).clone();
         // The walk skips what both trees share.
-        let difference = latest.as_ref().map(|latest| self.tree.difference(&latest.tree)).transpose()?;
+        // Lists of tiles and of their leaves, and of the nodes above them.
+        let listed = |tiles: u64| {
+            let leaves = size_of::<(u64, Leaf)>() + 4 * size_of::<usize>();
+            rehash::listed(tiles).saturating_add(tiles.saturating_mul(to_u64(leaves)))
+        };
+        let reserve = |tiles| operation.reserve(beside.saturating_add(listed(tiles)));
+        let difference = match &latest {
+            Some(latest) => Some(self.tree.difference(&latest.tree, reserve)?),
+            None => None,
+        };
         let unhashed;
         let tiles = match &difference {
             Some(difference) => difference.tiles(),
             None => {
-                unhashed = self.tree.unhashed()?;
+                unhashed = self.tree.unhashed(reserve)?;
                 &unhashed
             }
         };
         // The digests are changed in place if no other state has them: then only the handle and this call
         // hold them.
         let in_place = latest.as_ref().is_some_and(|latest| Arc::strong_count(&latest.merkle) <= 2);
-        let mut taken = if in_place { 0 } else { count * tile_tree::FOOTPRINT };
-        // A change of the tile count also needs memory for the moved part of the arrays.
-        if let Some(TreeDiff::Spliced { before, inserted, .. }) = &difference {
-            taken += (count - before) * 8 + to_u64(inserted.len()) * tile_tree::FOOTPRINT;
+        let digests = count.saturating_mul(tile_tree::FOOTPRINT);
+        let mut taken = listed(to_u64(tiles.len())) + if in_place { 0 } else { digests };
+        // A change of the tile count also needs memory for the moved part of the arrays, which grow to twice their size.
+        if let Some(TreeDiff::Spliced { before, .. }) = &difference {
+            taken += (count - before) * 8 + 2 * digests;
         }
         // The witnesses of edited tiles first; they are the long part of the work.
         rehash::witnesses(&self.context, tiles, operation, beside + taken, report)?;

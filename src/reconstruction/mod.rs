@@ -36,6 +36,14 @@ use std::sync::{Arc, Mutex};
 /// Number of bytes of bookkeeping counted for each tile of an added shard. Waiting classes need more.
 const ADDED_TILE: u64 = 512;
 
+/// Number of bytes of memory for a range that a shard adds, besides its bytes: its places in lists, a buffer with its
+/// counter, and an entry of a map.
+const ADDED_GAP: u64 = 256;
+
+/// Number of bytes of memory for a tile in the lists of a rebuilt domain, and for a piece of it.
+const LISTED_TILE: usize = 4 * size_of::<u64>();
+const LISTED_PIECE: usize = 6 * size_of::<u64>();
+
 /// Options of a reconstruction.
 #[derive(Clone, Default)]
 pub struct ReconstructionOptions {
@@ -228,8 +236,8 @@ impl AtlasReconstruction {
         let (proof, (_, payload)) = (shard.proof(), shard.payload());
         // Plan first: the memory, the layout, and the bytes that are new.
         proof.check_trust(&self.trust)?;
-        let verifiers = proof.verifiers(payload.len(), operation)?;
         let added = to_u64(proof.tiles.len()).saturating_mul(ADDED_TILE);
+        let added = added.saturating_add(self.count_gaps(shard).saturating_mul(ADDED_GAP));
         operation.reserve(added)?;
         let (parts, payload_offset) = proof.layout(payload.len())?;
         // Changes are serialised, so that no other call fills the gaps meanwhile.
@@ -239,7 +247,8 @@ impl AtlasReconstruction {
 
         // A shared payload counts too, because it stays after its shard is destroyed.
         let held = if spool.is_some() { 0 } else { fresh };
-        operation.reserve(held.saturating_add(added))?;
+        let kept = held.saturating_add(added);
+        let verifiers = operation.beside(kept, |operation| proof.verifiers(payload.len(), operation))?;
         // Writing to the file is counted in the totals besides verifying.
         let steps = |gap: &Range<u64>| (gap.end - gap.start).div_ceil(TILE_BYTES);
         let (written, writes) = if spool.is_some() { (fresh, gaps.iter().map(steps).sum()) } else { (0, 0) };
@@ -248,6 +257,11 @@ impl AtlasReconstruction {
         // Verify, and only then keep.
         proof.verify_parts(payload, layout, &self.trust, verifiers, &mut tracker)?;
         self.take_bytes(shard, gaps, spool, verifiers, tracker)
+    }
+
+    fn count_gaps(&self, shard: &AtlasShard) -> u64 {
+        let (start, payload) = shard.payload();
+        to_u64(lock(&self.collected).have.gaps(start..start + to_u64(payload.len())).count())
     }
 
     /// Returns the ranges of the domain that a LINEAR shard has and that were not added yet.
@@ -333,6 +347,8 @@ impl AtlasReconstruction {
         if let Some(spool) = &mut files.spool {
             spool.renew()?;
         }
+        let listed = lock(&self.collected).listed();
+        operation.reserve(listed)?;
         let Whole { root, header, ends, source } = lock(&self.collected).whole(files.spool.as_ref())?;
         // The options of the projection are those that the shards claimed.
         let kind = ProjectionType::from_code(header.kind).ok_or_else(|| {
@@ -349,8 +365,12 @@ impl AtlasReconstruction {
         options.key.clone_from(&self.trust.key);
         let config = Context::new(kind, &options)?;
         // Hash all bytes with the collected tile geometry, and compare the root.
-        let tree = hash_tiles::project(&config.scheme, &source, Geometry::Ends(&ends), operation)?;
-        let state = State::new(config, tree)?;
+        let state = operation.beside(listed, |operation| {
+            let tree = hash_tiles::project(&config.scheme, &source, Geometry::Ends(&ends), operation)?;
+            let state = State::new(config, tree)?;
+            state.merkle(operation)?;
+            Ok::<State, AtlasError>(state)
+        })?;
         if !same(state.merkle(operation)?.root(), &root) {
             return Err(AtlasError::witness(
                 "the rebuilt bytes do not have the root that the shards state: verify each shard against \
@@ -453,6 +473,12 @@ impl Collected {
             offset += u64::from(tile.len);
         }
         Ok(told)
+    }
+
+    /// Returns the memory of the lists of tiles and pieces that make up the rebuilt domain.
+    fn listed(&self) -> u64 {
+        let tiles = self.tiles.len().saturating_mul(LISTED_TILE);
+        to_u64(tiles.saturating_add(self.pieces.len().saturating_mul(LISTED_PIECE)))
     }
 
     fn missing(&self) -> impl Iterator<Item = AtlasBoundaryRegion> + '_ {

@@ -2,9 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::buffer::Buffer;
+use crate::base::buffer::zeros;
 use crate::base::error::{AtlasError, Result};
-use crate::base::units::{TILE_BYTES, TILE_SIZE, TileIndex};
+use crate::base::units::{TILE_BYTES, TileIndex};
 use crate::exec::operation::Operation;
 use crate::hash::digest::{Digest, same};
 use crate::hash::outboard::source_changed;
@@ -83,8 +83,8 @@ pub(crate) fn for_each_checked_tile(
     let holes = Holes::default();
     workers.run(
         tree.tiles(),
-        || Ok((Scratch::default(), Workspace::default(), None, Confirmed::default())),
-        |(scratch, workspace, zeros, confirmed), index| {
+        || Ok((Scratch::default(), Workspace::default(), Confirmed::default())),
+        |(scratch, workspace, confirmed), index| {
             // Each task checks one tile.
             let Some(at) = tree.tile(TileIndex(index))? else {
                 return Err(AtlasError::internal(format!(
@@ -103,13 +103,7 @@ pub(crate) fn for_each_checked_tile(
             // A hole is compared with the witness of as many zeros, without a read.
             if is_hole(&holes, &at.tile) {
                 compare(&at, Residue::ZERO, &scheme.witness_of_zeros(len, workspace)?)?;
-                // The buffer is never written to, so that it uses no memory unless `then` reads it.
-                let zeros: &mut Option<Buffer> = zeros;
-                let zeros = match zeros {
-                    Some(zeros) => zeros,
-                    None => zeros.insert(Buffer::zeros(TILE_SIZE)?),
-                };
-                then(&at, &zeros[..len])?;
+                then(&at, zeros(len))?;
                 return Ok(len as u64);
             }
             // The tile is checked in place, or in a private copy that cannot change.

@@ -338,6 +338,12 @@ pub(crate) fn retiled_footprint(pieces: usize) -> u64 {
     to_u64(size_of::<Tile>() + 4 * size_of::<usize>() + 16 + pieces * size_of::<Piece>())
 }
 
+/// Returns the memory of a tile's place in a list of tiles and in the nodes of a tree.
+pub(crate) fn tree_footprint() -> u64 {
+    // A node has pointers to its children, and their numbers of bytes and tiles.
+    to_u64(12 * size_of::<usize>())
+}
+
 /// Returns the size of the memory that a fresh tile uses besides its bytes, including its place in the tree.
 pub(crate) fn fresh_footprint() -> u64 {
     // Two allocations with two counters each, and the overhead of the allocator and the tree.

@@ -30,7 +30,7 @@ use crate::tile::options::ProjectionType;
 use crate::tile::outboards::{OutboardBudget, OutboardCache};
 use crate::tile::piece::Piece;
 use crate::tile::scheme::Workspace;
-use crate::tile::tree::TileAt;
+use crate::tile::tree::{TileAt, Tree};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -503,6 +503,24 @@ fn runs(pending: &[&TileAt], threads: usize) -> Result<Vec<u64>> {
         }
     }
     Ok(ends)
+}
+
+/// Returns the memory that lists of `count` tiles to hash take, also those that [`witnesses`] makes.
+pub(crate) fn listed(count: u64) -> u64 {
+    count.saturating_mul(to_u64(size_of::<TileAt>() + size_of::<&TileAt>() + size_of::<u64>()))
+}
+
+/// Computes the missing witnesses of the tiles of `tree` like [`witnesses`].
+pub(crate) fn unhashed(
+    context: &Context,
+    tree: &Tree,
+    operation: &mut Operation<'_>,
+    result: u64,
+    report: bool,
+) -> Result<()> {
+    let tiles = tree.unhashed(|count| operation.reserve(result.saturating_add(listed(count))))?;
+    let result = result.saturating_add(listed(to_u64(tiles.len())));
+    witnesses(context, &tiles, operation, result, report)
 }
 
 /// Computes the missing witnesses of `tiles` in parallel. With `report`, each tile counts as progress. Without it,

@@ -111,7 +111,7 @@ class ConservationPolicy(enum.IntEnum):
 
 
 class ParallelStrategy(enum.IntEnum):
-    """Distribution of a batch over threads. The shards are the same, bit for bit, with every strategy."""
+    """Distribution of a batch over threads. The shards are the same, bit for bit, with every strategy. If the source has changed, the strategy may decide which region fails."""
 
     SEQUENTIAL = 0
     """All tasks run on the calling thread. For hosts that have no other thread to spare or run batches in parallel

@@ -203,7 +203,9 @@ fn memory_limits_count_what_is_made_and_not_the_domain() {
     let projection = linear(&Source::from_vec(model));
     let worker = MIB + 2 * 16_384;
     projection.apply_incremental_update(ProjectionDelta::update(5, 6, vec![1])).unwrap();
-    projection.root(&mut op().with_memory_limit(worker)).unwrap();
+    // The lists of the edited tile are some 130 bytes.
+    assert_eq!(kind_of(projection.root(&mut op().with_memory_limit(worker))), ErrorKind::Limit);
+    projection.root(&mut op().with_memory_limit(worker + 200)).unwrap();
     projection.apply_incremental_update(ProjectionDelta::insert(5, vec![1])).unwrap();
     let before = projection.info();
     for limit in [100, 3_000, worker] {

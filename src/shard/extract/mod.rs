@@ -392,35 +392,25 @@ fn extract(
     // The proofs of an edited state need the witnesses of all its tiles, so that an error here has no index
     // of a region.
     let held = to_u64(size_of_val(scopes) + size_of_val(&*spans));
+    let made = state.made_by_levels();
     let levels = operation.before(bytes, parts, |operation| state.levels(operation, held));
     let levels = levels.map_err(AtlasError::without_index)?;
     // Without chunks all regions are in chunk 0.
     let chunk = if let ParallelStrategy::Chunked(regions) = strategy { regions } else { usize::MAX };
     let batch = Batch { state, levels, scopes, spans: &spans, chunk };
+    let amount = Amount { bytes, parts, memory };
+    operation.beside(made, |operation| {
+        // The digests are made, and the shards are not.
+        operation.reserve(memory)?;
+        batch.extract(amount, strategy, operation)
+    })
+}
 
-    // Payloads that several tasks fill. All other payloads are allocated by the worker that fills them.
-    let mut shared = try_vec(spans.len())?;
-    for span in &spans {
-        shared.push(if span.tile_count() > 1 { Some(Buffer::new(span.payload_len)?) } else { None });
-    }
-    let mut assemblies: Vec<Assembly> = try_vec(spans.len())?;
-    assemblies.resize_with(spans.len(), Assembly::default);
-    // Turn the regions into requests by tile, and run them.
-    let mut wants = try_vec(usize::try_from(parts).unwrap_or(usize::MAX))?;
-    batch.wants(shared.iter_mut().map(|payload| payload.as_deref_mut()), &mut wants)?;
-    let most_first = strategy == ParallelStrategy::WorkStealing;
-    batch.run(&mut wants, (bytes, parts), most_first, memory, operation, &mut assemblies)?;
-    // The requests borrow the shared payloads, which go into the shards below.
-    drop(wants);
-    // A shard of one tile is finished already; a shard of several tiles is assembled from its parts.
-    let mut shards = try_vec(assemblies.len())?;
-    for (index, (shared, mut assembly)) in shared.into_iter().zip(assemblies).enumerate() {
-        shards.push(match assembly.finished.take() {
-            Some(shard) => shard,
-            None => batch.finish(index, shared, assembly)?,
-        });
-    }
-    Ok(shards)
+/// The bytes and the parts of tiles in a batch, and the number of bytes of memory of its shards.
+struct Amount {
+    bytes: u64,
+    parts: u64,
+    memory: u64,
 }
 
 struct Batch<'b> {
@@ -438,6 +428,38 @@ impl Batch<'_> {
         self.scopes[want.shard].share(want.at.offset.0, want.at.tile.len())
     }
 
+    /// Extracts the shards of the batch, in its order.
+    fn extract(
+        &self,
+        amount: Amount,
+        strategy: ParallelStrategy,
+        operation: &mut Operation<'_>,
+    ) -> Result<Vec<AtlasShard>> {
+        // Payloads that several tasks fill. All other payloads are allocated by the worker that fills them.
+        let mut shared = try_vec(self.spans.len())?;
+        for span in self.spans {
+            shared.push(if span.tile_count() > 1 { Some(Buffer::new(span.payload_len)?) } else { None });
+        }
+        let mut assemblies: Vec<Assembly> = try_vec(self.spans.len())?;
+        assemblies.resize_with(self.spans.len(), Assembly::default);
+        // Turn the regions into requests by tile, and run them.
+        let mut wants = try_vec(usize::try_from(amount.parts).unwrap_or(usize::MAX))?;
+        self.wants(shared.iter_mut().map(|payload| payload.as_deref_mut()), &mut wants)?;
+        let most_first = strategy == ParallelStrategy::WorkStealing;
+        self.run(&mut wants, &amount, most_first, operation, &mut assemblies)?;
+        // The requests borrow the shared payloads, which go into the shards below.
+        drop(wants);
+        // A shard of one tile is finished already; a shard of several tiles is assembled from its parts.
+        let mut shards = try_vec(assemblies.len())?;
+        for (index, (shared, mut assembly)) in shared.into_iter().zip(assemblies).enumerate() {
+            shards.push(match assembly.finished.take() {
+                Some(shard) => shard,
+                None => self.finish(index, shared, assembly)?,
+            });
+        }
+        Ok(shards)
+    }
+
     fn is_linear(&self) -> bool {
         self.state.context.scheme.kind() == ProjectionType::Linear
     }
@@ -445,9 +467,8 @@ impl Batch<'_> {
     fn run(
         &self,
         wants: &mut [Request<'_>],
-        (bytes, parts): (u64, u64),
+        &Amount { bytes, parts, memory }: &Amount,
         most_first: bool,
-        memory: u64,
         operation: &mut Operation<'_>,
         assemblies: &mut [Assembly],
     ) -> Result<()> {

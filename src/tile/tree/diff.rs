@@ -2,7 +2,7 @@
 
 use super::node::{Children, ChildrenRef, Node};
 use super::{TileAt, Tree};
-use crate::base::buffer::{try_grow, try_vec};
+use crate::base::buffer::{try_push, try_vec};
 use crate::base::error::Result;
 use crate::base::units::{TileIndex, to_u64, to_usize};
 use crate::hash::digest::Digests;
@@ -89,14 +89,22 @@ impl Tree {
         Ok(())
     }
 
-    /// Returns the tiles that differ between the tree `old` and this tree.
-    pub(crate) fn difference(&self, old: &Tree) -> Result<TreeDiff> {
+    /// Returns the tiles that differ between the tree `old` and this tree. `reserve` is called with their number before
+    /// the list of them is made.
+    pub(crate) fn difference(&self, old: &Tree, reserve: impl FnOnce(u64) -> Result<()>) -> Result<TreeDiff> {
         // With the same number of tiles, each tile is compared with the tile of the same index.
         if self.tiles() == old.tiles() {
-            let mut replaced = Vec::new();
+            let mut count = 0;
+            walk(self, old, false, |_| {
+                count += 1;
+                Ok(true)
+            })?;
+            reserve(count)?;
+            let mut replaced = try_vec(to_usize(count))?;
             walk(self, old, false, |index| {
-                try_grow(&mut replaced, 1)?;
-                replaced.extend(self.tile(TileIndex(index))?);
+                if let Some(at) = self.tile(TileIndex(index))? {
+                    try_push(&mut replaced, at)?;
+                }
                 Ok(true)
             })?;
             return Ok(TreeDiff::Replaced(replaced));
@@ -116,6 +124,7 @@ impl Tree {
         let before = common(false)?;
         // The ends must not overlap.
         let after = common(true)?.min(shorter - before);
+        reserve(self.tiles() - after - before)?;
         let count = to_usize(self.tiles() - after - before);
         let mut inserted = try_vec(count)?;
         for at in self.iter_from_tile(TileIndex(before)).take(count) {
@@ -346,7 +355,7 @@ mod tests {
 
     fn apply(old: &Tree, new: &Tree) -> Vec<*const Tile> {
         let mut list: Vec<_> = old.iter().map(|at| Arc::as_ptr(&at.unwrap().tile)).collect();
-        match new.difference(old).unwrap() {
+        match new.difference(old, |_| Ok(())).unwrap() {
             TreeDiff::Replaced(changed) => {
                 for at in changed {
                     list[at.index.0 as usize] = Arc::as_ptr(&at.tile);
@@ -380,7 +389,7 @@ mod tests {
             }
             let want: Vec<_> = new.iter().map(|at| Arc::as_ptr(&at.unwrap().tile)).collect();
             assert_eq!(apply(&old, &new), want);
-            let same = new.difference(&new.clone()).unwrap();
+            let same = new.difference(&new.clone(), |_| Ok(())).unwrap();
             assert!(matches!(same, TreeDiff::Replaced(changed) if changed.is_empty()));
         }
     }

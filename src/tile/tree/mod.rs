@@ -28,9 +28,9 @@ pub(crate) use look::{Seen, Unloaded};
 pub(crate) use node::{Children, Node, Written};
 pub(crate) use reclaim::{READ_BUDGET, Reclaimer};
 
-use crate::base::buffer::try_push;
+use crate::base::buffer::{try_push, try_vec};
 use crate::base::error::Result;
-use crate::base::units::{ByteOffset, TileIndex, to_u64};
+use crate::base::units::{ByteOffset, TileIndex, to_u64, to_usize};
 use crate::hash::digest::{Digest, Digests};
 use crate::layer2::Residue;
 use crate::tile::Tile;
@@ -213,12 +213,29 @@ impl Tree {
 
     /// Returns the tiles that have no witness yet, ascending. Loads nothing, because tiles of a container file have
     /// their witnesses.
-    pub(crate) fn unhashed(&self) -> Result<Vec<TileAt>> {
-        let mut found = Vec::new();
+    ///
+    /// `reserve` is called with their number before the list is made.
+    pub(crate) fn unhashed(&self, reserve: impl FnOnce(u64) -> Result<()>) -> Result<Vec<TileAt>> {
+        let count = self.count_unhashed();
+        reserve(count)?;
+        // Other threads may hash some of them meanwhile.
+        let mut found = try_vec(to_usize(count))?;
         if let Some(root) = &self.root {
-            collect_unhashed(root, 0, 0, &mut found)?;
+            each_unhashed(root, 0, 0, &mut |index, offset, tile| {
+                let (index, offset) = (TileIndex(index), ByteOffset(offset));
+                found.push(TileAt { index, offset, tile: Arc::clone(tile) });
+            });
         }
         Ok(found)
+    }
+
+    /// Returns the number of tiles that have no witness yet.
+    pub(crate) fn count_unhashed(&self) -> u64 {
+        let mut count = 0;
+        if let Some(root) = &self.root {
+            each_unhashed(root, 0, 0, &mut |_, _, _| count += 1);
+        }
+        count
     }
 
     /// Splits the tree into a tree of the bytes before `at` and a tree of the rest; `at` is at most the number of
@@ -250,17 +267,17 @@ impl Tree {
     }
 }
 
-fn collect_unhashed(node: &Arc<Node>, tiles: u64, bytes: u64, found: &mut Vec<TileAt>) -> Result<()> {
+/// Calls `each` with the index, the offset and the tile for each tile below `node` that has no witness yet. `tiles` and
+/// `bytes` are the numbers of tiles and bytes before the node.
+fn each_unhashed(node: &Arc<Node>, tiles: u64, bytes: u64, each: &mut impl FnMut(u64, u64, &Arc<Tile>)) {
     // Tiles below a digest have their witnesses, and so have stored tiles: such nodes are not entered.
-    let (Some(children), false) = (node.own_children(), node.is_hashed()) else { return Ok(()) };
+    let (Some(children), false) = (node.own_children(), node.is_hashed()) else { return };
     let (mut index, mut offset) = (tiles, bytes);
     match children {
         Children::Tiles(tiles) => {
             for tile in tiles {
                 if tile.witness().is_none() {
-                    crate::base::buffer::try_grow(found, 1)?;
-                    let (index, offset) = (TileIndex(index), ByteOffset(offset));
-                    found.push(TileAt { index, offset, tile: Arc::clone(tile) });
+                    each(index, offset, tile);
                 }
                 // Hashed tiles are counted too, because places are counted in the whole domain.
                 (index, offset) = (index + 1, offset + to_u64(tile.len()));
@@ -268,12 +285,11 @@ fn collect_unhashed(node: &Arc<Node>, tiles: u64, bytes: u64, found: &mut Vec<Ti
         }
         Children::Nodes(nodes) => {
             for node in nodes {
-                collect_unhashed(node, index, offset, found)?;
+                each_unhashed(node, index, offset, each);
                 (index, offset) = (index + node.tiles(), offset + node.bytes());
             }
         }
     }
-    Ok(())
 }
 
 /// Iterator over the tiles of a tree in order, with their places. Ends after an error.
