@@ -25,7 +25,8 @@ void atlas_callback_restore(int state);
 /* If only the host is instrumented, ThreadSanitizer does not see the synchronisation inside the library. Two facts are
  * enough for correct reports about functions of the host: the actions of a thread before it called the library come
  * before a callback, and the actions of a callback come before the end of a call. Callbacks have no order among each
- * other. Without the sanitizer both functions below are NULL. */
+ * other, unless the library gives memory that one of them has filled to another one. Without the sanitizer both functions
+ * below are NULL. */
 #if defined(__SANITIZE_THREAD__)
 #define INSTRUMENTED
 #elif defined(__has_feature)
@@ -39,9 +40,21 @@ extern void __tsan_release(void *address) __attribute__((weak));
 static char calls, callbacks;
 #define BEFORE(side) ((void)(__tsan_release != NULL ? __tsan_release(&(side)) : (void)0))
 #define AFTER(side) ((void)(__tsan_acquire != NULL ? __tsan_acquire(&(side)) : (void)0))
+/* Tells about each page of a buffer, because two buffers in the same memory may begin at different places. */
+static void tell_pages(void (*tell)(void *address), void *buffer, size_t size)
+{
+    const uintptr_t page = 4096, start = (uintptr_t)buffer;
+    for (uintptr_t at = start / page * page; tell != NULL && at < start + size; at += page) {
+        tell((void *)at);
+    }
+}
+#define BEFORE_PAGES(buffer, size) tell_pages(__tsan_release, buffer, size)
+#define AFTER_PAGES(buffer, size) tell_pages(__tsan_acquire, buffer, size)
 #else
 #define BEFORE(side) ((void)0)
 #define AFTER(side) ((void)0)
+#define BEFORE_PAGES(buffer, size) ((void)0)
+#define AFTER_PAGES(buffer, size) ((void)0)
 #endif
 
 /* On AArch64 the shared library would export this function of the crate blake3: a hidden reference prevents that. */
@@ -69,9 +82,11 @@ static void land(void *landing)
 int atlas_callback_read(read_at_fn call, void *user_data, uint64_t offset, void *buffer, size_t size)
 {
     volatile int result = ECANCELED;
+    AFTER_PAGES(buffer, size);
     GUARDED_BEGIN
     result = call(user_data, offset, buffer, size);
     GUARDED_END;
+    BEFORE_PAGES(buffer, size);
     return result;
 }
 
