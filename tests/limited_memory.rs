@@ -139,6 +139,21 @@ fn projections() {
         check(&name("deserialize"), |operation| {
             AtlasShard::deserialize(&bytes, &Limits::default(), &VerifyOptions::new(), operation)
         });
+        if kind == ProjectionType::R96Fourier {
+            let classes: Vec<u8> = (0..70).collect();
+            let shards = whole.extract_classes(None, &classes, &mut Operation::new()).unwrap();
+            // The other classes wait in a file, from which each worker reads those of its tile.
+            let most = || {
+                let options = ReconstructionOptions::new().with_spool(dir.path().join("rebuilt"));
+                let parts = AtlasReconstruction::new(&options).unwrap();
+                shards[..63].iter().for_each(|shard| parts.add(shard, &mut Operation::new()).unwrap());
+                parts
+            };
+            // The 64th class completes all tiles.
+            check_after(&name("add the last class"), most, |parts, operation| {
+                parts.add(&shards[63], operation)
+            });
+        }
         let options = ReconstructionOptions::new();
         check(&name("add"), |operation| {
             let parts = AtlasReconstruction::new(&options)?;

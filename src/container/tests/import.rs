@@ -281,3 +281,24 @@ fn regions_need_the_tiles_of_an_import_and_lie_within_the_source() {
     container.import(&source, &options, &mut Operation::new()).unwrap();
     assert_eq!(import(&[(0, 1)]).unwrap(), 5);
 }
+
+#[test]
+fn regions_are_refused_wherever_a_tree_of_several_levels_has_a_shorter_tile() {
+    const TILES: u64 = 300;
+    let dir = tempfile::tempdir().unwrap();
+    let holes = dir.path().join("holes");
+    std::fs::File::create(&holes).unwrap().set_len(TILES * TILE_BYTES).unwrap();
+    let source = Source::open_file(&holes).unwrap();
+    for at in [5, 150 * TILE_BYTES, (TILES - 2) * TILE_BYTES] {
+        let container = created(dir.path(), &format!("at {at}"), false);
+        let options = CommitOptions::default();
+        container.import(&source, &options, &mut Operation::new()).unwrap();
+        let import =
+            || container.import_regions(&source, &regions(&[(7, 1)]), &options, &mut Operation::new());
+        assert_eq!(import().unwrap(), 2);
+        let edited = container.snapshot(0, false, &mut Operation::new()).unwrap();
+        edited.apply_incremental_update(ProjectionDelta::delete(at, at + 15)).unwrap();
+        container.commit(&edited, &options, &mut Operation::new()).unwrap();
+        assert_eq!(import().unwrap_err().kind(), ErrorKind::InvalidArgument, "{at}");
+    }
+}
