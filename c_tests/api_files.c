@@ -183,6 +183,44 @@ static int files_beside_a_closed_stream(void)
 
 static void a_host_without_a_stream_writes_into_no_file(void) { CHECK(in_child(files_beside_a_closed_stream)); }
 
+static void *open_again_and_again(void *path)
+{
+    while (!atomic_load(&is_over)) {
+        atlas_source *source = NULL;
+        CHECK_OK(atlas_source_open_file((const char *)path, ATLAS_FILE_IO_READ, &source));
+        atlas_source_destroy(source);
+    }
+    return path;
+}
+
+static int children_of_a_process_without_a_stream(void)
+{
+    const char *path = temp_path("opened");
+    write_file(path, bytes, SIZE);
+    EXPECT(close(STDIN_FILENO) == 0);
+    pthread_t opener;
+    EXPECT(pthread_create(&opener, NULL, open_again_and_again, (void *)path) == 0);
+    int wrong = 0;
+    for (int i = 0; i < (small_run() ? 30 : 500); i++) {
+        const pid_t pid = fork();
+        if (pid == 0) {
+            _exit(fcntl(STDIN_FILENO, F_GETFD) == -1 ? 0 : 1);
+        }
+        int status = 0;
+        EXPECT(pid > 0 && waitpid(pid, &status, 0) == pid);
+        wrong += status != 0;
+    }
+    atomic_store(&is_over, true);
+    EXPECT(pthread_join(opener, NULL) == 0);
+    EXPECT(wrong == 0);
+    return 0;
+}
+
+static void a_child_has_no_descriptor_that_its_parent_needed_for_a_moment(void)
+{
+    CHECK(in_child(children_of_a_process_without_a_stream));
+}
+
 static int a_name_without_a_descriptor(void)
 {
     atlas_projection *projection = projected_bytes(bytes, SIZE);
@@ -539,6 +577,7 @@ int main(int count, char **arguments)
     }
     own_path = "/proc/self/exe";
     bytes = random_bytes(SIZE, 3);
+    TEST(a_child_has_no_descriptor_that_its_parent_needed_for_a_moment);
     TEST(a_file_that_gets_no_descriptor_leaves_no_name);
     TEST(a_bit_that_cannot_be_kept_is_an_error);
     TEST(a_name_in_an_unreadable_folder_is_flushed_too);

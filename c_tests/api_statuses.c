@@ -76,6 +76,28 @@ static void a_memory_limit_of_one_byte_is_too_low(void)
 }
 
 /* A stream that is opened with room for one tile, and not for a chunk. */
+/* Bytes in memory are checked where they lie; those of a file need a buffer. */
+static void a_tile_of_a_file_above_the_memory_limit(void)
+{
+    const char *path = temp_path("tile");
+    uint8_t *data = random_bytes(TILE + 5, 1);
+    write_file(path, data, TILE + 5);
+    atlas_source *source = NULL;
+    CHECK_OK(atlas_source_open_file(path, ATLAS_FILE_IO_READ, &source));
+    atlas_projection *projection = projected(source, NULL);
+    atlas_operation operation;
+    atlas_operation_init(&operation);
+    operation.memory_limit = TILE / 2;
+    CHECK_STATUS(atlas_projection_verify(projection, &operation), ATLAS_STATUS_LIMIT);
+    CHECK_STATUS(atlas_projection_find_damage(projection, NULL, 0, NULL, NULL, &operation), ATLAS_STATUS_LIMIT);
+    operation.memory_limit = 3 * TILE;
+    CHECK_OK(atlas_projection_verify(projection, &operation));
+    CHECK_OK(atlas_projection_find_damage(projection, NULL, 0, NULL, NULL, &operation));
+    atlas_projection_destroy(projection);
+    atlas_source_destroy(source);
+    free(data);
+}
+
 static void a_chunk_above_the_memory_limit(void)
 {
     if (!built_in(ATLAS_FEATURE_STREAMING)) {
@@ -111,6 +133,7 @@ int main(void)
     TEST(a_pool_from_before_a_fork_is_refused);
     TEST(a_callback_that_returns_false_ends_each_call);
     TEST(a_memory_limit_of_one_byte_is_too_low);
+    TEST(a_tile_of_a_file_above_the_memory_limit);
     TEST(a_chunk_above_the_memory_limit);
     return 0;
 }

@@ -86,11 +86,12 @@
  *            without ignoring SIGXFSZ. Delete these files when no process writes there. Only regular files are
  *            replaced, and the new file keeps owner, group, mode and, on Linux, access list and extended
  *            attributes, or the call fails with IO. A new file, also a copy, has the attributes of any new file
- *            in its folder. The library never opens a file as descriptor 0, 1 or 2. Each call that opens a file
- *            by its path also closes it, which ends the record locks (fcntl, F_SETLK) of this process on that
- *            file: use F_OFD_SETLK or flock. Two kinds of calls change an existing file: a repair in place, and
- *            those that write a container (opening for writing, commit, import). Both may be stopped at any
- *            moment.
+ *            in its folder. The library never opens a file as descriptor 0, 1 or 2: while a call opens files, a
+ *            number of these that is closed leads to `/`, neither readable nor writable, and no thread may open
+ *            or close descriptors 0 to 2. Each call that opens a file by its path also closes it, which ends the
+ *            record locks (fcntl, F_SETLK) of this process on that file: use F_OFD_SETLK or flock. Two kinds of
+ *            calls change an existing file: a repair in place, and those that write a container (opening for
+ *            writing, commit, import). Both may be stopped at any moment.
  * Sizes      Sizes of the domain are uint64_t, sizes of memory size_t. Paths are bytes on Unix, UTF-8 on
  *            Windows.
  * Unloading  The library stays mapped after dlclose(), so that threads that used it can still exit

@@ -256,6 +256,11 @@ impl AtomicFile {
         self.is_named
     }
 
+    /// Drops a file whose temporary name leads to another file by now, which stays.
+    pub(crate) fn forget_name(mut self) {
+        self.temporary.name = None;
+    }
+
     /// Removes the name of a new file whose folder could not be flushed, unless another file has it by now.
     pub(crate) fn withdraw(self) {
         let (there, own) = (self.identity_of_target(), self.temporary.file.identity());

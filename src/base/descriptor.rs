@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 #[cfg(unix)]
-pub(crate) use standard::beside_standard_streams;
+pub(crate) use standard::{beside_standard_streams, in_child};
 
 /// Opens `path` with `options`, under a descriptor above 2, so that it is never a standard stream.
 pub(crate) fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
@@ -79,15 +79,14 @@ mod standard {
     use crate::base::process::Process;
     use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-    /// A set of descriptors 0 to 2, a bit for each.
-    type Numbers = u32;
-
-    /// Process that has the lock of the other two values. 0 if none has it. In a forked child a lock of the parent's is
+    /// Process that has the lock of the other values. 0 if none has it. In a forked child a lock of the parent's is
     /// void, because no thread will release it.
     static LOCK: AtomicUsize = AtomicUsize::new(0);
     /// Number of changes between having placeholders and having none, so that an odd number means that there are some.
     static CHANGES: AtomicUsize = AtomicUsize::new(0);
+    /// Number of threads that open something beside placeholders.
     static OPENING: AtomicUsize = AtomicUsize::new(0);
+    /// Numbers that are placeholders, a bit for each.
     static PLACEHOLDERS: AtomicU32 = AtomicU32::new(0);
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -114,21 +113,20 @@ mod standard {
     impl Taken {
         fn new() -> Taken {
             alone(|| {
-                if OPENING.fetch_add(1, Ordering::Relaxed) == 0 {
+                if OPENING.fetch_add(1, Ordering::SeqCst) == 0 {
                     CHANGES.fetch_add(1, Ordering::SeqCst);
                 }
+                let free = (0..=2).filter(|number| flags_of(*number, libc::F_GETFD) < 0).count();
                 // The system gives the lowest free number.
-                loop {
+                for _ in 0..free {
                     // SAFETY: the path ends with a NUL.
                     let number = unsafe { libc::open(c"/".as_ptr(), FLAGS) };
-                    if (0..=2).contains(&number) {
-                        PLACEHOLDERS.fetch_or(1 << number, Ordering::Relaxed);
-                        continue;
+                    match number {
+                        0..=2 => drop(PLACEHOLDERS.fetch_or(1 << number, Ordering::SeqCst)),
+                        // The program has opened something under a number that was free.
+                        3.. => close(number),
+                        _ => break,
                     }
-                    if number > 2 {
-                        close(number);
-                    }
-                    break;
                 }
             });
             Taken
@@ -138,23 +136,51 @@ mod standard {
     impl Drop for Taken {
         fn drop(&mut self) {
             alone(|| {
-                if OPENING.fetch_sub(1, Ordering::Relaxed) == 1 {
-                    clear();
+                if OPENING.fetch_sub(1, Ordering::SeqCst) == 1 {
+                    clear(PLACEHOLDERS.load(Ordering::SeqCst));
+                    CHANGES.fetch_add(1, Ordering::SeqCst);
                 }
             });
         }
     }
 
-    /// Closes all placeholders.
-    fn clear() {
-        let numbers: Numbers = PLACEHOLDERS.swap(0, Ordering::Relaxed);
-        // A descriptor that the program gave this number meanwhile, by dup2, is its own.
+    /// Closes those of `numbers`, a bit for each, that are placeholders.
+    fn clear(numbers: u32) {
+        (0..=2).filter(|number| numbers & 1 << number != 0 && is_placeholder(*number)).for_each(close);
+        PLACEHOLDERS.store(0, Ordering::SeqCst);
+    }
+
+    /// Returns false if the program gave the number to a file of its own meanwhile.
+    fn is_placeholder(number: libc::c_int) -> bool {
+        let flags = flags_of(number, libc::F_GETFL);
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        let is_ours = |number| flags_of(number, libc::F_GETFL) & libc::O_PATH != 0;
+        return flags >= 0 && flags & libc::O_PATH != 0;
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        let is_ours = |_| true;
-        (0..=2).filter(|number| numbers & 1 << number != 0 && is_ours(*number)).for_each(close);
-        CHANGES.fetch_add(1, Ordering::SeqCst);
+        return flags >= 0;
+    }
+
+    /// Closes the placeholders that a forked child has from its parent, whose threads do not exist in the child. Only
+    /// makes system calls that are allowed in a child of a process with several threads.
+    fn forget_parent() {
+        let changes = CHANGES.load(Ordering::SeqCst);
+        // There was never a placeholder.
+        if changes == 0 {
+            return;
+        }
+        // The system copies the descriptors earlier than the memory, which may not know of the placeholders any more.
+        clear(if cfg!(any(target_os = "linux", target_os = "android")) {
+            0b111
+        } else {
+            PLACEHOLDERS.load(Ordering::SeqCst)
+        });
+        OPENING.store(0, Ordering::SeqCst);
+        CHANGES.store((changes | 1).wrapping_add(1), Ordering::SeqCst);
+    }
+
+    /// Runs in each forked child, before the program continues.
+    pub(crate) fn in_child() {
+        forget_parent();
+        LOCK.store(0, Ordering::SeqCst);
     }
 
     /// Calls `change` while no other thread changes the placeholders.
@@ -170,9 +196,9 @@ mod standard {
             }
             std::thread::yield_now();
         }
-        // The threads of the parent do not exist here, and its placeholders were copied.
-        if OWNER.swap(own, Ordering::Relaxed) != own && OPENING.swap(0, Ordering::Relaxed) > 0 {
-            clear();
+        // A child that the C library did not make has run nothing of this module yet.
+        if OWNER.swap(own, Ordering::Relaxed) != own {
+            forget_parent();
         }
         change();
         LOCK.store(0, Ordering::Release);

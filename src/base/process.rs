@@ -147,6 +147,7 @@ fn count_forks() {
 
     extern "C" fn in_child() {
         FORKS.fetch_add(1, Ordering::Relaxed);
+        super::descriptor::in_child();
     }
 
     // Pairs with the release below: if the flag is seen, the handler is in place.

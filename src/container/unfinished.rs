@@ -66,9 +66,10 @@ impl Unfinished {
 
     fn locked(file: AtomicFile, path: &Path) -> Result<Unfinished> {
         if !open::lock_writer(file.file().file(), path, || file.open_again())? {
+            file.forget_name();
             let path = path.display();
             return Err(AtlasError::state(format!(
-                "{path}: the temporary file was replaced by another program"
+                "{path}: another program replaced the temporary file of the container"
             )));
         }
         Ok(Unfinished { writer: Arc::clone(file.file()), file: Some(file) })

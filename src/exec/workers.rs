@@ -63,6 +63,13 @@ impl<'a> Workers<'a> {
         Workers { order: Order { runs: ends, ..self.order }, ..self }
     }
 
+    /// Gives each worker a run of neighbouring tasks at a time like [`in_runs`](Self::in_runs), as far as the window
+    /// allows.
+    #[must_use]
+    pub(crate) fn in_parts_of_runs(self, ends: &'a [u64]) -> Self {
+        Workers { order: Order { runs: ends, cuts_runs: true, ..self.order }, ..self }
+    }
+
     /// Runs `work` for each of `tasks` tasks and passes the results to `sink` in order, see
     /// [`pool::run_within`].
     pub(crate) fn run<S, T: Send>(

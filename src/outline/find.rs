@@ -32,11 +32,13 @@ impl AtlasProjection {
         let state = self.state();
         let (selection, listed) =
             (Selection::new(&state.tree, regions, operation)?, Selection::footprint(regions));
+        let made = state.made_by_proof();
         // A root that does not match the tiles has no range. It is reported only if no range is damaged.
         let unproved = match operation.beside(listed, |operation| state.prove(operation)) {
             Err(error) if kind_of(&error).is_none() => return Err(error),
             proved => proved,
         };
+        let listed = listed.saturating_add(made);
         let survey = Survey::new(&state, selection)?;
         // If the tree cannot be loaded, its bytes count as not in memory.
         let in_memory = state.tree.is_in_memory().unwrap_or(false);

@@ -76,7 +76,9 @@ pub(super) fn repair(
         places::refuse_own_bytes(&state.tree, file, path, operation)?;
     }
     // If the root does not match the tiles, it cannot prove the bytes of a repair.
+    let made = state.made_by_proof();
     operation.beside(listed, |operation| state.prove(operation))?;
+    let listed = listed.saturating_add(made);
     let survey = Survey::new(&state, selection)?;
     let Selection { tasks, bytes, .. } = survey.selection;
     // Memory of a worker: the tile of the file, and good bytes that wait to be written or are being verified.

@@ -267,8 +267,7 @@ impl AtlasProjection {
     pub fn verify(&self, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
         // Edited tiles get their witnesses first, with which their bytes are compared.
-        let made = state.made_by_levels();
-        state.levels(operation, 0)?;
+        let (_, made) = state.levels(operation, 0)?;
         operation.beside(made, |operation| {
             check::for_each_checked_tile(&state.context, &state.tree, operation, true, |_, _| Ok(()))
         })
@@ -281,8 +280,7 @@ impl AtlasProjection {
     /// zeros becomes a hole.
     pub fn write_file(&self, path: impl AsRef<Path>, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
-        let made = state.made_by_levels();
-        state.levels(operation, 0)?;
+        let (_, made) = state.levels(operation, 0)?;
         // The file is begun once all witnesses are known, because each tile is checked before it is
         // written.
         let file = AtomicFile::create(path.as_ref())?;

@@ -191,24 +191,24 @@ impl State {
 
     /// Returns the digests like [`merkle`](Self::merkle). `beside` bytes already count against the memory limit.
     pub(crate) fn merkle_beside(&self, operation: &mut Operation<'_>, beside: u64) -> Result<&Merkle> {
-        self.merkle_reporting(operation, beside, false)
+        Ok(self.merkle_reporting(operation, beside, false)?.0)
     }
 
-    /// Returns the digests between tiles and root, in arrays or in the nodes of the tree. `beside` bytes already
-    /// count against the memory limit.
-    pub(crate) fn levels(&self, operation: &mut Operation<'_>, beside: u64) -> Result<Levels<'_>> {
+    /// Returns the digests between tiles and root, in arrays or in the nodes of the tree, and the memory of arrays that
+    /// were made for them and stay. `beside` bytes already count against the memory limit.
+    pub(crate) fn levels(&self, operation: &mut Operation<'_>, beside: u64) -> Result<(Levels<'_>, u64)> {
         // No flat arrays are made for a tree from a file: its nodes have the digests.
         if self.leads_to_root() {
-            return Ok(Levels::Nodes(self, self.hash_nodes(operation, beside, false)?));
+            return Ok((Levels::Nodes(self, self.hash_nodes(operation, beside, false)?), 0));
         }
-        self.merkle_beside(operation, beside).map(Levels::Flat)
+        let (merkle, made) = self.merkle_reporting(operation, beside, false)?;
+        Ok((Levels::Flat(merkle), made))
     }
 
-    /// Returns the memory of the digests that [`levels`](Self::levels) makes for this state and keeps. 0 if they are there.
-    pub(crate) fn made_by_levels(&self) -> u64 {
-        let has_digests = self.merkle.get().is_some() || self.leads_to_root();
-        // Arrays that grow have room for as many digests again.
-        if has_digests { 0 } else { self.tree.tiles().saturating_mul(2 * tile_tree::FOOTPRINT) }
+    /// Returns the memory of the digests that [`prove`](Self::prove) makes and keeps.
+    pub(crate) fn made_by_proof(&self) -> u64 {
+        let makes = self.claim.is_some() && self.merkle.get().is_none();
+        if makes { self.tree.tiles().saturating_mul(tile_tree::FOOTPRINT) } else { 0 }
     }
 
     /// Returns the root. Hashes the edited tiles first, with progress once per tile. `beside` bytes already count
@@ -224,7 +224,7 @@ impl State {
         if self.leads_to_root() {
             return self.hash_nodes(operation, beside, true);
         }
-        Ok(*self.merkle_reporting(operation, beside, true)?.root())
+        Ok(*self.merkle_reporting(operation, beside, true)?.0.root())
     }
 
     /// Returns the root. Rehashing reports no progress of its own, so that the caller can report its later
@@ -233,7 +233,7 @@ impl State {
         operation.executor.check()?;
         match self.root.get() {
             Some(root) => Ok(*root),
-            None => Ok(*self.levels(operation, 0)?.root()),
+            None => Ok(*self.levels(operation, 0)?.0.root()),
         }
     }
 
@@ -266,12 +266,18 @@ impl State {
         Ok(*self.root.get_or_init(|| root))
     }
 
-    fn merkle_reporting(&self, operation: &mut Operation<'_>, beside: u64, report: bool) -> Result<&Merkle> {
+    /// Returns the digests, and the memory of arrays that were made for them and stay.
+    fn merkle_reporting(
+        &self,
+        operation: &mut Operation<'_>,
+        beside: u64,
+        report: bool,
+    ) -> Result<(&Merkle, u64)> {
         if let Some(merkle) = self.merkle.get() {
-            return Ok(merkle);
+            return Ok((merkle, 0));
         }
         operation.executor.check()?;
-        let merkle = self.compute_merkle(operation, beside, report)?;
+        let (merkle, made) = self.compute_merkle(operation, beside, report)?;
         // A claim of a file is compared before the digests are published.
         if self.claim.is_some_and(|claim| !same(&claim, merkle.root())) {
             return Err(AtlasError::witness(format!(
@@ -284,7 +290,7 @@ impl State {
         // Threads that compute the digests at the same time find the same digests.
         let merkle = self.merkle.get_or_init(|| merkle);
         self.root.get_or_init(|| *merkle.root());
-        Ok(merkle)
+        Ok((merkle, made))
     }
 
     fn compute_merkle(
@@ -292,17 +298,17 @@ impl State {
         operation: &mut Operation<'_>,
         beside: u64,
         report: bool,
-    ) -> Result<Arc<Merkle>> {
+    ) -> Result<(Arc<Merkle>, u64)> {
         // With cached digests only the difference of the two trees is hashed.
         let count = self.tree.tiles();
         let latest = lock(&self.cache.latest).clone();
-        // The walk skips what both trees share.
         // Lists of tiles and of their leaves, and of the nodes above them.
         let listed = |tiles: u64| {
             let leaves = size_of::<(u64, Leaf)>() + 4 * size_of::<usize>();
             rehash::listed(tiles).saturating_add(tiles.saturating_mul(to_u64(leaves)))
         };
         let reserve = |tiles| operation.reserve(beside.saturating_add(listed(tiles)));
+        // The walk skips the parts that both trees share.
         let difference = match &latest {
             Some(latest) => Some(self.tree.difference(&latest.tree, reserve)?),
             None => None,
@@ -319,18 +325,21 @@ impl State {
         // hold them.
         let in_place = latest.as_ref().is_some_and(|latest| Arc::strong_count(&latest.merkle) <= 2);
         let digests = count.saturating_mul(tile_tree::FOOTPRINT);
-        let mut taken = listed(to_u64(tiles.len())) + if in_place { 0 } else { digests };
+        let mut made = if in_place { 0 } else { digests };
+        let mut taken = listed(to_u64(tiles.len()));
         // A change of the tile count also needs memory for the moved part of the arrays, which grow to twice their size.
         if let Some(TreeDiff::Spliced { before, .. }) = &difference {
-            taken += (count - before) * 8 + 2 * digests;
+            made += digests;
+            taken += (count - before) * 8 + digests;
         }
+        taken += made;
         // The witnesses of edited tiles first; they are the long part of the work.
         rehash::witnesses(&self.context, tiles, operation, beside + taken, report)?;
         let merkle = match (latest, difference) {
             (Some(latest), Some(difference)) => self.next_merkle(latest, &difference)?,
             _ => self.new_merkle()?,
         };
-        Ok(self.keep_latest(merkle))
+        Ok((self.keep_latest(merkle), made))
     }
 
     /// Returns the digests of this state, made from the cached digests by hashing the leaves of the tiles in

@@ -552,7 +552,8 @@ pub(crate) fn witnesses(
     let offload = Offload::of(operation.executor, &context.scheme, to_u64(new)).filter(Offload::is_shared);
     let shared = Runs::new(offload, count, operation.threads(), None)?;
     let own = if shared.ends.is_empty() { runs(&pending, operation.threads())? } else { Vec::new() };
-    let runs = if shared.ends.is_empty() { &own } else { &shared.ends };
+    let is_shared = !shared.ends.is_empty();
+    let runs = if is_shared { &shared.ends } else { &own };
     // Each worker holds a checked extent, a checked group and an assembled group.
     let per_worker = TILE_BYTES + 2 * to_u64(GROUP_SIZE) + whole + context.reading();
     let workers = operation.workers(to_u64(runs.len()), per_worker, result)?;
@@ -566,7 +567,9 @@ pub(crate) fn witnesses(
     // the call is alive.
     let mut tracker =
         if report { operation.tracker(bytes, count) } else { operation.tracker_before(bytes, count) };
-    workers.in_runs(runs).run(
+    // Only an accelerator needs its tiles together.
+    let workers = if is_shared { workers.in_runs(runs) } else { workers.in_parts_of_runs(runs) };
+    workers.run(
         count,
         || {
             let reader = CheckedReader::new(context).shared(alone).within(&outboards);

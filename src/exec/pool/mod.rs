@@ -165,9 +165,12 @@ pub(crate) struct Order<'a> {
     /// Number of tasks, from the next one to deliver on, that may be started. `None` means two per worker if a
     /// progress callback is set, because results must not pile up before a slow sink, and unlimited otherwise.
     pub(crate) window: Option<u64>,
-    /// Ends of runs of tasks, ascending; the last end is the number of tasks. A worker takes a whole run at a
-    /// time. If the list is empty, each task is a run of its own.
+    /// Ends of runs of tasks, ascending; the last end is the number of tasks. A worker takes a run at a time. If the list
+    /// is empty, each task is a run of its own.
     pub(crate) runs: &'a [u64],
+    /// True if a worker takes no task outside of the window, and so only a part of a run that the window cuts. False if
+    /// it takes whole runs, because it works on their tasks together.
+    pub(crate) cuts_runs: bool,
 }
 
 /// Runs tasks like [`run`], by the rules of `order`.

@@ -22,8 +22,9 @@ use std::time::{Duration, Instant};
 
 /// The tasks of a call that no worker has taken yet, and the number of workers.
 struct Queue<'a> {
-    /// Ends of the runs of tasks, see [`Order::runs`].
+    /// Ends of the runs of tasks, see [`Order::runs`] and [`Order::cuts_runs`].
     runs: &'a [u64],
+    cuts_runs: bool,
     /// Number of the next task to take.
     next: u64,
     /// First task that must wait until more results are delivered.
@@ -42,9 +43,10 @@ impl Queue<'_> {
             return None;
         }
         let start = self.next;
-        // The run that contains the next task, as far as its tasks may be started. Without runs, each task is a run.
+        // The run that contains the next task. Without runs, each task is a run.
         let end = self.runs.partition_point(|end| *end <= start);
-        self.next = self.runs.get(end).map_or(start + 1, |end| (*end).min(self.limit));
+        let most = if self.cuts_runs { self.limit } else { u64::MAX };
+        self.next = self.runs.get(end).map_or(start + 1, |end| (*end).min(most));
         Some(start..self.next)
     }
 
@@ -242,7 +244,14 @@ pub(super) fn run_on<S, T: Send>(
         None => 2 * to_u64(workers),
     };
     let process = Process::current();
-    let queue = Mutex::new(Queue { runs: order.runs, next: 0, limit: 0, stop: tasks, working: 0 });
+    let queue = Mutex::new(Queue {
+        runs: order.runs,
+        cuts_runs: order.cuts_runs,
+        next: 0,
+        limit: 0,
+        stop: tasks,
+        working: 0,
+    });
     let locked = || lock(&queue);
     let present = Present::new(team.calls());
     let done = Finished {

@@ -392,9 +392,8 @@ fn extract(
     // The proofs of an edited state need the witnesses of all its tiles, so that an error here has no index
     // of a region.
     let held = to_u64(size_of_val(scopes) + size_of_val(&*spans));
-    let made = state.made_by_levels();
     let levels = operation.before(bytes, parts, |operation| state.levels(operation, held));
-    let levels = levels.map_err(AtlasError::without_index)?;
+    let (levels, made) = levels.map_err(AtlasError::without_index)?;
     // Without chunks all regions are in chunk 0.
     let chunk = if let ParallelStrategy::Chunked(regions) = strategy { regions } else { usize::MAX };
     let batch = Batch { state, levels, scopes, spans: &spans, chunk };
@@ -495,7 +494,7 @@ impl Batch<'_> {
         // error in the order of the batch is reported.
         let lowest = AtomicU64::new(u64::MAX);
         let mut failure: Option<((u64, TileIndex), AtlasError)> = None;
-        workers.in_runs(&runs).run(
+        workers.in_parts_of_runs(&runs).run(
             count,
             || Ok((Scratch::default(), Workspace::default())),
             |(scratch, workspace), index| {
