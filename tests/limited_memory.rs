@@ -198,7 +198,9 @@ fn long_lists() {
 
     // The root of a generation with tiles of other lengths is proved by digests of all tiles.
     let path = dir.path().join("many.atlas");
-    let create = ContainerCreateOptions::default();
+    // Nodes in the cache of a container count as the container's.
+    let handle = ContainerOptions { cache_size: 1, ..ContainerOptions::default() };
+    let create = ContainerCreateOptions { handle, ..ContainerCreateOptions::default() };
     let options = ProjectionOptions::new();
     let container =
         Container::create(&path, ProjectionType::Linear, &options, &create, &mut Operation::new()).unwrap();
