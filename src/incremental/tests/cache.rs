@@ -233,10 +233,10 @@ fn each_tile_that_an_optimization_makes_counts_towards_the_memory_limit() {
         }
         least
     };
-    // Besides the tile itself, each tile has its pieces, old and inserted, and a place in the tree.
+    // Besides the tile itself, each tile has its pieces, old and inserted, and a place in lists and in the tree.
     let each = (least(9) - least(4)) / 5;
     let pieces = 2 * INSERTED as usize * size_of::<crate::tile::piece::Piece>();
-    let parts = (size_of::<crate::tile::Tile>() + pieces + size_of::<usize>()) as u64;
+    let parts = (size_of::<crate::tile::Tile>() + pieces) as u64 + crate::tile::tree_footprint();
     assert!((parts..2 * parts).contains(&each), "{each} bytes, and the parts have {parts}");
 }
 
