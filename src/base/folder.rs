@@ -233,8 +233,8 @@ mod system {
 
     impl ToFlush {
         /// Flushes the folder, so that new and changed names in it survive a crash. A file system that cannot flush
-        /// folders is no failure. If the folder may not be read, its whole file system is flushed, through a file in the folder
-        /// that `file` opens.
+        /// folders is no failure. If the folder may not be read, its whole file system is flushed, through a file in the
+        /// folder that `file` opens.
         pub(crate) fn flush(&self, file: impl FnOnce() -> io::Result<File>) -> io::Result<()> {
             let Some(folder) = &self.0 else { return flush_system(file) };
             match folder.sync_all() {

@@ -407,9 +407,9 @@ pub unsafe extern "C" fn atlas_projection_verify(
 /// The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed.
 /// On failure an older file stays, unless only the flush of the folder failed, and nothing else remains.
 /// Only the owner can read the temporary file; at the end it gets owner, group, mode, access list and
-/// attributes of the file that it replaces, or those of a new file. If the process may not set one of these attributes, the call fails with
-/// IO. A symbolic link is itself replaced, and its target stays. Anything else but a regular file fails with
-/// INVALID_ARGUMENT. A tile of zeros becomes a hole.
+/// attributes of the file that it replaces, or those of a new file. If the process may not set one of these
+/// attributes, the call fails with IO. A symbolic link is itself replaced, and its target stays. Anything else
+/// but a regular file fails with INVALID_ARGUMENT. A tile of zeros becomes a hole.
 ///
 /// Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails with
 /// INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or
