@@ -11,6 +11,7 @@ pub(crate) struct Order<'a> {
     pub(crate) unwatched: bool,
     pub(crate) window: Option<u64>,
     pub(crate) runs: &'a [u64],
+    pub(crate) cuts_runs: bool,
 }
 
 pub(crate) fn panic_error(payload: Box<dyn std::any::Any + Send>) -> crate::base::error::AtlasError {
