@@ -200,7 +200,7 @@ fuzz: ## hostile input under ASan, SECONDS=30 for each target; sets cargo-fuzz u
 	        -max_total_time=$(or $(SECONDS),30) -print_final_stats=1; \
 	done
 
-mutants: ## changes the library in 300 places, one at a time, which the Rust tests must notice; two hours. DIFF=file for the lines of a diff; sets cargo-mutants up
+mutants: ## changes the library in 300 places, one at a time, which the Rust tests must notice; an hour on two cores. DIFF=file for the lines of a diff; sets cargo-mutants up
 	@$(ready) build
 	@command -v cargo-mutants > /dev/null || $(unmade) cargo install --quiet --locked --version 27.1.0 cargo-mutants
 	@$(unmade) tests/mutants.py build/mutants $(if $(DIFF),--diff "$(DIFF)")

@@ -13,7 +13,7 @@
 int main(void) { skip("the allocator of glibc is needed to stand behind this one"); }
 #else
 
-#include <dlfcn.h>
+#include "behind.h"
 #include <execinfo.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -126,13 +126,6 @@ void free(void *old)
     }
     __libc_free(old);
 }
-
-/* The call of the same name behind this one. */
-#define BEHIND(name)                                        \
-    static __typeof__(&name) behind;                        \
-    if (behind == NULL) {                                   \
-        *(void **)(void *)&behind = dlsym(RTLD_NEXT, #name); \
-    }
 
 #define FAILING(type, kind, name, parameters, arguments)    \
     type name parameters                                    \

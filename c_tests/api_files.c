@@ -10,7 +10,8 @@
 int main(void) { skip("the functions of glibc are needed to stand behind these"); }
 #else
 
-#include <dlfcn.h>
+#include "behind.h"
+
 #include <grp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -30,12 +31,6 @@ static volatile bool has_no_nameless_files, has_no_placeholders;
 static volatile int failing_copy, failing_flush;
 static volatile int system_flushes;
 static void (*before_lock)(void);
-
-#define BEHIND(name)                                         \
-    static __typeof__(&name) behind;                         \
-    if (behind == NULL) {                                    \
-        *(void **)(void *)&behind = dlsym(RTLD_NEXT, #name); \
-    }
 
 int openat(int folder, const char *path, int flags, ...)
 {

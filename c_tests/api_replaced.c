@@ -10,7 +10,8 @@
 int main(void) { skip("the functions of glibc are needed to stand behind these"); }
 #else
 
-#include <dlfcn.h>
+#include "behind.h"
+
 #include <sys/xattr.h>
 
 #define SIZE ((size_t)70000)
@@ -38,10 +39,7 @@ static bool fails(enum kind kind)
 #define FAILING(type, kind, name, parameters, arguments)         \
     type name parameters                                         \
     {                                                            \
-        static __typeof__(&name) behind;                         \
-        if (behind == NULL) {                                    \
-            *(void **)(void *)&behind = dlsym(RTLD_NEXT, #name); \
-        }                                                        \
+        BEHIND(name)                                             \
         return fails(kind) ? (type)-1 : behind arguments;        \
     }
 

@@ -172,11 +172,10 @@ fn a_hole_that_was_filled_is_found() {
 }
 
 #[cfg(target_os = "linux")]
-#[expect(clippy::print_stdout, reason = "its results are for a reader")]
 fn timed(what: &str, call: &mut dyn FnMut()) {
     let begin = std::time::Instant::now();
     call();
-    println!("{what}: {:?}", begin.elapsed());
+    tell(&format!("{what}: {:?}", begin.elapsed()));
 }
 
 /// Prints the time and memory of a real sparse file.
@@ -226,7 +225,6 @@ fn what_a_sparse_file_costs() {
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "writes 850 MB"]
-#[expect(clippy::print_stdout, reason = "its results are for a reader")]
 fn what_the_largest_sparse_file_costs() {
     let dir = tempfile::tempdir_in("target").unwrap();
     let path = dir.path().join("sparse.bin");
@@ -254,6 +252,6 @@ fn what_the_largest_sparse_file_costs() {
         container.import(&source, &CommitOptions::default(), operation).unwrap();
     });
     let size = container.info().unwrap().file_size;
-    println!("{} KiB of memory, {size} bytes", most.saturating_sub(before));
+    tell(&format!("{} KiB of memory, {size} bytes", most.saturating_sub(before)));
     assert_eq!(container.generation(0).unwrap().tile_count, (16 << 20) - (1 << 10));
 }
